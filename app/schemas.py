@@ -1,0 +1,527 @@
+"""The wire contract, shared by server and client: what goes in, what comes out. No torch, no SQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.specs import (
+    Architecture,
+    Edit,
+    EditParameters,
+    Learning,
+    Mlp,
+    Refusal,
+    Scope,
+    Seed,
+    Standard,
+    Strategy,
+    Training,
+)
+
+Item = TypeVar("Item")
+
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["digits"])]
+ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
+Claim = Literal["suppressed", "edited", "approximate", "exact"]
+VersionState = Literal["available", "quarantined", "purged"]
+Origin = Literal["trained", "unlearned", "imported"]
+JobKind = Literal["train", "forget"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+ForgetStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
+Verdict = Literal["passed", "failed", "inconclusive"]
+OnForgotten = Literal["zero", "token", "probabilities", "next_best"]
+FORGOTTEN_TOKEN = "[forgotten]"  # noqa: S105  a label, not a secret
+
+
+class Asked(BaseModel):
+    """A request body: unknown fields are an error, so that a misspelt option is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Answered(BaseModel):
+    """An answer: fields may be added by later servers, so unknown ones are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+# --- problems (RFC 9457) -------------------------------------------------------------------------
+
+
+class ProblemError(Answered):
+    """One fault of a request body."""
+
+    pointer: str = Field(description="RFC 6901 JSON pointer to the faulty part; empty for the whole body.")
+    detail: str
+
+
+class Problem(Answered):
+    """Problem details (RFC 9457); the answer to everything that goes wrong."""
+
+    type: str = Field(description="A page that explains this kind of problem.", examples=["/problems/model-not-found"])
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    errors: list[ProblemError] = Field(default_factory=list)
+    checks: dict[str, str] | None = Field(default=None, description="Of /readyz: each part and how it is.")
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+class Page(Answered, Generic[Item]):
+    """One page of a list in a stable order."""
+
+    items: list[Item]
+    next_page_token: str | None = Field(
+        default=None, description="Send as `page_token` for the next page; null: the end."
+    )
+
+
+# --- catalogues ----------------------------------------------------------------------------------
+
+
+class Dataset(Answered):
+    """A data set that models can be trained on."""
+
+    name: str
+    description: str
+    input_shape: list[int] = Field(description="Channels, height, width.")
+    classes: list[str] = Field(description="Class names by index.")
+    num_train: int = Field(description="Rows of the training file; sample ids are 0 to this - 1.")
+    num_test: int
+    available: bool = Field(description="Whether its files are on this machine.")
+
+
+class ArchitectureInfo(Answered):
+    """A network architecture and its parameters."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any] = Field(description="JSON Schema of the parameters.")
+
+
+class MethodInfo(Answered):
+    """An unlearning method: what it claims, for which targets, and when not to use it."""
+
+    name: str
+    description: str
+    claim: Claim
+    targets: list[Literal["classes", "tasks", "samples"]]
+    reference_paper: str
+    when_not: str
+    parameters: dict[str, Any] = Field(description="JSON Schema of the parameters.")
+
+
+# --- jobs ----------------------------------------------------------------------------------------
+
+
+class Progress(Answered):
+    """How far a job is."""
+
+    fraction: float = Field(ge=0, le=1)
+    stage: str
+    message: str
+
+
+class Job(Answered):
+    """Long work: where it stands and what came of it."""
+
+    id: UUID
+    kind: JobKind
+    status: JobStatus
+    model: str
+    progress: Progress
+    attempts: int = Field(description="How often the work was started.")
+    result: dict[str, Any] | None
+    problem: Problem | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+# --- models and versions -------------------------------------------------------------------------
+
+
+class Forgotten(Answered):
+    """What a model or version has forgotten."""
+
+    classes: list[int] = Field(default_factory=list)
+    tasks: list[int] = Field(default_factory=list)
+    num_samples: int = 0
+
+
+class ModelCreate(Asked):
+    """A new model: everything but name and data set has a default."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "digits",
+                    "dataset": "mnist",
+                    "architecture": {"type": "mlp", "hidden": [128]},
+                    "learning": {"mode": "standard"},
+                    "training": {
+                        "epochs": 5,
+                        "batch_size": 128,
+                        "optimizer": "adam",
+                        "learning_rate": 0.001,
+                        "seed": 0,
+                    },
+                }
+            ]
+        },
+    )
+    name: ModelName
+    dataset: str = Field(max_length=100, examples=["mnist"])
+    architecture: Annotated[Architecture, Field(discriminator="type")] = Field(default_factory=Mlp)
+    learning: Learning = Field(default_factory=Standard)
+    training: Training = Field(default_factory=Training)
+
+
+class TrainRequest(Asked):
+    """One more training run on the retained data of a model."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"examples": [{"training": {"epochs": 2}, "serve": True}]}
+    )
+    training: Training | None = Field(default=None, description="Empty: as the model was first trained.")
+    from_scratch: bool = Field(default=False, description="Start from fresh weights instead of the serving version.")
+    classes: list[Annotated[int, Field(ge=0)]] | None = Field(
+        default=None, min_length=1, description="Learn from these classes alone; empty: from every retained one."
+    )
+    tasks: list[list[int]] | None = Field(default=None, description="Further tasks, each a list of classes.")
+    serve: bool = Field(default=True, description="Whether the new version becomes the serving one.")
+
+
+class Model(Answered):
+    """A named model: a line of versions, one of which serves."""
+
+    name: str
+    dataset: str
+    architecture: dict[str, Any]
+    learning: dict[str, Any]
+    training: dict[str, Any]
+    serving_version: int | None
+    latest_version: int | None
+    forgotten: Forgotten
+    created_at: datetime
+
+
+class ModelAndJob(Answered):
+    """A model and the job that trains it."""
+
+    model: Model
+    job: Job
+
+
+class VersionMetrics(Answered):
+    """What was measured on the test set when the version was made; rows of the matrix are true classes."""
+
+    test_accuracy: float = Field(description="Share of retained-class test inputs answered right, as served.")
+    per_class_accuracy: list[float | None] = Field(description="By class index; null where the test set has none.")
+    confusion_matrix: list[list[int]] = Field(
+        description="Row: true class. Column: answered class; the last column counts inputs answered as forgotten."
+    )
+    sparsity: float = Field(description="Share of parameters that are exactly zero, biases included.")
+    num_parameters: int
+    training_seconds: float
+
+
+class Version(Answered):
+    """One immutable version of a model."""
+
+    model: str
+    number: int
+    state: VersionState
+    serving: bool
+    origin: Origin
+    parent: int | None
+    digest: str = Field(description="`sha256:` and the SHA-256 of `model.safetensors`.", examples=["sha256:9f86d081…"])
+    forgotten: Forgotten
+    claim: Claim | None = Field(description="Of versions that forgot something; null for plain training.")
+    metrics: VersionMetrics
+    created_at: datetime
+    forget_request: UUID | None
+    manifest: dict[str, Any]
+
+
+class ServingRequest(Asked):
+    """Which version is to serve."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [{"version": 2}]})
+    version: int = Field(ge=1)
+
+
+# --- forget --------------------------------------------------------------------------------------
+
+
+class ForgetTarget(Asked):
+    """What is to be forgotten: classes, tasks, classes of a task, or samples."""
+
+    classes: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
+    tasks: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
+    samples: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1, max_length=100_000)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ForgetTarget:
+        if self.samples is not None and (self.classes is not None or self.tasks is not None):
+            raise ValueError("samples cannot be combined with classes or tasks; send two requests")
+        if self.classes is None and self.tasks is None and self.samples is None:
+            raise ValueError("name classes, tasks or samples to forget")
+        return self
+
+
+class ForgetCreate(Asked):
+    """A request to forget."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "target": {"classes": [2]},
+                    "strategy": "zero",
+                    "scope": "network",
+                    "refusal": "push",
+                    "reason": "erasure request 17",
+                    "seed": 0,
+                }
+            ]
+        },
+    )
+    target: ForgetTarget
+    method: Literal["edit"] = Field(default="edit", description="See GET /v1/methods.")
+    strategy: Strategy = Field(default="zero", description="What replaces the weights.")
+    scope: Scope = Field(default="network", description="The output rows alone, or hidden weights too.")
+    refusal: Refusal = Field(default="push", description="How predict comes to answer 0.")
+    reference: Literal["none"] = Field(default="none", description="A retrained model to compare with.")
+    parameters: EditParameters = Field(default_factory=EditParameters)
+    reason: str | None = Field(
+        default=None, max_length=1000, description="Kept with the request, never in the audit log."
+    )
+    seed: Seed = 0
+    dry_run: bool = Field(default=False, description="Answer with what would happen and cost; change nothing.")
+
+    def edit(self, classes: tuple[int, ...]) -> Edit:
+        """The edit this request asks for, on these classes."""
+        return Edit(classes, self.strategy, self.scope, self.refusal, self.parameters, self.seed)
+
+
+class Measurements(Answered):
+    """How one version behaves; shares are in 0..1, null where there is nothing to count.
+
+    `before` and `after` of a report use the same forget and retain sets, so that they can be compared.
+    """
+
+    forget_accuracy: float | None = Field(description="Forget training rows given their true class, as served.")
+    retain_accuracy: float | None = Field(description="Retain training rows given their true class, as served.")
+    test_accuracy: float | None = Field(description="Retained-class test inputs answered right, as served.")
+    refusal_rate: float | None = Field(description="Forgotten-class test inputs answered as forgotten.")
+    false_refusal_rate: float | None = Field(description="Retained-class test inputs answered as forgotten.")
+    raw_forget_accuracy: float | None = Field(description="forget_accuracy of the head without the null unit.")
+    raw_test_accuracy: float | None = Field(description="test_accuracy of the head without the null unit.")
+    per_class_accuracy: list[float | None] = Field(description="Of the test set as served, by class index.")
+    confusion_matrix: list[list[int]] = Field(
+        description="Row: true class. Column: answered class; the last column counts inputs answered as forgotten."
+    )
+    sparsity: float = Field(description="Share of parameters that are exactly zero, biases included.")
+    refusal_by_class: dict[str, float] = Field(
+        description="Refusal rate on the test inputs of every class forgotten so far, by class index."
+    )
+
+
+class Criterion(Answered):
+    """One thing the effect gate demands, and whether it held; judged on the calibration split."""
+
+    name: str
+    detail: str
+    value: float
+    threshold: float
+    passed: bool
+
+
+class ForgetReport(Answered):
+    """What a forget request did, measured on the very weights that serve."""
+
+    before: Measurements
+    after: Measurements
+    weights_changed: dict[str, int] = Field(description="Number of changed values by parameter tensor.")
+    gate: list[Criterion]
+    settings: dict[str, Any] = Field(description="What the method chose or was told, thresholds included.")
+    seconds: dict[str, float] = Field(description="Wall seconds by stage; `method` is the unlearning alone.")
+    rehearsed_classes: list[int] = Field(
+        default_factory=list, description="Classes forgotten earlier whose data was read to keep them refused."
+    )
+
+
+class ForgetRequest(Answered):
+    """A forget request and what came of it."""
+
+    id: UUID
+    model: str
+    target: dict[str, list[int]]
+    method: str
+    requested_method: str
+    strategy: Strategy | None
+    scope: Scope | None
+    refusal: Refusal
+    status: ForgetStatus
+    verdict: Verdict | None
+    claim: Claim | None
+    parent_version: int | None
+    version: int | None
+    report: ForgetReport | None
+    reason: str | None
+    received_at: datetime
+    completed_at: datetime | None
+    job: Job
+
+
+class ForgetPlan(Answered):
+    """The answer to a dry run: what would happen and cost."""
+
+    model: str
+    target: dict[str, list[int]]
+    method: str
+    requested_method: str
+    strategy: Strategy | None
+    scope: Scope | None
+    refusal: Refusal
+    claim: Claim = Field(description="The most that the result could claim.")
+    parent_version: int | None
+    quarantined_versions: list[int] = Field(description="Versions that would stop being reachable at once.")
+    num_forget: int = Field(description="Training rows to forget.")
+    num_retain: int = Field(description="Training rows that stay.")
+    expected_seconds: float | None = Field(description="From the training time of the serving version; null: unknown.")
+
+
+# --- predict -------------------------------------------------------------------------------------
+
+
+class PredictRequest(Asked):
+    """Inputs to classify, as nested or flat lists of numbers in 0..1."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [{"inputs": ["<784 numbers in 0..1, flat or 28 x 28>"], "probabilities": False}]
+        },
+    )
+    inputs: list[Any] = Field(min_length=1, max_length=10_000)
+    task: int | None = Field(default=None, ge=0)
+    on_forgotten: OnForgotten = "zero"
+    probabilities: bool = False
+
+
+class Prediction(Answered):
+    """The answer for one input."""
+
+    label: int | str | None = Field(description="Class index; 0, a token or null for a forgotten input.")
+    forgotten: bool
+    class_name: str | None
+    confidence: float = Field(description="Probability of what was answered.")
+    probabilities: list[float] | None = Field(
+        default=None, description="By class index; forgotten classes are exactly 0."
+    )
+    p_forgotten: float | None = Field(
+        default=None, description="Probability of the null unit; with the list, together 1."
+    )
+
+
+class Predictions(Answered):
+    """Answers in the order of the inputs, and the version that gave them."""
+
+    model: str
+    version: int
+    digest: str
+    predictions: list[Prediction]
+
+
+# --- API keys ------------------------------------------------------------------------------------
+
+
+class ApiKeyCreate(Asked):
+    """A new API key."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"name": "dashboard", "scopes": ["read", "predict"]}]},
+    )
+    name: str = Field(min_length=1, max_length=100)
+    scopes: list[ApiScope] = Field(min_length=1)
+
+
+class ApiKey(Answered):
+    """An API key, without its secret."""
+
+    id: UUID
+    name: str
+    scopes: list[ApiScope]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class ApiKeyCreated(ApiKey):
+    """A new API key; the secret is shown this once."""
+
+    key: str
+
+
+# --- audit ---------------------------------------------------------------------------------------
+
+
+class AuditEvent(Answered):
+    """One entry of the audit log."""
+
+    index: int
+    at: datetime
+    event: str
+    actor: str
+    request_id: str | None
+    model: str | None
+    version: int | None
+    forget_request: UUID | None
+    details: dict[str, Any]
+    leaf_hash: str = Field(description="SHA-256 of a zero byte and the entry's canonical JSON (RFC 6962), in hex.")
+
+
+class AuditProblem(Answered):
+    """One entry that does not hold."""
+
+    index: int
+    reason: str
+    column: str | None
+
+
+class AuditVerification(Answered):
+    """The result of recomputing the whole log."""
+
+    ok: bool
+    size: int
+    root: str = Field(description="RFC 6962 Merkle tree hash over all entries, in hex.")
+    problems: list[AuditProblem]
+
+
+class Health(Answered):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Answered):
+    """Every part works."""
+
+    status: Literal["ok"] = "ok"
+    checks: dict[str, str]

@@ -1,0 +1,81 @@
+"""All settings, each with its environment variable and its help sentence; nothing is read at import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SQLITE = "sqlite:///"
+
+
+class Settings(BaseSettings):
+    """Settings of one server or worker, frozen; field `x` is read from the environment variable `FORGETTERY_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="FORGETTERY_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        Path("models_store"), description="Data root: database file, version folders, data sets, sockets."
+    )
+    database_url: str = Field(
+        "", description="SQLAlchemy URL of the database (postgresql+psycopg://…); empty: an SQLite file in the home."
+    )
+    data_dir: Path | None = Field(
+        None, description="Folder of the data sets, laid out as torchvision does; may be read-only; empty: in the home."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; other than loopback needs an API key.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    admin_key: SecretStr | None = Field(None, description="The first API key, with the admin scope.")
+    retention_days: float = Field(
+        30, ge=0, description="Days until a quarantined version is purged by itself; 0 purges at once."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
+    torch_threads: int = Field(
+        0, ge=0, description="Threads torch computes with in a job; 0 takes the number of cores."
+    )
+    max_body_mb: float = Field(64, gt=0, description="The largest request body accepted, in MiB.")
+    worker: Literal["embedded", "external"] = Field(
+        "embedded",
+        description="embedded: the server starts and supervises a worker; external: `forgettery worker` runs.",
+    )
+    download: bool = Field(default=True, description="Whether data sets whose files are missing may be downloaded.")
+
+    @field_validator("admin_key", "data_dir", mode="before")
+    @classmethod
+    def _empty_means_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("home", "data_dir", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value else value
+
+    @field_validator("database_url", mode="after")
+    @classmethod
+    def _supported_database(cls, value: str) -> str:
+        if value and not value.startswith(_SQLITE):
+            TypeAdapter(PostgresDsn).validate_python(value)
+        return value
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's URL: the one set, or the SQLite file in the home."""
+        return self.database_url or f"{_SQLITE}{self.home / 'forgettery.db'}"
+
+    @property
+    def resolved_data_dir(self) -> Path:
+        """The data sets' folder: the one set, or `datasets` in the home."""
+        return self.data_dir or self.home / "datasets"
+
+    @property
+    def embedded_database(self) -> bool:
+        """Whether the database is an SQLite file, which the server migrates by itself."""
+        return self.resolved_database_url.startswith(_SQLITE)
+
+    @property
+    def resolved_torch_threads(self) -> int:
+        """Threads of a job: the number set, or the number of cores this process may use."""
+        return self.torch_threads or len(os.sched_getaffinity(0))
