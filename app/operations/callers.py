@@ -1,0 +1,28 @@
+"""Who asks for an operation, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.errors import MissingScope
+from app.schemas import ApiScope
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The authenticated sender of one request: `actor` and `request_id` are what the audit log keeps of it."""
+
+    actor: str
+    """`admin`, `local`, or `key:` and the API key's UUID."""
+    scopes: frozenset[str]
+    request_id: str
+    """The server's own UUID of the request, never the client's."""
+
+    def may(self, scope: ApiScope) -> bool:
+        """Whether the scope, or `admin`, which implies every other, was granted."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def require(self, scope: ApiScope) -> None:
+        """Raise `MissingScope` unless the scope was granted."""
+        if not self.may(scope):
+            raise MissingScope(f'this needs an API key with the scope "{scope}" (or "admin")')
