@@ -13,7 +13,7 @@ ForgetteryError
 │   └── JobNotFound, ForgetRequestNotFound, ApiKeyNotFound
 ├── Conflict
 │   ├── ModelExists, ClassForgotten, AlreadyForgotten, NothingLeft, NoServingVersion
-│   ├── VersionRemembers, VersionServing, JobRunning, JobFinished
+│   ├── VersionRemembers, VersionServing, JobRunning, JobFinished, JobCancelled
 │   └── IdempotencyKeyInUse, FirstKeyMustBeAdmin
 ├── Gone
 │   └── VersionGone, ModelGone
@@ -48,6 +48,8 @@ class ForgetteryError(Exception):
 
     slug: ClassVar[str] = "forgettery-error"
     title: ClassVar[str] = "Something went wrong"
+    problem: Any = None
+    """The `app.schemas.Problem` that a server answered with; None where the error was raised in this process."""
 
     def __init__(self, detail: str | None = None, *, errors: list[FieldError] | None = None) -> None:
         self.detail = detail or self.title + "."
@@ -209,6 +211,10 @@ class JobRunning(Conflict):
 
 class JobFinished(Conflict):
     """The job has ended."""
+
+
+class JobCancelled(Conflict):
+    """The job was cancelled before it ended."""
 
 
 class IdempotencyKeyInUse(Conflict):

@@ -1,0 +1,293 @@
+"""One method per route of the HTTP contract, typed by `app.schemas`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+
+from app.client import inputs as encoding
+from app.client import jobs as following
+from app.client.connection import Connection
+from app.client.problems import error_from_problem
+from app.errors import JobCancelled, VersionCorrupted
+from app.schemas import (
+    ApiKey,
+    ApiKeyCreate,
+    ApiKeyCreated,
+    ArchitectureInfo,
+    AuditEvent,
+    AuditVerification,
+    Dataset,
+    ForgetCreate,
+    ForgetPlan,
+    ForgetRequest,
+    ForgetStatus,
+    Health,
+    Job,
+    JobKind,
+    JobStatus,
+    MethodInfo,
+    Model,
+    ModelAndJob,
+    ModelCreate,
+    OnForgotten,
+    Predictions,
+    Readiness,
+    ServingRequest,
+    TrainRequest,
+    Version,
+    VersionState,
+)
+
+
+class Client:
+    """A Forgettery server, as Python.
+
+    `key` is an API key, `timeout` the seconds one answer may take, `transport` another way to the server (httpx).
+    Every method raises the exception of `app.errors` that the server raised, with the whole problem document as its
+    `problem`, or Unavailable when no server answers. Lists are iterators that fetch page after page.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        key: str | None = None,
+        *,
+        timeout: float = 60,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._connection = Connection(url, key, timeout, transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the client is of no use afterwards."""
+        self._connection.close()
+
+    # --- service and catalogues --------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Whether the process answers."""
+        return self._connection.read(Health, "/healthz")
+
+    def readiness(self) -> Readiness:
+        """Whether every part works; raises NotReady, whose `problem.checks` name the one that does not."""
+        return self._connection.read(Readiness, "/readyz")
+
+    def metrics(self) -> str:
+        """The server's counters in Prometheus's text format."""
+        return self._connection.request("GET", "/metrics").text
+
+    def datasets(self) -> Iterator[Dataset]:
+        """The data sets that models can be trained on."""
+        return self._connection.pages(Dataset, "/v1/datasets")
+
+    def dataset(self, name: str) -> Dataset:
+        """One data set."""
+        return self._connection.read(Dataset, f"/v1/datasets/{_segment(name)}")
+
+    def architectures(self) -> Iterator[ArchitectureInfo]:
+        """The architectures and the JSON Schema of their parameters."""
+        return self._connection.pages(ArchitectureInfo, "/v1/architectures")
+
+    def methods(self) -> Iterator[MethodInfo]:
+        """The unlearning methods: what they claim, for what, and when not to use them."""
+        return self._connection.pages(MethodInfo, "/v1/methods")
+
+    # --- models and versions -----------------------------------------------------------------------
+
+    def create_model(self, body: ModelCreate) -> ModelAndJob:
+        """Create a model and start its training."""
+        return self._connection.parsed(ModelAndJob, self._connection.start_work("/v1/models", body))
+
+    def train(self, model: str, body: TrainRequest) -> ModelAndJob:
+        """Start a further training run of a model."""
+        return self._connection.parsed(ModelAndJob, self._connection.start_work(f"{_path(model)}/train", body))
+
+    def models(self) -> Iterator[Model]:
+        """All models."""
+        return self._connection.pages(Model, "/v1/models")
+
+    def model(self, name: str) -> Model:
+        """One model."""
+        return self._connection.read(Model, _path(name))
+
+    def set_serving(self, model: str, version: int) -> Model:
+        """Let another version serve."""
+        body = ServingRequest(version=version).model_dump(mode="json")
+        return self._connection.parsed(Model, self._connection.request("PUT", f"{_path(model)}/serving", body=body))
+
+    def delete_model(self, name: str) -> None:
+        """Purge all versions of a model and retire its name."""
+        self._connection.request("DELETE", _path(name))
+
+    def versions(self, model: str, *, state: VersionState | None = None) -> Iterator[Version]:
+        """The versions of a model."""
+        return self._connection.pages(Version, f"{_path(model)}/versions", {"state": state})
+
+    def version(self, model: str, number: int) -> Version:
+        """One version of a model."""
+        return self._connection.read(Version, _path(model, number))
+
+    def download_weights(self, model: str, number: int, destination: Path) -> Path:
+        """Write a version's safetensors file to `destination`; raises VersionCorrupted if its digest is another."""
+        expected = self.version(model, number).digest
+        partial = destination.with_name(destination.name + ".part")
+        try:
+            digest = self._download(f"{_path(model, number)}/weights", partial)
+            if digest != expected:
+                raise VersionCorrupted(f"the file that arrived is {digest}, version {number} is {expected}")
+            return partial.replace(destination)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def purge_version(self, model: str, number: int) -> Version:
+        """Destroy a version's weights; its manifest and digest stay."""
+        return self._connection.parsed(Version, self._connection.request("POST", f"{_path(model, number)}/purge"))
+
+    # --- forget ------------------------------------------------------------------------------------
+
+    def forget(self, model: str, body: ForgetCreate) -> ForgetRequest:
+        """Start to forget; wait for the request's `job`, then read the request again for verdict and report."""
+        wanted = body.model_copy(update={"dry_run": False})
+        return self._connection.parsed(ForgetRequest, self._connection.start_work(f"{_path(model)}/forget", wanted))
+
+    def plan_forget(self, model: str, body: ForgetCreate) -> ForgetPlan:
+        """What forgetting would do and cost; changes nothing."""
+        wanted = body.model_copy(update={"dry_run": True}).model_dump(mode="json")
+        return self._connection.parsed(
+            ForgetPlan, self._connection.request("POST", f"{_path(model)}/forget", body=wanted)
+        )
+
+    def forget_requests(
+        self, *, model: str | None = None, status: ForgetStatus | None = None
+    ) -> Iterator[ForgetRequest]:
+        """The forget requests, of one model or in one status if you say so."""
+        return self._connection.pages(ForgetRequest, "/v1/forget-requests", {"model": model, "status": status})
+
+    def forget_request(self, request_id: UUID) -> ForgetRequest:
+        """One forget request, with its report once it ran."""
+        return self._connection.read(ForgetRequest, f"/v1/forget-requests/{request_id}")
+
+    # --- predict -----------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        model: str,
+        inputs: Sequence[Any] | encoding.Array | bytes,
+        *,
+        version: int | None = None,
+        task: int | None = None,
+        on_forgotten: OnForgotten = "zero",
+        probabilities: bool = False,
+    ) -> Predictions:
+        """Classify inputs with the serving version, or with one by number.
+
+        `inputs`: a list of flat or nested lists of numbers in 0..1; a numpy array [N, …] of floats in 0..1 or of
+        uint8; or the bytes of one PNG or JPEG or of a .npy file.
+        """
+        path = f"{_path(model, version)}/predict"
+        options = {"task": task, "on_forgotten": on_forgotten, "probabilities": probabilities}
+        content = encoding.npy(inputs) if isinstance(inputs, encoding.Array) else inputs
+        if isinstance(content, bytes):
+            headers = {"Content-Type": encoding.media_type(content)}
+            answer = self._connection.request("POST", path, query=options, content=content, headers=headers)
+        else:
+            answer = self._connection.request("POST", path, body={"inputs": content, **options})
+        return self._connection.parsed(Predictions, answer)
+
+    # --- jobs --------------------------------------------------------------------------------------
+
+    def jobs(
+        self, *, status: JobStatus | None = None, kind: JobKind | None = None, model: str | None = None
+    ) -> Iterator[Job]:
+        """The jobs."""
+        return self._connection.pages(Job, "/v1/jobs", {"status": status, "kind": kind, "model": model})
+
+    def job(self, job_id: UUID) -> Job:
+        """One job."""
+        return self._connection.read(Job, f"/v1/jobs/{job_id}")
+
+    def job_events(self, job_id: UUID, last_event_id: str | None = None) -> Iterator[following.JobEvent]:
+        """A job's states as they come about; after a lost connection go on with the last event's id."""
+        return following.events(self._connection, job_id, last_event_id)
+
+    def wait_for_job(
+        self, job: Job | UUID, *, on_progress: Callable[[Job], None] | None = None, patience: float = 60
+    ) -> Job:
+        """Wait until a job has ended well; survives a restart of the server of up to `patience` seconds.
+
+        Raises what the job failed with, or JobCancelled. A forget request whose effect gate was missed is no failed
+        job: read its verdict.
+        """
+        job_id = job.id if isinstance(job, Job) else job
+        for state in following.follow(self._connection, job_id, patience):
+            if on_progress:
+                on_progress(state)
+        if state.problem:
+            raise error_from_problem(state.problem)
+        if state.status == "cancelled":
+            raise JobCancelled(f"job {job_id} was cancelled; nothing was published")
+        return state
+
+    def cancel_job(self, job_id: UUID) -> Job:
+        """Ask a job to stop."""
+        return self._connection.parsed(Job, self._connection.start_work(f"/v1/jobs/{job_id}/cancel"))
+
+    # --- audit log and API keys --------------------------------------------------------------------
+
+    def audit_events(
+        self, *, model: str | None = None, event: str | None = None, forget_request: UUID | None = None
+    ) -> Iterator[AuditEvent]:
+        """The entries of the audit log, oldest first."""
+        query = {"model": model, "event": event, "forget_request": str(forget_request) if forget_request else None}
+        return self._connection.pages(AuditEvent, "/v1/audit/events", query)
+
+    def verify_audit_log(self) -> AuditVerification:
+        """Have the server recompute the whole log; `ok` says whether every entry holds."""
+        return self._connection.read(AuditVerification, "/v1/audit/verify")
+
+    def create_api_key(self, body: ApiKeyCreate) -> ApiKeyCreated:
+        """Create an API key; its secret is in this answer only."""
+        wire = body.model_dump(mode="json")
+        return self._connection.parsed(ApiKeyCreated, self._connection.request("POST", "/v1/api-keys", body=wire))
+
+    def api_keys(self) -> Iterator[ApiKey]:
+        """The API keys, without their secrets."""
+        return self._connection.pages(ApiKey, "/v1/api-keys")
+
+    def revoke_api_key(self, key_id: UUID) -> None:
+        """Revoke an API key at once."""
+        self._connection.request("DELETE", f"/v1/api-keys/{key_id}")
+
+    # --- inside ------------------------------------------------------------------------------------
+
+    def _download(self, path: str, destination: Path) -> str:
+        sha256 = hashlib.sha256()
+        with self._connection.stream(path) as response, destination.open("wb") as file:
+            for part in response.iter_bytes():
+                sha256.update(part)
+                file.write(part)
+        return f"sha256:{sha256.hexdigest()}"
+
+
+def _segment(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _path(model: str, version: int | None = None) -> str:
+    path = f"/v1/models/{_segment(model)}"
+    return path if version is None else f"{path}/versions/{version}"
