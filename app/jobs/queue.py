@@ -1,0 +1,288 @@
+"""The job table as a queue: who may compute a job, and who may still write about it.
+
+Every claim raises the job's fence. Whatever is written about a running job is guarded by its id, that fence and the
+status `running`; a guard that finds no row raises `LostClaim`, and the transaction leaves nothing. So an attempt that
+was taken for dead may wake at any moment and harm nothing.
+
+All functions but `standing`, `claimable` and `lapsed` write and need a session of `Database.writing()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from sqlalchemy import Select, and_, exists, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from app.database.engine import database_now
+from app.database.tables import JobRow
+from app.errors import AttemptsExhausted, JobFinished, JobNotFound
+from app.jobs.owners import is_dead
+from app.jobs.problems import problem_document
+
+LEASE = timedelta(seconds=60)
+"""How long a job stays with an owner that is not heard of."""
+
+MOST_DEATHS = 5
+"""Attempts that may die by themselves before the job is given up."""
+
+Standing = Literal["continue", "cancel", "lost"]
+Ended = Callable[[Session, JobRow], None]
+"""What a kind of job does, in the same transaction, when one of its jobs ends as failed or cancelled."""
+
+
+class LostClaim(Exception):
+    """The job has ended or belongs to a later attempt; this one may no longer write about it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to compute a job, until the job's fence is no longer this one."""
+
+    job_id: UUID
+    model_id: UUID
+    kind: str
+    spec: dict[str, Any]
+    actor: str
+    request_id: str | None
+    fence: int
+
+    @property
+    def handle(self) -> str:
+        """Names this attempt among all attempts of all jobs; safe as a file name."""
+        return f"{self.job_id}-{self.fence}"
+
+
+def submit(
+    session: Session,
+    kind: str,
+    model_id: UUID,
+    spec: dict[str, Any],
+    *,
+    actor: str,
+    request_id: str | None,
+    publishing: bool = True,
+) -> JobRow:
+    """Queue a job; `publishing` ones of a model run one at a time, in the order in which they were submitted."""
+    job = JobRow(
+        id=uuid4(),
+        kind=kind,
+        model_id=model_id,
+        publishing=publishing,
+        spec=spec,
+        actor=actor,
+        request_id=request_id,
+        status="queued",
+        progress=_waiting(),
+        revision=0,
+        attempts=0,
+        deaths=0,
+        fence=0,
+        created_at=database_now(session),
+    )
+    session.add(job)
+    session.flush()
+    return job
+
+
+def claimable(session: Session, kinds: Collection[str]) -> bool:
+    """Whether `claim` would find a job now; reads only, so that an idle worker never takes SQLite's write lock."""
+    return session.scalar(select(_next_job(kinds).exists())) is True
+
+
+def claim(session: Session, owner: str, kinds: Collection[str], *, lease: timedelta = LEASE) -> Claim | None:
+    """Take the oldest job of these kinds that may run now, or None."""
+    try:
+        with session.begin_nested():
+            job = session.scalars(_next_job(kinds).with_for_update(skip_locked=True, of=JobRow)).first()
+            return _taken(job, owner, database_now(session), lease) if job else None
+    except IntegrityError:
+        # uq_job_one_publishing_per_model: another worker started a publishing job of this model in the same moment.
+        return None
+
+
+def standing(session: Session, claim: Claim) -> Standing:
+    """How a claim stands, without writing."""
+    job = session.scalars(_held(claim)).one_or_none()
+    if job is None:
+        return "lost"
+    return "continue" if job.cancel_requested_at is None else "cancel"
+
+
+def renew(session: Session, claim: Claim, *, lease: timedelta = LEASE) -> Standing:
+    """Extend the lease, also one that ran out without anyone else taking the job, and say how the claim stands."""
+    try:
+        job = _locked(session, claim)
+    except LostClaim:
+        return "lost"
+    job.lease_expires_at = database_now(session) + lease
+    return "continue" if job.cancel_requested_at is None else "cancel"
+
+
+def report_progress(session: Session, claim: Claim, fraction: float, stage: str, message: str) -> None:
+    """Note how far the job is, `fraction` in 0..1; raises LostClaim."""
+    job = _locked(session, claim)
+    job.progress = _progress(min(max(fraction, 0.0), 1.0), stage, message)
+    job.revision += 1
+
+
+def succeed(session: Session, claim: Claim, result: dict[str, Any]) -> JobRow:
+    """End the job as succeeded; the first statement of the transaction that holds its effects. Raises LostClaim."""
+    job = _locked(session, claim)
+    job.progress = _progress(1.0, "done", "")
+    job.result = result
+    return _finished(session, job, "succeeded")
+
+
+def fail(session: Session, claim: Claim, problem: dict[str, Any], ended: Mapping[str, Ended]) -> JobRow:
+    """End the job as failed with a problem document, and let its kind know. Raises LostClaim."""
+    return _failed(session, _locked(session, claim), problem, ended)
+
+
+def cancel(session: Session, claim: Claim, ended: Mapping[str, Ended]) -> JobRow:
+    """End a running job, whose process is gone, as cancelled, and let its kind know. Raises LostClaim."""
+    return _cancelled(session, _locked(session, claim), ended)
+
+
+def release(session: Session, claim: Claim, ended: Mapping[str, Ended]) -> None:
+    """Put the job back into the queue without counting a death; raises LostClaim."""
+    _given_back(session, _locked(session, claim), ended)
+
+
+def record_death(session: Session, claim: Claim, ended: Mapping[str, Ended]) -> None:
+    """Count an attempt that died by itself: the job is queued again, or failed after too many. Raises LostClaim."""
+    job = _locked(session, claim)
+    job.deaths += 1
+    if job.deaths >= MOST_DEATHS and job.cancel_requested_at is None:
+        exhausted = AttemptsExhausted(f"{job.deaths} attempts died; the server's log says how each of them ended")
+        _failed(session, job, problem_document(exhausted), ended)
+    else:
+        _given_back(session, job, ended)
+
+
+def request_cancel(session: Session, job_id: UUID, ended: Mapping[str, Ended]) -> JobRow:
+    """Cancel a queued job at once, or ask the supervisor of a running one to; raises JobNotFound, JobFinished."""
+    job = session.scalars(_fresh(select(JobRow).where(JobRow.id == job_id))).one_or_none()
+    if job is None:
+        raise JobNotFound(f"there is no job {job_id}; GET /v1/jobs lists them")
+    if job.status == "queued":
+        return _cancelled(session, job, ended)
+    if job.status != "running":
+        raise JobFinished(f"the job has ended as {job.status}; there is nothing left to cancel")
+    if job.cancel_requested_at is None:
+        job.cancel_requested_at = database_now(session)
+        job.revision += 1
+        session.flush()
+    return job
+
+
+def lapsed(session: Session, survivor: str, kinds: Collection[str]) -> list[JobRow]:
+    """Running jobs of other owners that are dead on this machine or let their lease run out; reads only."""
+    return _lapsed(session, select(JobRow), survivor, kinds)
+
+
+def release_dead(session: Session, survivor: str, ended: Mapping[str, Ended]) -> list[UUID]:
+    """Put jobs whose owner is dead or silent back into the queue, without counting a death; gives their ids."""
+    rows = _lapsed(session, _fresh(select(JobRow), skip_locked=True), survivor, ended.keys())
+    for job in rows:
+        _given_back(session, job, ended)
+    return [job.id for job in rows]
+
+
+def _next_job(kinds: Collection[str]) -> Select[JobRow]:
+    other = aliased(JobRow)
+    must_wait = exists().where(
+        other.model_id == JobRow.model_id,
+        other.publishing,
+        or_(other.status == "running", and_(other.status == "queued", other.sequence < JobRow.sequence)),
+    )
+    ready = and_(JobRow.status == "queued", JobRow.kind.in_(kinds), or_(~JobRow.publishing, ~must_wait))
+    return select(JobRow).where(ready).order_by(JobRow.sequence).limit(1)
+
+
+def _taken(job: JobRow, owner: str, now: datetime, lease: timedelta) -> Claim:
+    job.status = "running"
+    job.owner = owner
+    job.lease_expires_at = now + lease
+    job.started_at = job.started_at or now
+    job.progress = _progress(0.0, "starting", "")
+    job.fence += 1
+    job.attempts += 1
+    job.revision += 1
+    return Claim(job.id, job.model_id, job.kind, job.spec, job.actor, job.request_id, job.fence)
+
+
+def _held(claim: Claim) -> Select[JobRow]:
+    return select(JobRow).where(JobRow.id == claim.job_id, JobRow.fence == claim.fence, JobRow.status == "running")
+
+
+def _fresh(statement: Select[JobRow], *, skip_locked: bool = False) -> Select[JobRow]:
+    # The row lock makes the guard and the write that follows it one step: PostgreSQL evaluates the guard anew on the
+    # locked row, and SQLite's writing transaction excludes every other one from its first statement.
+    locking = statement.with_for_update(skip_locked=skip_locked)
+    return locking.execution_options(populate_existing=True)
+
+
+def _locked(session: Session, claim: Claim) -> JobRow:
+    job = session.scalars(_fresh(_held(claim))).one_or_none()
+    if job is None:
+        raise LostClaim(f"attempt {claim.handle} is no longer the job's owner")
+    return job
+
+
+def _lapsed(session: Session, source: Select[JobRow], survivor: str, kinds: Collection[str]) -> list[JobRow]:
+    foreign = source.where(JobRow.status == "running", JobRow.owner != survivor, JobRow.kind.in_(kinds))
+    now = database_now(session)
+    rows = session.scalars(foreign.order_by(JobRow.sequence)).all()
+    return [job for job in rows if _is_over(job.lease_expires_at, now) or is_dead(job.owner or "")]
+
+
+def _is_over(lease_expires_at: datetime | None, now: datetime) -> bool:
+    return lease_expires_at is None or lease_expires_at < now
+
+
+def _given_back(session: Session, job: JobRow, ended: Mapping[str, Ended]) -> None:
+    if job.cancel_requested_at is not None:
+        _cancelled(session, job, ended)
+        return
+    job.status = "queued"
+    job.progress = _waiting()
+    job.owner = job.lease_expires_at = None
+    job.revision += 1
+    session.flush()
+
+
+def _failed(session: Session, job: JobRow, problem: dict[str, Any], ended: Mapping[str, Ended]) -> JobRow:
+    job.problem = problem
+    _finished(session, job, "failed")
+    ended[job.kind](session, job)
+    return job
+
+
+def _cancelled(session: Session, job: JobRow, ended: Mapping[str, Ended]) -> JobRow:
+    job.cancel_requested_at = job.cancel_requested_at or database_now(session)
+    _finished(session, job, "cancelled")
+    ended[job.kind](session, job)
+    return job
+
+
+def _finished(session: Session, job: JobRow, status: Literal["succeeded", "failed", "cancelled"]) -> JobRow:
+    job.status = status
+    job.finished_at = database_now(session)
+    job.owner = job.lease_expires_at = None
+    job.revision += 1
+    session.flush()
+    return job
+
+
+def _waiting() -> dict[str, Any]:
+    return _progress(0.0, "queued", "")
+
+
+def _progress(fraction: float, stage: str, message: str) -> dict[str, Any]:
+    return {"fraction": fraction, "stage": stage, "message": message}
