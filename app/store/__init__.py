@@ -1,0 +1,1 @@
+"""Versions on disk: staged, sealed with digests, published by one rename, checked at every load."""

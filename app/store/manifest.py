@@ -1,0 +1,99 @@
+"""The manifest of a version: what it is, what it came from, and the digest of every file beside it.
+
+`manifest.json` is canonical JSON (RFC 8785), so that equal manifests are equal bytes and have equal digests.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.durable_files import digest_of
+from app.errors import VersionCorrupted
+from app.schemas import Claim, Forgotten, ModelName, Origin, VersionMetrics
+from app.specs import Architecture, Learning, Seed
+
+MANIFEST = "manifest.json"
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
+MAX_MANIFEST_BYTES = 16 * 2**20
+"""Beyond any manifest that is written: 1,000 classes have a confusion matrix of about 4 MB."""
+
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}\z")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\z")]
+
+
+class Environment(BaseModel):
+    """What a version was computed with; equal seeds give equal bits only where all of this is equal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    forgettery: str = Field(description="Version of this package.")
+    python: str
+    torch: str
+    threads: int = Field(ge=1, description="Threads torch computed with.")
+    cpu_capability: str = Field(description="The instruction set torch chose its kernels for, such as AVX2.")
+    platform: str
+
+
+class Manifest(BaseModel):
+    """Everything needed to load a version, to compute it again, and to see that its files are what was written.
+
+    Fields are never added, removed or changed without a new `format`; every format ever released stays readable.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    format: Literal[1] = 1
+    model: ModelName
+    number: int = Field(ge=1)
+    origin: Origin
+    parent: int | None = Field(ge=1, description="Number of the version that this one was made from.")
+    parent_digest: Digest | None = Field(description="Digest of the parent's weights.")
+    dataset: str = Field(max_length=100)
+    data_digest: Digest = Field(description="Digest of the data set's content.")
+    split_digest: Digest = Field(description="Digest of which rows are held out for calibration.")
+    architecture: Annotated[Architecture, Field(discriminator="type")]
+    input_shape: tuple[int, int, int] = Field(description="Channels, height, width.")
+    class_names: tuple[str, ...] = Field(min_length=1)
+    learning: Learning
+    recipe: dict[str, Any] = Field(description="Settings of the training, and of the forget request if there was one.")
+    seed: Seed
+    forgotten: Forgotten
+    claim: Claim | None
+    metrics: VersionMetrics
+    environment: Environment
+    files: dict[FileName, Digest] = Field(default_factory=dict, description="Every other file; filled in by sealing.")
+
+    @model_validator(mode="after")
+    def _parent_with_digest(self) -> Manifest:
+        if (self.parent is None) != (self.parent_digest is None):
+            raise ValueError("parent and parent_digest are given together or not at all")
+        return self
+
+    def to_bytes(self) -> bytes:
+        """The content of `manifest.json`."""
+        return rfc8785.dumps(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """Digest of `manifest.json`: `sha256:` and 64 hex digits."""
+        return digest_of(self.to_bytes())
+
+    @property
+    def weights_digest(self) -> str:
+        """Digest of `model.safetensors`, by which a version is known; of sealed manifests."""
+        return self.files[WEIGHTS]
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """Read `manifest.json`; raises VersionCorrupted, naming `where`, unless it is a manifest of a known format."""
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise VersionCorrupted(
+            f"{where}/{MANIFEST} cannot be read as a manifest of format 1 ({place}: {first['msg']}); "
+            "restore the version's folder from a backup."
+        ) from fault

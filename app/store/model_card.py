@@ -1,0 +1,81 @@
+"""The model card of a version: its manifest for people, as Markdown."""
+
+from __future__ import annotations
+
+from app.schemas import VersionMetrics
+from app.store.manifest import Manifest
+
+_CLAIMS = {
+    "suppressed": "outputs are masked; the weights still hold what was learned",
+    "edited": "weights were zeroed or randomised; no comparison with a retrained model was made",
+    "approximate": "measured against a model retrained without the forgotten data",
+    "exact": "retrained without the forgotten data",
+}
+
+
+def render(manifest: Manifest) -> str:
+    """`README.md` of a version; the digests of its files are left to the manifest, which records this card's too."""
+    sections = [_heading(manifest), _forgotten(manifest), _metrics(manifest), _origin(manifest)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _heading(manifest: Manifest) -> str:
+    shape = " x ".join(str(size) for size in manifest.input_shape)
+    return (
+        f"# {manifest.model}, version {manifest.number}\n\n"
+        f"A classifier of {len(manifest.class_names)} classes ({_names(manifest.class_names)}) for images of {shape} "
+        f"(channels, height, width; values in 0..1), architecture `{manifest.architecture.type}`, "
+        f"trained on `{manifest.dataset}`."
+    )
+
+
+def _forgotten(manifest: Manifest) -> str:
+    if not manifest.forgotten.classes:
+        return ""
+    names = _names(tuple(manifest.class_names[index] for index in manifest.forgotten.classes))
+    claim = f" Claim: **{manifest.claim}** ({_CLAIMS[manifest.claim]})." if manifest.claim else ""
+    return f"## Forgotten\n\nClasses: {names}.{claim} Inputs of forgotten classes are answered `0`, `forgotten: true`."
+
+
+def _metrics(manifest: Manifest) -> str:
+    metrics = manifest.metrics
+    summary = (
+        "## Metrics\n\nMeasured on the test set, as served.\n\n"
+        "| metric | value |\n|---|---|\n"
+        f"| test accuracy (retained classes) | {metrics.test_accuracy:.4f} |\n"
+        f"| parameters | {metrics.num_parameters:,} |\n"
+        f"| share of zero parameters | {metrics.sparsity:.4f} |\n"
+        f"| training time | {metrics.training_seconds:.1f} s |"
+    )
+    return f"{summary}\n\n{_class_table(manifest.class_names, metrics)}"
+
+
+def _class_table(class_names: tuple[str, ...], metrics: VersionMetrics) -> str:
+    rows = [
+        f"| {_cell(name)} | {'no test inputs' if accuracy is None else format(accuracy, '.4f')} |"
+        for name, accuracy in zip(class_names, metrics.per_class_accuracy, strict=True)
+    ]
+    return "\n".join(["| class | accuracy |", "|---|---|", *rows])
+
+
+def _origin(manifest: Manifest) -> str:
+    parent = f"version {manifest.parent} (`{manifest.parent_digest}`)" if manifest.parent else "none"
+    environment = manifest.environment
+    return (
+        "## Where it comes from\n\n"
+        f"- Origin: {manifest.origin}; parent: {parent}.\n"
+        f"- Data: `{manifest.dataset}`, content `{manifest.data_digest}`, split `{manifest.split_digest}`.\n"
+        f"- Seed {manifest.seed}; torch {environment.torch}, {environment.threads} threads, "
+        f"{environment.cpu_capability}; Python {environment.python}; {environment.platform}; "
+        f"Forgettery {environment.forgettery}.\n"
+        "- Everything else, with the digest of every file, is in `manifest.json`."
+    )
+
+
+def _names(names: tuple[str, ...]) -> str:
+    shown = ", ".join(_cell(name) for name in names[:20])
+    return shown if len(names) <= 20 else f"{shown}, …"  # noqa: PLR2004  what fits a sentence
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
