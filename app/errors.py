@@ -4,7 +4,7 @@ ForgetteryError
 ├── InvalidInput           the request itself is wrong
 │   ├── InvalidShape, InvalidValue, UnreadableInput, InvalidPageToken, IdempotencyKeyReused
 │   └── NotApplicable
-├── PayloadTooLarge
+├── PayloadTooLarge, UnsupportedMediaType, MethodNotAllowed
 ├── Unauthenticated
 ├── Forbidden
 │   ├── MissingScope, ForeignOrigin, ForeignHost
@@ -102,6 +102,14 @@ class NotApplicable(InvalidInput):
 
 class PayloadTooLarge(ForgetteryError):
     """The body is larger than this server accepts."""
+
+
+class UnsupportedMediaType(ForgetteryError):
+    """The body is of a kind that is not read here."""
+
+
+class MethodNotAllowed(ForgetteryError):
+    """This path does not take this method."""
 
 
 # --- who asks ----------------------------------------------------------------------------------

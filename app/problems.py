@@ -9,16 +9,20 @@ from app.errors import (
     GateMissed,
     Gone,
     InvalidInput,
+    MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
     Unauthenticated,
     Unavailable,
+    UnsupportedMediaType,
 )
 from app.schemas import Problem, ProblemError
 
 _STATUSES: dict[type[ForgetteryError], int] = {
     InvalidInput: 422,
     PayloadTooLarge: 413,
+    UnsupportedMediaType: 415,
+    MethodNotAllowed: 405,
     Unauthenticated: 401,
     Forbidden: 403,
     NotFound: 404,

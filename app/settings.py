@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Literal
@@ -69,6 +70,14 @@ class Settings(BaseSettings):
     def resolved_data_dir(self) -> Path:
         """The data sets' folder: the one set, or `datasets` in the home."""
         return self.data_dir or self.home / "datasets"
+
+    @property
+    def listens_on_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def embedded_database(self) -> bool:

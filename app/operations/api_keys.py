@@ -1,0 +1,111 @@
+"""API keys: create, list, revoke, and find out who presents one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import NamedTuple, get_args
+from uuid import UUID, uuid4
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from app.audit import log
+from app.database.engine import database_now
+from app.database.tables import ApiKeyRow
+from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, Unauthenticated
+from app.operations.callers import Caller
+from app.operations.pages import PageQuery, paginate
+from app.schemas import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiScope, Page
+from app.settings import Settings
+
+ADMIN = "admin"
+"""The actor that holds `FORGETTERY_ADMIN_KEY`."""
+LOCAL = "local"
+"""The actor of a server without any key."""
+_EVERY_SCOPE = frozenset[str](get_args(ApiScope))
+
+
+class Identity(NamedTuple):
+    """Who a key belongs to, and what it allows."""
+
+    actor: str
+    scopes: frozenset[str]
+
+
+def authenticate(session: Session, settings: Settings, presented: str | None) -> Identity:
+    """Who presents this key; without one, `local` while the server listens on loopback and no key is configured.
+
+    Raises `Unauthenticated`.
+    """
+    if presented is None:
+        if settings.listens_on_loopback and not any_key(session, settings):
+            return Identity(LOCAL, _EVERY_SCOPE)
+        raise Unauthenticated("send an API key as `Authorization: Bearer <key>`")
+    if settings.admin_key and _same(presented, settings.admin_key.get_secret_value()):
+        return Identity(ADMIN, _EVERY_SCOPE)
+    found = session.scalar(select(ApiKeyRow).where(ApiKeyRow.key_hash == _hash(presented)))
+    if found is None or found.revoked_at is not None:
+        raise Unauthenticated("this API key is unknown or was revoked; ask an administrator for another")
+    return Identity(f"key:{found.id}", frozenset(found.scopes))
+
+
+def any_key(session: Session, settings: Settings) -> bool:
+    """Whether the admin key is set or any API key is active."""
+    active = select(exists().where(ApiKeyRow.revoked_at.is_(None)))
+    return settings.admin_key is not None or bool(session.scalar(active))
+
+
+def create_api_key(session: Session, caller: Caller, body: ApiKeyCreate) -> ApiKeyCreated:
+    """A new key; its secret is in this answer only. Raises `FirstKeyMustBeAdmin` on a server without any key."""
+    if caller.actor == LOCAL and "admin" not in body.scopes:
+        raise FirstKeyMustBeAdmin(
+            'from the first key on every request needs one, so it must hold the scope "admin"; create that one first'
+        )
+    # 256 random bits: a plain hash is enough to store, and finding a key by its hash tells an attacker nothing.
+    key = f"fgt_{secrets.token_urlsafe(32)}"
+    row = ApiKeyRow(
+        id=uuid4(),
+        name=body.name,
+        scopes=sorted(set(body.scopes)),
+        key_hash=_hash(key),
+        created_at=database_now(session),
+    )
+    session.add(row)
+    _log(session, "api-key.created", caller, row)
+    return ApiKeyCreated(**_view(row).model_dump(), key=key)
+
+
+def list_api_keys(session: Session, page: PageQuery) -> Page[ApiKey]:
+    """All keys, revoked ones too, oldest first."""
+    rows, next_token = paginate(session, select(ApiKeyRow), [ApiKeyRow.created_at, ApiKeyRow.id], "api-keys", page)
+    return Page(items=[_view(row) for row in rows], next_page_token=next_token)
+
+
+def revoke_api_key(session: Session, caller: Caller, key_id: UUID) -> None:
+    """End a key for ever; revoking it again changes nothing. Raises `ApiKeyNotFound`."""
+    row = session.get(ApiKeyRow, key_id, with_for_update=True)
+    if row is None:
+        raise ApiKeyNotFound(f"there is no API key {key_id}; GET /v1/api-keys lists them")
+    if row.revoked_at is None:
+        row.revoked_at = database_now(session)
+        _log(session, "api-key.revoked", caller, row)
+
+
+def _log(session: Session, event: str, caller: Caller, row: ApiKeyRow) -> None:
+    details = {"api_key": str(row.id), "scopes": row.scopes}
+    log.append(session, event, actor=caller.actor, request_id=caller.request_id, details=details)
+
+
+def _view(row: ApiKeyRow) -> ApiKey:
+    return ApiKey.model_validate(row, from_attributes=True)
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _same(presented: str, secret: str) -> bool:
+    # Of hashes, so that the comparison tells not even the length of the secret.
+    return hmac.compare_digest(_hash(presented), _hash(secret))

@@ -1,0 +1,54 @@
+"""The audit log: search it, verify it."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.audit import log
+from app.database.tables import AuditEntryRow
+from app.operations.pages import PageQuery, paginate
+from app.schemas import AuditEvent, AuditVerification, Page
+
+
+def list_events(
+    session: Session,
+    page: PageQuery,
+    *,
+    model: str | None = None,
+    event: str | None = None,
+    forget_request: UUID | None = None,
+) -> Page[AuditEvent]:
+    """The entries of the log in its own order, of one model, event or forget request only if asked."""
+    statement = select(AuditEntryRow)
+    if model is not None:
+        statement = statement.where(AuditEntryRow.model == model)
+    if event is not None:
+        statement = statement.where(AuditEntryRow.event == event)
+    if forget_request is not None:
+        statement = statement.where(AuditEntryRow.forget_request == forget_request)
+    rows, next_token = paginate(session, statement, [AuditEntryRow.leaf_index], "audit-events", page)
+    return Page(items=[_view(row) for row in rows], next_page_token=next_token)
+
+
+def verify(session: Session) -> AuditVerification:
+    """Recompute the whole log from the bytes it holds."""
+    return log.verify(session)
+
+
+def _view(row: AuditEntryRow) -> AuditEvent:
+    return AuditEvent(
+        index=row.leaf_index,
+        at=row.at,
+        event=row.event,
+        actor=row.actor,
+        request_id=row.request_id,
+        model=row.model,
+        version=row.version,
+        forget_request=row.forget_request,
+        details=json.loads(row.entry).get("details", {}),
+        leaf_hash=row.leaf_hash.hex(),
+    )

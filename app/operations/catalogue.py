@@ -1,0 +1,81 @@
+"""What there is to choose from: data sets, architectures, unlearning methods."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from app import specs
+from app.datasets import catalogue
+from app.datasets.catalogue import DatasetSpec
+from app.schemas import ArchitectureInfo, Dataset, MethodInfo
+from app.settings import Settings
+
+_TORCHVISION = "torchvision's {name}, untrained, its first layer adapted to the input's channels and size."
+
+
+def list_datasets(settings: Settings) -> list[Dataset]:
+    """All data sets of the catalogue."""
+    return [_dataset(spec, settings) for spec in catalogue.CATALOGUE.values()]
+
+
+def get_dataset(settings: Settings, name: str) -> Dataset:
+    """One data set; raises `DatasetNotFound`."""
+    return _dataset(catalogue.find(name), settings)
+
+
+def list_architectures() -> list[ArchitectureInfo]:
+    """All architectures by the `type` that asks for them."""
+    return [
+        ArchitectureInfo(name="mlp", description=_summary(specs.Mlp), parameters=_schema(specs.Mlp)),
+        ArchitectureInfo(name="cnn", description=_summary(specs.Cnn), parameters=_schema(specs.Cnn)),
+        *(_torchvision(name) for name in get_args(specs.TorchvisionName)),
+    ]
+
+
+def list_methods() -> list[MethodInfo]:
+    """All unlearning methods."""
+    return [
+        MethodInfo(
+            name="edit",
+            description=(
+                "Replaces the output weights of the forgotten classes, and with the scope `network` the hidden weights "
+                "that matter to them alone; then lets a null unit answer 0 in their place."
+            ),
+            claim="edited",
+            targets=["classes"],
+            reference_paper="Golatkar, Achille, Soatto: Eternal Sunshine of the Spotless Net, CVPR 2020 (arXiv:1911.04933)",
+            when_not=(
+                "When traces of a class must also leave the hidden features: they stay findable there, which the claim "
+                "says. When a class looks much like a retained one: refusing it then costs answers of the other."
+            ),
+            parameters=_schema(specs.EditParameters),
+        )
+    ]
+
+
+def _dataset(spec: DatasetSpec, settings: Settings) -> Dataset:
+    return Dataset(
+        name=spec.name,
+        description=spec.description,
+        input_shape=list(spec.input_shape),
+        classes=list(spec.classes),
+        num_train=spec.num_train,
+        num_test=spec.num_test,
+        available=catalogue.is_available(spec, settings),
+    )
+
+
+def _torchvision(name: str) -> ArchitectureInfo:
+    schema = _schema(specs.Torchvision)
+    schema["properties"]["type"] = {"const": name, "type": "string"}
+    return ArchitectureInfo(name=name, description=_TORCHVISION.format(name=name), parameters=schema)
+
+
+def _schema(kind: type[Any]) -> dict[str, Any]:
+    return TypeAdapter(kind).json_schema()
+
+
+def _summary(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").splitlines()[0]

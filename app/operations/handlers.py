@@ -1,0 +1,13 @@
+"""Every kind of job and what it does: the table that a worker is given."""
+
+from __future__ import annotations
+
+from app.jobs.handlers import Handler
+from app.operations import forget, train
+
+_PRELOAD = ("app.unlearning.forgetting", "app.unlearning.training", "app.datasets.loading", "app.store.weights")
+
+HANDLERS: dict[str, Handler] = {
+    "train": Handler(train.run, train.ended, _PRELOAD),
+    "forget": Handler(forget.run, forget.ended, _PRELOAD),
+}
