@@ -400,8 +400,8 @@ class ForgetPlan(Answered):
     claim: Claim = Field(description="The most that the result could claim.")
     parent_version: int | None
     quarantined_versions: list[int] = Field(description="Versions that would stop being reachable at once.")
-    num_forget: int = Field(description="Training rows to forget.")
-    num_retain: int = Field(description="Training rows that stay.")
+    num_forget: int | None = Field(description="Training rows to forget; null while nothing was trained.")
+    num_retain: int | None = Field(description="Training rows that stay.")
     expected_seconds: float | None = Field(description="From the training time of the serving version; null: unknown.")
 
 

@@ -92,6 +92,9 @@ class Training:
 Strategy = Literal["zero", "random"]
 Scope = Literal["output", "network"]
 Refusal = Literal["none", "calibrate", "push"]
+PUSH_BATCH = 192
+"""Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
+
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
 
 

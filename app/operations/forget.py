@@ -1,0 +1,385 @@
+"""Forget: check and queue a request, carry it out, publish what passed the effect gate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import specs
+from app.audit import log
+from app.database.engine import database_now
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
+from app.datasets import catalogue
+from app.errors import (
+    AlreadyForgotten,
+    ClassNotFound,
+    FieldError,
+    ForgetRequestNotFound,
+    NoServingVersion,
+    NotApplicable,
+    NothingLeft,
+)
+from app.jobs import queue
+from app.operations import publishing, versions
+from app.operations.callers import Caller
+from app.operations.lookups import find_model, lock_model, waiting_jobs
+from app.operations.pages import PageQuery, paginate
+from app.operations.views import forget_request_view, forgotten_classes
+from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page, VersionMetrics
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.datasets.loading import LoadedDataset
+    from app.jobs.attempt import Attempt
+    from app.unlearning.forgetting import Unlearned
+
+
+def submit(session: Session, settings: Settings, caller: Caller, name: str, body: ForgetCreate) -> ForgetRequest:
+    """Check everything that can be known now, and queue the request behind the earlier ones on its model.
+
+    Raises `ClassNotFound`, `AlreadyForgotten`, `NothingLeft` (both count queued requests), `NoServingVersion`,
+    `NotApplicable` and `DatasetUnavailable`.
+    """
+    model = lock_model(session, name)
+    classes = _check(session, settings, model, body)
+    now = database_now(session)
+    request_id = uuid4()
+    job = queue.submit(
+        session,
+        "forget",
+        model.id,
+        {"forget_request": str(request_id)},
+        actor=caller.actor,
+        request_id=caller.request_id,
+    )
+    request = ForgetRequestRow(
+        id=request_id,
+        model_id=model.id,
+        job_id=job.id,
+        target={"classes": classes},
+        method=body.method,
+        requested_method=body.method,
+        strategy=body.strategy,
+        scope=body.scope,
+        refusal=body.refusal,
+        reference=body.reference,
+        parameters=asdict(body.parameters),
+        seed=body.seed,
+        reason=body.reason,
+        status="queued",
+        received_at=now,
+    )
+    session.add(request)
+    session.flush()
+    log.append(
+        session,
+        "forget.requested",
+        actor=caller.actor,
+        request_id=caller.request_id,
+        model=model.name,
+        forget_request=request.id,
+        details={"classes": classes, "method": body.method, "refusal": body.refusal},
+    )
+    return forget_request_view(request, job, model.name)
+
+
+def plan(session: Session, settings: Settings, name: str, body: ForgetCreate) -> ForgetPlan:
+    """What the request would do and cost, changing nothing; raises what `submit` raises."""
+    model = find_model(session, name)
+    classes = _check(session, settings, model, body)
+    available = select(VersionRow.number).where(VersionRow.model_id == model.id, VersionRow.state == "available")
+    trained = _last_trained(session, model)
+    rows = trained.manifest["recipe"]["rows_by_class"] if trained else None
+    num_forget = sum(rows[number] for number in classes) if rows else None
+    return ForgetPlan(
+        model=model.name,
+        target={"classes": classes},
+        method=body.method,
+        requested_method=body.method,
+        strategy=body.strategy,
+        scope=body.scope,
+        refusal=body.refusal,
+        claim="edited",
+        parent_version=model.serving_version,
+        quarantined_versions=sorted(session.scalars(available)),
+        num_forget=num_forget,
+        num_retain=sum(rows) - num_forget if rows and num_forget is not None else None,
+        expected_seconds=_expected_seconds(trained, body) if trained else None,
+    )
+
+
+def _last_trained(session: Session, model: ModelRow) -> VersionRow | None:
+    trained = (
+        select(VersionRow)
+        .where(VersionRow.model_id == model.id, VersionRow.origin == "trained")
+        .order_by(VersionRow.number.desc())
+        .limit(1)
+    )
+    return session.scalar(trained)
+
+
+def _expected_seconds(trained: VersionRow, body: ForgetCreate) -> float:
+    """From what an image cost in the last training: the steps of push, and four passes forward to measure.
+
+    A pass forward costs about a third of a training step, which also goes backward (twice the work) and updates.
+    """
+    recipe = trained.manifest["recipe"]
+    rows = sum(recipe["rows_by_class"])
+    seconds_per_image = trained.metrics["training_seconds"] / (recipe["epochs_run"] * rows)
+    pushed = body.parameters.push_steps * specs.PUSH_BATCH if body.refusal == "push" else 0
+    return round(float(seconds_per_image * (pushed + 4 * rows / 3)), 1)
+
+
+def get_forget_request(session: Session, request_id: UUID) -> ForgetRequest:
+    """One request; raises `ForgetRequestNotFound`."""
+    request = session.get(ForgetRequestRow, request_id)
+    if request is None:
+        raise ForgetRequestNotFound(f"there is no forget request {request_id}; GET /v1/forget-requests lists them")
+    return _views(session, [request])[0]
+
+
+def list_forget_requests(
+    session: Session, page: PageQuery, *, model: str | None = None, status: ForgetStatus | None = None
+) -> Page[ForgetRequest]:
+    """All requests, oldest first, of one model or status only if asked."""
+    statement = select(ForgetRequestRow)
+    if model is not None:
+        statement = statement.where(
+            ForgetRequestRow.model_id == select(ModelRow.id).where(ModelRow.name == model).scalar_subquery()
+        )
+    if status is not None:
+        statement = statement.where(ForgetRequestRow.status == status)
+    keys = [ForgetRequestRow.received_at, ForgetRequestRow.id]
+    rows, next_token = paginate(session, statement, keys, "forget-requests", page)
+    return Page(items=_views(session, rows), next_page_token=next_token)
+
+
+def _views(session: Session, rows: list[ForgetRequestRow]) -> list[ForgetRequest]:
+    jobs = {job.id: job for job in session.scalars(select(JobRow).where(JobRow.id.in_([row.job_id for row in rows])))}
+    names = dict(
+        session.execute(select(ModelRow.id, ModelRow.name).where(ModelRow.id.in_([row.model_id for row in rows])))
+        .tuples()
+        .all()
+    )
+    return [forget_request_view(row, jobs[row.job_id], names[row.model_id]) for row in rows]
+
+
+# --- what can be known before any work -----------------------------------------------------------
+
+
+def _check(session: Session, settings: Settings, model: ModelRow, body: ForgetCreate) -> list[int]:
+    """The classes to forget, ascending, after every check that needs no computation."""
+    classes = _target_classes(body)
+    dataset = catalogue.find(model.dataset)
+    num_classes = len(dataset.classes)
+    unknown = [number for number in classes if number >= num_classes]
+    if unknown:
+        raise ClassNotFound(f"{dataset.name} has no classes {unknown}; its classes are 0 to {num_classes - 1}")
+    gone = set(forgotten_classes(session, [model.id])[model.id]) | _queued_classes(session, model)
+    again = [number for number in classes if number in gone]
+    if again:
+        raise AlreadyForgotten(f"classes {again} are forgotten, or a queued request will forget them; leave them out")
+    if len(gone) + len(classes) >= num_classes:
+        raise NothingLeft("no class would remain; to drop everything, delete the model")
+    if model.serving_version is None and not waiting_jobs(session, model.id):
+        raise NoServingVersion("the model has no version to forget from; train it first")
+    catalogue.ensure_obtainable(dataset, settings)
+    return classes
+
+
+def _target_classes(body: ForgetCreate) -> list[int]:
+    if body.target.tasks is not None:
+        raise NotApplicable(
+            "this model learns all classes together; it has no tasks to forget",
+            errors=[FieldError("/target/tasks", "name classes instead")],
+        )
+    if body.target.samples is not None:
+        raise NotApplicable(
+            "no method of this server forgets single samples; GET /v1/methods lists the targets of each",
+            errors=[FieldError("/target/samples", "name classes instead")],
+        )
+    assert body.target.classes is not None
+    return sorted(set(body.target.classes))
+
+
+def _queued_classes(session: Session, model: ModelRow) -> set[int]:
+    waiting = select(ForgetRequestRow.target).where(
+        ForgetRequestRow.model_id == model.id, ForgetRequestRow.status.in_(["queued", "running"])
+    )
+    return {number for target in session.scalars(waiting) for number in target["classes"]}
+
+
+# --- in the attempt's process --------------------------------------------------------------------
+
+
+def run(attempt: Attempt) -> None:
+    """Unlearn, measure, judge; publish in one transaction what passed, and quarantine all that still remembers."""
+    from app.unlearning.context import Context
+    from app.unlearning.forgetting import forget_classes
+
+    start = publishing.begin(attempt)
+    request = _started(attempt, start)
+    loaded = publishing.load_dataset(attempt, start)
+    parent = publishing.load_parent(attempt, start)
+    if parent is None:
+        raise NoServingVersion(
+            "no training of this model succeeded, so there is nothing to forget from; train it first"
+        )
+    context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
+    unlearned = forget_classes(parent, loaded.dataset, publishing.edit_of(request), context)
+    if unlearned.verdict == "passed":
+        _publish(attempt, start, request, loaded, unlearned)
+    else:
+        _refuse(attempt, start, request, unlearned)
+
+
+def _started(attempt: Attempt, start: publishing.Start) -> ForgetRequestRow:
+    """Mark the request as running; logged once, however many attempts it takes."""
+    with attempt.database.writing() as session:
+        request = session.get_one(ForgetRequestRow, UUID(attempt.spec["forget_request"]))
+        if request.status == "queued":
+            request.status = "running"
+            log.append(
+                session,
+                "forget.started",
+                actor=attempt.actor,
+                request_id=attempt.request_id,
+                model=start.model.name,
+                forget_request=request.id,
+                details={"job": str(attempt.job_id)},
+            )
+        return request
+
+
+def _publish(
+    attempt: Attempt,
+    start: publishing.Start,
+    request: ForgetRequestRow,
+    loaded: LoadedDataset,
+    unlearned: Unlearned,
+) -> None:
+    assert start.parent is not None
+    staged = publishing.stage(attempt, start, loaded, unlearned.model, _new_version(start, request, unlearned))
+    with attempt.succeeding({"version": start.number, "verdict": "passed", "claim": unlearned.claim}) as session:
+        _bury(session, request)
+        _quarantine_older(session, attempt, start, request)
+        publishing.publish(session, attempt, start, staged, serve=True)
+        _complete(session, attempt, start, request, unlearned)
+    if attempt.settings.retention_days == 0:
+        versions.purge_all(
+            attempt.database, attempt.settings, start.model.id, actor=attempt.actor, request_id=attempt.request_id
+        )
+
+
+def _new_version(start: publishing.Start, request: ForgetRequestRow, unlearned: Unlearned) -> publishing.NewVersion:
+    assert start.parent is not None
+    classes = request.target["classes"]
+    after = unlearned.report.after
+    return publishing.NewVersion(
+        origin="unlearned",
+        parent=start.parent,
+        forgotten=sorted([*start.forgotten, *classes]),
+        claim=unlearned.claim,
+        metrics=VersionMetrics(
+            test_accuracy=after.test_accuracy,
+            per_class_accuracy=after.per_class_accuracy,
+            confusion_matrix=after.confusion_matrix,
+            sparsity=after.sparsity,
+            num_parameters=start.parent.metrics["num_parameters"],
+            training_seconds=unlearned.report.seconds["method"],
+        ),
+        recipe={"edit": asdict(publishing.edit_of(request)), "settings": unlearned.report.settings},
+        seed=request.seed,
+        forget_request=request.id,
+    )
+
+
+def _bury(session: Session, request: ForgetRequestRow) -> None:
+    """Set the tombstones: what this model may never learn again."""
+    now = database_now(session)
+    session.add_all(
+        TombstoneRow(model_id=request.model_id, kind="class", item=number, forget_request_id=request.id, created_at=now)
+        for number in request.target["classes"]
+    )
+
+
+def _quarantine_older(session: Session, attempt: Attempt, start: publishing.Start, request: ForgetRequestRow) -> None:
+    """Every version so far remembers what is forgotten now for the first time."""
+    remembering = select(VersionRow).where(VersionRow.model_id == start.model.id, VersionRow.state == "available")
+    for version in session.scalars(remembering.order_by(VersionRow.number)):
+        versions.quarantine(
+            session,
+            start.model,
+            version,
+            actor=attempt.actor,
+            request_id=attempt.request_id,
+            forget_request=request.id,
+        )
+
+
+def _complete(
+    session: Session, attempt: Attempt, start: publishing.Start, request: ForgetRequestRow, unlearned: Unlearned
+) -> None:
+    row = session.get_one(ForgetRequestRow, request.id)
+    row.status = "completed"
+    row.verdict = unlearned.verdict
+    row.claim = unlearned.claim
+    row.version = start.number
+    row.parent_version = start.parent.number if start.parent else None
+    row.report = asdict(unlearned.report)
+    row.completed_at = database_now(session)
+    log.append(
+        session,
+        "forget.completed",
+        actor=attempt.actor,
+        request_id=attempt.request_id,
+        model=start.model.name,
+        version=start.number,
+        forget_request=request.id,
+        details={"claim": unlearned.claim, "verdict": unlearned.verdict},
+    )
+
+
+def _refuse(attempt: Attempt, start: publishing.Start, request: ForgetRequestRow, unlearned: Unlearned) -> None:
+    """The gate was missed: keep the report, publish nothing, let the parent serve on."""
+    missed = [criterion.name for criterion in unlearned.report.gate if not criterion.passed]
+    with attempt.succeeding({"version": None, "verdict": unlearned.verdict, "missed": missed}) as session:
+        row = session.get_one(ForgetRequestRow, request.id)
+        row.status = "failed"
+        row.verdict = unlearned.verdict
+        row.parent_version = start.parent.number if start.parent else None
+        row.report = asdict(unlearned.report)
+        row.completed_at = database_now(session)
+        log.append(
+            session,
+            "forget.failed",
+            actor=attempt.actor,
+            request_id=attempt.request_id,
+            model=start.model.name,
+            forget_request=request.id,
+            details={"verdict": unlearned.verdict, "missed": missed},
+        )
+
+
+def ended(session: Session, job: JobRow) -> None:
+    """The job failed or was cancelled, and with it the request; log it."""
+    request = session.get_one(ForgetRequestRow, UUID(job.spec["forget_request"]))
+    model = session.get_one(ModelRow, job.model_id)
+    request.status = job.status
+    request.completed_at = database_now(session)
+    details = {"job": str(job.id)}
+    if job.problem:
+        details["problem"] = str(job.problem["type"]).rpartition("/")[2]
+    log.append(
+        session,
+        f"forget.{job.status}",
+        actor=job.actor,
+        request_id=job.request_id,
+        model=model.name,
+        forget_request=request.id,
+        details=details,
+    )

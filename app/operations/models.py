@@ -1,0 +1,84 @@
+"""Models: create, look at, list, delete."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from uuid import uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.audit import log
+from app.database.engine import Database, database_now
+from app.database.tables import ModelRow, VersionRow
+from app.datasets import catalogue
+from app.errors import ModelExists
+from app.operations import train, versions
+from app.operations.callers import Caller
+from app.operations.lookups import find_model, lock_model, refuse_while_jobs_wait
+from app.operations.pages import PageQuery, paginate
+from app.operations.views import job_view, model_view, model_views
+from app.schemas import Model, ModelAndJob, ModelCreate, Page
+from app.settings import Settings
+
+
+def create_model(session: Session, settings: Settings, caller: Caller, body: ModelCreate) -> ModelAndJob:
+    """Take a name for a model and queue the training of its first version.
+
+    Raises `DatasetNotFound`, `DatasetUnavailable` and `ModelExists`, also for the name of a deleted model.
+    """
+    catalogue.ensure_obtainable(catalogue.find(body.dataset), settings)
+    if session.scalar(select(ModelRow.id).where(ModelRow.name == body.name)):
+        raise ModelExists(f'a model named "{body.name}" exists or existed; names are never used again: choose another')
+    model = ModelRow(
+        id=uuid4(),
+        name=body.name,
+        dataset=body.dataset,
+        architecture=asdict(body.architecture),
+        learning=asdict(body.learning),
+        training=asdict(body.training),
+        created_at=database_now(session),
+    )
+    session.add(model)
+    session.flush()
+    job = train.submit(session, caller, model, body.training)
+    log.append(
+        session,
+        "model.created",
+        actor=caller.actor,
+        request_id=caller.request_id,
+        model=model.name,
+        details={"dataset": model.dataset, "architecture": body.architecture.type},
+    )
+    train.log_requested(session, caller, model, job)
+    return ModelAndJob(model=model_view(session, model), job=job_view(job, model.name))
+
+
+def get_model(session: Session, name: str) -> Model:
+    """The model of this name; raises `ModelNotFound`, or `ModelGone` for a deleted one."""
+    return model_view(session, find_model(session, name))
+
+
+def list_models(session: Session, page: PageQuery) -> Page[Model]:
+    """All models that were not deleted, by name."""
+    living = select(ModelRow).where(ModelRow.deleted_at.is_(None))
+    rows, next_token = paginate(session, living, [ModelRow.name], "models", page)
+    return Page(items=model_views(session, rows), next_page_token=next_token)
+
+
+def delete_model(database: Database, settings: Settings, caller: Caller, name: str) -> None:
+    """Retire the name for ever and destroy every version's weights.
+
+    Nothing is reachable any more once the first transaction has committed; a crash after it leaves weights that
+    housekeeping destroys. Raises `JobRunning` while jobs of the model wait or run.
+    """
+    with database.writing() as session:
+        model = lock_model(session, name)
+        refuse_while_jobs_wait(session, model)
+        model.deleted_at = database_now(session)
+        model.serving_version = None
+        log.append(session, "model.deleted", actor=caller.actor, request_id=caller.request_id, model=model.name)
+        available = select(VersionRow).where(VersionRow.model_id == model.id, VersionRow.state == "available")
+        for version in session.scalars(available):
+            versions.quarantine(session, model, version, actor=caller.actor, request_id=caller.request_id)
+    versions.purge_all(database, settings, model.id, actor=caller.actor, request_id=caller.request_id)

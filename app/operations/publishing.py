@@ -1,0 +1,209 @@
+"""From a finished computation to a version that can be reached: shared by every job that publishes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import specs
+from app.audit import log
+from app.database.engine import database_now
+from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
+from app.errors import VersionCorrupted
+from app.operations import versions
+from app.operations.views import forgotten_classes
+from app.schemas import Claim, Forgotten, Origin, VersionMetrics
+from app.store.manifest import Manifest
+from app.store.versions import VersionStore
+
+if TYPE_CHECKING:
+    from app.datasets.loading import LoadedDataset
+    from app.jobs.attempt import Attempt
+    from app.unlearning.architectures import Classifier
+
+ARCHITECTURE: TypeAdapter[specs.Architecture] = TypeAdapter(specs.Architecture)
+LEARNING: TypeAdapter[specs.Learning] = TypeAdapter(specs.Learning)
+EDIT: TypeAdapter[specs.Edit] = TypeAdapter(specs.Edit)
+
+
+@dataclass(frozen=True)
+class Start:
+    """The state that an attempt builds on. It cannot change meanwhile: one publishing job runs per model."""
+
+    model: ModelRow
+    number: int
+    """Of the version to come."""
+    parent: VersionRow | None
+    """The serving version."""
+    forgotten: list[int]
+    last_edit: specs.Edit | None
+    """The settings of the last completed forget request."""
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a computation knows of the version it made."""
+
+    origin: Origin
+    parent: VersionRow | None
+    forgotten: list[int]
+    claim: Claim | None
+    metrics: VersionMetrics
+    recipe: dict[str, Any]
+    seed: int
+    forget_request: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A version on disk that nobody can reach yet."""
+
+    folder: Path
+    manifest: Manifest
+    new: NewVersion
+
+
+def begin(attempt: Attempt) -> Start:
+    """What there is when the attempt starts."""
+    with attempt.database.reading() as session:
+        model = session.get_one(ModelRow, attempt.model_id)
+        latest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model.id))
+        parent = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
+        return Start(
+            model=model,
+            number=(latest or 0) + 1,
+            parent=parent,
+            forgotten=forgotten_classes(session, [model.id])[model.id],
+            last_edit=_last_edit(session, model.id),
+        )
+
+
+def _last_edit(session: Session, model_id: UUID) -> specs.Edit | None:
+    completed = (
+        select(ForgetRequestRow)
+        .where(ForgetRequestRow.model_id == model_id, ForgetRequestRow.status == "completed")
+        .order_by(ForgetRequestRow.version.desc())
+        .limit(1)
+    )
+    request = session.scalar(completed)
+    return edit_of(request) if request else None
+
+
+def edit_of(request: ForgetRequestRow) -> specs.Edit:
+    """The edit that a forget request asks for."""
+    return EDIT.validate_python(
+        {
+            "classes": request.target["classes"],
+            "strategy": request.strategy,
+            "scope": request.scope,
+            "refusal": request.refusal,
+            "parameters": request.parameters,
+            "seed": request.seed,
+        }
+    )
+
+
+def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[float, str, str], None]:
+    """A progress callback whose 0..1 is the part of the job from `low` to `high`."""
+    return lambda fraction, stage, message: attempt.progress(low + (high - low) * fraction, stage, message)
+
+
+def load_dataset(attempt: Attempt, start: Start) -> LoadedDataset:
+    """The model's data set in memory, downloaded if it must be."""
+    from app.datasets.loading import load
+
+    return load(start.model.dataset, attempt.settings, progress_between(attempt, 0, 0.05))
+
+
+def load_parent(attempt: Attempt, start: Start) -> Classifier | None:
+    """The serving version's network, its digest checked; raises `VersionCorrupted` and logs it."""
+    from app.store import weights
+
+    if start.parent is None:
+        return None
+    folder = VersionStore(attempt.settings.home).folder(start.model.name, start.parent.number)
+    try:
+        return weights.load(folder, start.parent.digest)
+    except VersionCorrupted:
+        versions.report_corrupted(
+            attempt.database, start.model.id, start.parent.number, actor=attempt.actor, request_id=attempt.request_id
+        )
+        raise
+
+
+def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifier, new: NewVersion) -> Staged:
+    """Write the version's files where nobody can reach them yet; raises `StorageUnavailable`."""
+    from app.store import weights
+    from app.store.environment import environment
+
+    store = VersionStore(attempt.settings.home)
+    folder = store.stage(attempt.handle)
+    weights.save(model, folder)
+    manifest = Manifest(
+        model=start.model.name,
+        number=start.number,
+        origin=new.origin,
+        parent=new.parent.number if new.parent else None,
+        parent_digest=new.parent.digest if new.parent else None,
+        dataset=start.model.dataset,
+        data_digest=loaded.data_digest,
+        split_digest=loaded.split_digest,
+        architecture=ARCHITECTURE.validate_python(start.model.architecture),
+        input_shape=loaded.dataset.input_shape,
+        class_names=loaded.dataset.class_names,
+        learning=LEARNING.validate_python(start.model.learning),
+        recipe=new.recipe,
+        seed=new.seed,
+        forgotten=Forgotten(classes=new.forgotten),
+        claim=new.claim,
+        metrics=new.metrics,
+        environment=environment(),
+    )
+    return Staged(folder, store.seal(folder, manifest), new)
+
+
+def publish(session: Session, attempt: Attempt, start: Start, staged: Staged, *, serve: bool) -> None:
+    """Record the version and, last before the commit, rename its folder into place.
+
+    The rename before the commit: a crash in between leaves an orphan folder, never a version without its files.
+    """
+    manifest = staged.manifest
+    model = session.get_one(ModelRow, start.model.id)
+    session.add(
+        VersionRow(
+            model_id=model.id,
+            number=start.number,
+            state="available",
+            origin=manifest.origin,
+            parent=manifest.parent,
+            digest=manifest.weights_digest,
+            manifest_digest=manifest.digest,
+            forgotten=manifest.forgotten.model_dump(),
+            claim=manifest.claim,
+            metrics=manifest.metrics.model_dump(),
+            manifest=manifest.model_dump(mode="json"),
+            forget_request_id=staged.new.forget_request,
+            created_at=database_now(session),
+        )
+    )
+    log.append(
+        session,
+        "version.published",
+        actor=attempt.actor,
+        request_id=attempt.request_id,
+        model=model.name,
+        version=start.number,
+        forget_request=staged.new.forget_request,
+        details={"digest": manifest.weights_digest, "manifest_digest": manifest.digest},
+    )
+    if serve:
+        versions.move_serving(session, model, start.number, actor=attempt.actor, request_id=attempt.request_id)
+    session.flush()
+    VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)

@@ -1,0 +1,125 @@
+"""Rows as the wire shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
+from app.schemas import ForgetRequest, Forgotten, Job, Model, Version
+
+
+def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
+    """Models with their latest version and what they have forgotten, in three statements however many there are."""
+    ids = [row.id for row in rows]
+    latest = dict(
+        session.execute(
+            select(VersionRow.model_id, func.max(VersionRow.number))
+            .where(VersionRow.model_id.in_(ids))
+            .group_by(VersionRow.model_id)
+        )
+        .tuples()
+        .all()
+    )
+    forgotten = forgotten_classes(session, ids)
+    return [
+        Model(
+            name=row.name,
+            dataset=row.dataset,
+            architecture=row.architecture,
+            learning=row.learning,
+            training=row.training,
+            serving_version=row.serving_version,
+            latest_version=latest.get(row.id),
+            forgotten=Forgotten(classes=forgotten[row.id]),
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
+
+
+def forgotten_classes(session: Session, model_ids: Sequence[UUID]) -> dict[UUID, list[int]]:
+    """The classes each model may never learn again, in ascending order."""
+    found: dict[UUID, list[int]] = {model_id: [] for model_id in model_ids}
+    tombstones = (
+        select(TombstoneRow.model_id, TombstoneRow.item)
+        .where(TombstoneRow.model_id.in_(model_ids), TombstoneRow.kind == "class")
+        .order_by(TombstoneRow.item)
+    )
+    for model_id, item in session.execute(tombstones).tuples():
+        found[model_id].append(item)
+    return found
+
+
+def model_view(session: Session, row: ModelRow) -> Model:
+    """One model."""
+    return model_views(session, [row])[0]
+
+
+def version_view(model: ModelRow, row: VersionRow) -> Version:
+    """One version of a model."""
+    return Version.model_validate(
+        {
+            "model": model.name,
+            "number": row.number,
+            "state": row.state,
+            "serving": model.serving_version == row.number,
+            "origin": row.origin,
+            "parent": row.parent,
+            "digest": row.digest,
+            "forgotten": row.forgotten,
+            "claim": row.claim,
+            "metrics": row.metrics,
+            "created_at": row.created_at,
+            "forget_request": row.forget_request_id,
+            "manifest": row.manifest,
+        }
+    )
+
+
+def job_view(row: JobRow, model_name: str) -> Job:
+    """One job, of the model of this name."""
+    return Job.model_validate(
+        {
+            "id": row.id,
+            "kind": row.kind,
+            "status": row.status,
+            "model": model_name,
+            "progress": row.progress,
+            "attempts": row.attempts,
+            "result": row.result,
+            "problem": row.problem,
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+        }
+    )
+
+
+def forget_request_view(row: ForgetRequestRow, job: JobRow, model_name: str) -> ForgetRequest:
+    """One forget request with its job."""
+    return ForgetRequest.model_validate(
+        {
+            "id": row.id,
+            "model": model_name,
+            "target": row.target,
+            "method": row.method,
+            "requested_method": row.requested_method,
+            "strategy": row.strategy,
+            "scope": row.scope,
+            "refusal": row.refusal,
+            "status": row.status,
+            "verdict": row.verdict,
+            "claim": row.claim,
+            "parent_version": row.parent_version,
+            "version": row.version,
+            "report": row.report,
+            "reason": row.reason,
+            "received_at": row.received_at,
+            "completed_at": row.completed_at,
+            "job": job_view(job, model_name),
+        }
+    )
