@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import httpx
 from pydantic import ValidationError
 
@@ -22,7 +24,7 @@ from app.errors import (
 from app.problems import status_of
 from app.schemas import Problem
 
-_CATEGORIES: dict[int, type[ForgetteryError]] = {
+_CATEGORIES: Mapping[int, type[ForgetteryError]] = {
     status_of(kind): kind
     for kind in (InvalidInput, PayloadTooLarge, Unauthenticated, Forbidden, NotFound, Conflict, Gone, Unavailable)
 } | {502: Unavailable, 504: Unavailable}  # what a proxy answers for a server that is away

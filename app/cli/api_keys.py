@@ -1,0 +1,60 @@
+"""`forgettery api-keys`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, print_json, show, show_list
+
+app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+Scopes = Annotated[
+    list[str],
+    typer.Option("--scope", help="read, predict, train, forget, audit or admin; repeat for several."),
+]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    scopes: Scopes,
+    *,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Create an API key; its secret is shown this once."""
+    from app.schemas import ApiKeyCreate  # noqa: PLC0415  see terminal.connect
+
+    with connect(url, key) as client:
+        wanted = body(ApiKeyCreate, {"name": name, "scopes": scopes})
+        show(client.create_api_key(wanted), as_json=as_json)
+
+
+@app.command("list")
+def list_api_keys(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """List the API keys, without their secrets."""
+    with connect(url, key) as client:
+        show_list(
+            client.api_keys(),
+            ("id", "name", "scopes", "created", "revoked"),
+            lambda found: (found.id, found.name, ", ".join(found.scopes), found.created_at, found.revoked_at),
+            as_json=as_json,
+        )
+
+
+@app.command()
+def revoke(
+    key_id: Annotated[UUID, typer.Argument(help="Id of the key.", show_default=False)],
+    *,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Revoke an API key at once."""
+    with connect(url, key) as client:
+        client.revoke_api_key(key_id)
+    if as_json:
+        print_json({"revoked": str(key_id)})

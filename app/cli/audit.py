@@ -1,0 +1,57 @@
+"""`forgettery audit`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from app.cli.terminal import LOCAL, Json, Key, Url, connect, print_json, print_table, show_list
+from app.errors import IntegrityViolation
+
+app = typer.Typer(help="Read the audit log and have it verified.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_events(
+    *,
+    model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only those of this kind, e.g. forget.completed.")] = None,
+    forget_request: Annotated[UUID | None, typer.Option(help="Only those of this forget request.")] = None,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """List the entries of the audit log, oldest first."""
+    with connect(url, key) as client:
+        show_list(
+            client.audit_events(model=model, event=event, forget_request=forget_request),
+            ("index", "at", "event", "model", "version", "actor", "leaf hash"),
+            lambda entry: (
+                entry.index,
+                entry.at.isoformat(timespec="seconds"),
+                entry.event,
+                entry.model,
+                entry.version,
+                entry.actor,
+                entry.leaf_hash[:16] + "…",
+            ),
+            as_json=as_json,
+        )
+
+
+@app.command()
+def verify(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """Have the server recompute the whole log; fails when an entry does not hold."""
+    with connect(url, key) as client:
+        result = client.verify_audit_log()
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        typer.echo(f"{result.size} entries, root {result.root}: {'every entry holds' if result.ok else 'BROKEN'}")
+        if result.problems:
+            rows = [(fault.index, fault.column, fault.reason) for fault in result.problems]
+            print_table("", ("index", "column", "reason"), rows)
+    if not result.ok:
+        raise IntegrityViolation("the audit log was changed; compare it with a backup or an exported copy")

@@ -1,0 +1,63 @@
+"""`forgettery models`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli.terminal import LOCAL, Json, Key, Url, Yes, connect, print_json, show, show_list
+
+app = typer.Typer(help="List, show and delete models; choose the serving version.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of the model.")]
+
+
+@app.command("list")
+def list_models(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """List all models."""
+    with connect(url, key) as client:
+        show_list(
+            client.models(),
+            ("name", "data set", "architecture", "serving", "latest", "forgotten classes"),
+            lambda model: (
+                model.name,
+                model.dataset,
+                model.architecture["type"],
+                model.serving_version,
+                model.latest_version,
+                model.forgotten.classes,
+            ),
+            as_json=as_json,
+        )
+
+
+@app.command("show")
+def show_model(name: Name, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """Show one model."""
+    with connect(url, key) as client:
+        show(client.model(name), as_json=as_json)
+
+
+@app.command()
+def serving(
+    name: Name,
+    version: Annotated[int, typer.Argument(help="Number of the version that is to serve.")],
+    *,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Let another version serve."""
+    with connect(url, key) as client:
+        show(client.set_serving(name, version), as_json=as_json)
+
+
+@app.command()
+def delete(name: Name, *, yes: Yes = False, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """Purge all versions of a model and retire its name."""
+    if not yes:
+        typer.confirm(f"Destroy every version of {name} and retire its name?", abort=True, err=True)
+    with connect(url, key) as client:
+        client.delete_model(name)
+    if as_json:
+        print_json({"deleted": name})

@@ -1,0 +1,37 @@
+"""Waiting for a job with a bar on standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.client import Client
+    from app.schemas import Job
+
+
+def wait(client: Client, job: Job) -> Job:
+    """Wait until the job has ended well, and show how far it is; raises what it failed with."""
+    from rich.console import Console  # noqa: PLC0415  only commands that wait need it
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  likewise
+
+    columns = (
+        TextColumn("{task.fields[kind]} {task.fields[model]}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task("", total=1.0, kind=job.kind, model=job.model)
+
+        def advance(state: Job) -> None:
+            done = 1.0 if state.status == "succeeded" else state.progress.fraction
+            bars.update(bar, completed=done, description=_where(state))
+
+        return client.wait_for_job(job, on_progress=advance)
+
+
+def _where(job: Job) -> str:
+    if job.status != "running":
+        return job.status
+    return f"{job.progress.stage}: {job.progress.message}" if job.progress.message else job.progress.stage

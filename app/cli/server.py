@@ -1,0 +1,74 @@
+"""`forgettery serve`, `worker` and `db`: the commands that need the extra `server`, which they import when they run."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.terminal import present
+from app.errors import FieldError, InvalidInput, Unavailable
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+app = typer.Typer()
+database = typer.Typer(help="Migrate the database.", no_args_is_help=True)
+app.add_typer(database, name="db")
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="FORGETTERY_HOST")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="FORGETTERY_PORT")] = None,
+) -> None:
+    """Start the server with its worker; an embedded database is migrated first. Stops cleanly on SIGTERM."""
+    main = server_part("app.main")
+    main.serve(settings(host=host, port=port))
+
+
+@app.command()
+def worker() -> None:
+    """Start a worker without a server, for a server with FORGETTERY_WORKER=external. Stops cleanly on SIGTERM."""
+    main = server_part("app.main")
+    main.work(settings())
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring the database of FORGETTERY_DATABASE_URL to the schema of this version; safe to repeat."""
+    migrate = server_part("app.database.migrate")
+    chosen = settings()
+    if chosen.embedded_database:
+        chosen.home.mkdir(parents=True, exist_ok=True)
+    migrate.upgrade(chosen.resolved_database_url)
+    typer.echo(f"the database is at revision {migrate.newest()}", err=True)
+
+
+def server_part(name: str) -> ModuleType:
+    """A module of the server; raises Unavailable with what to install when the base install alone is here."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "app":
+            raise
+        raise Unavailable(f"this needs {error.name}; install the server: pip install 'forgettery[server]'") from error
+
+
+def settings(*, host: str | None = None, port: int | None = None) -> Settings:
+    """The settings of the environment, with what the command line says instead; raises InvalidInput for bad ones."""
+    kind: type[Settings] = server_part("app.settings").Settings
+    from pydantic import ValidationError  # noqa: PLC0415  with the settings, not before
+
+    given = present({"host": host, "port": port})
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        faults = [
+            FieldError("FORGETTERY_" + "_".join(map(str, fault["loc"])).upper(), fault["msg"])
+            for fault in error.errors(include_input=False)
+        ]
+        raise InvalidInput("a setting is not valid", errors=faults) from error

@@ -1,0 +1,82 @@
+"""`forgettery versions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from app.cli.terminal import LOCAL, Json, Key, Url, Yes, connect, print_json, show, show_list
+
+app = typer.Typer(help="List, show, download and purge the versions of a model.", no_args_is_help=True)
+ModelName = Annotated[str, typer.Argument(help="Name of the model.")]
+Number = Annotated[int, typer.Argument(help="Number of the version.")]
+State = Annotated[Literal["available", "quarantined", "purged"] | None, typer.Option(help="Only those in this state.")]
+
+
+@app.command("list")
+def list_versions(
+    model: ModelName, *, state: State = None, url: Url = LOCAL, key: Key = "", as_json: Json = False
+) -> None:
+    """List the versions of a model."""
+    with connect(url, key) as client:
+        show_list(
+            client.versions(model, state=state),
+            ("number", "state", "serving", "origin", "parent", "forgotten classes", "claim", "test accuracy"),
+            lambda version: (
+                version.number,
+                version.state,
+                version.serving,
+                version.origin,
+                version.parent,
+                version.forgotten.classes,
+                version.claim,
+                version.metrics.test_accuracy,
+            ),
+            as_json=as_json,
+        )
+
+
+@app.command("show")
+def show_version(model: ModelName, number: Number, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """Show one version; its manifest with --json."""
+    with connect(url, key) as client:
+        show(client.version(model, number), as_json=as_json, leave_out=("manifest",))
+
+
+@app.command()
+def weights(
+    model: ModelName,
+    number: Number,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: MODEL-NUMBER.safetensors.")] = None,
+    *,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Download a version's weights (safetensors) and check their digest."""
+    destination = output or Path(f"{model}-{number}.safetensors")
+    with connect(url, key) as client:
+        client.download_weights(model, number, destination)
+    if as_json:
+        print_json({"path": str(destination)})
+    else:
+        typer.echo(destination)
+
+
+@app.command()
+def purge(
+    model: ModelName,
+    number: Number,
+    *,
+    yes: Yes = False,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Destroy a version's weights; its manifest and digest stay."""
+    if not yes:
+        typer.confirm(f"Destroy the weights of version {number} of {model}?", abort=True, err=True)
+    with connect(url, key) as client:
+        show(client.purge_version(model, number), as_json=as_json, leave_out=("manifest", "metrics"))
