@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from app.errors import DatabaseUnavailable, StorageUnavailable
+from app.errors import DatabaseUnavailable, ForgetteryError, StorageUnavailable
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -20,32 +21,43 @@ _SQLITE_PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA recursive_triggers=ON",
 )
+_POSTGRES_READER: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_CONNECT_SECONDS = 10
 
 
 class Database:
     """One database; safe to share between threads, not across a fork."""
 
     def __init__(self, url: str, *, busy_seconds: float = 30) -> None:
-        self.engine = _sqlite_engine(url, busy_seconds) if url.startswith("sqlite") else _postgres_engine(url)
-        self._writer = self.engine.execution_options(write=True)
+        """`busy_seconds`: the longest wait for a lock that another transaction holds."""
+        open_engine = _sqlite_engine if url.startswith("sqlite") else _postgres_engine
+        self.engine = open_engine(url, busy_seconds)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._writer = self.engine.execution_options(write=True)
+        # SQLite's snapshot is a transaction's anyway, and `_begun` keeps it from writing.
+        self._reader = self.engine if self.is_sqlite else self.engine.execution_options(**_POSTGRES_READER)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that sees one state and changes nothing; always rolled back."""
-        with _named_faults(), Session(self.engine, expire_on_commit=False) as session:
+        """A session that sees one state and cannot write: the database refuses, and all is rolled back."""
+        with _named_faults(writing=False), Session(self._reader, expire_on_commit=False) as session:
             yield session
             session.rollback()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A transaction that holds SQLite's write lock from its first statement; commits unless an error leaves it."""
-        with _named_faults(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with _named_faults(writing=True), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def dispose(self) -> None:
         """Close all pooled connections."""
         self.engine.dispose()
+
+
+def is_writing(session: Session) -> bool:
+    """Whether the session came from `writing()`."""
+    return bool(session.get_bind().get_execution_options().get("write"))
 
 
 def database_now(session: Session) -> datetime:
@@ -72,22 +84,49 @@ def _sqlite_engine(url: str, busy_seconds: float) -> Engine:
     # A reader that turns writer in mid-transaction gets SQLITE_BUSY at once, whatever the timeout; so writers begin as such.
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        options: Any = connection.get_execution_options()
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
+        write = connection.get_execution_options().get("write", False)
+        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if write else 'ON'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
 
 
-def _postgres_engine(url: str) -> Engine:
+def _postgres_engine(url: str, busy_seconds: float) -> Engine:
     # The audit log's lock needs a snapshot per statement, not per transaction (docs/decisions/0004).
-    return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+    @event.listens_for(engine, "do_connect")
+    def _connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+        parameters.setdefault("connect_timeout", _CONNECT_SECONDS)
+        # First, so that options of the URL win.
+        parameters["options"] = f"-c lock_timeout={int(busy_seconds * 1000)} {parameters.get('options', '')}"
+
+    return engine
 
 
 @contextmanager
-def _named_faults() -> Iterator[None]:
+def _named_faults(*, writing: bool) -> Iterator[None]:
     try:
         yield
+    except PoolTimeout as error:
+        raise DatabaseUnavailable("all connections to the database are busy; try again shortly") from error
     except OperationalError as error:
-        if getattr(error.orig, "sqlite_errorname", "") == "SQLITE_FULL":
-            raise StorageUnavailable("the disk is full; free some space and try again") from error
-        raise DatabaseUnavailable("the database is locked or out of reach; try again shortly") from error
+        fault = _fault(error, writing=writing)
+        if fault is None:
+            raise
+        raise fault from error
+
+
+def _fault(error: OperationalError, *, writing: bool) -> ForgetteryError | None:
+    """What the caller may be told; None for a fault of the program: a table that is not there, a write while reading."""
+    # https://www.sqlite.org/rescode.html, https://www.postgresql.org/docs/current/errcodes-appendix.html
+    name: str | None = getattr(error.orig, "sqlite_errorname", None)
+    if name == "SQLITE_FULL" or getattr(error.orig, "sqlstate", None) == "53100":
+        return StorageUnavailable("the database's disk is full; free some space and try again")
+    if name == "SQLITE_READONLY" and not writing:
+        return None
+    if name is None or name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return DatabaseUnavailable("the database is locked or out of reach; try again shortly")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR")):
+        return StorageUnavailable("the database file cannot be read or written; check its folder and permissions")
+    return None

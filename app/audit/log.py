@@ -1,0 +1,170 @@
+"""Append to the log, and verify all of it.
+
+What verification finds without anything kept outside the database: an entry, leaf hash or search column that was
+changed by itself, a gap, entries that changed places. What it cannot find: a cut tail (the shorter log is a valid log)
+and a rewrite that makes all of it anew. Both show only against a size and root that somebody else has kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+import rfc8785
+from sqlalchemy import Row, func, insert, select, text
+from sqlalchemy.orm import Session
+
+from app.audit import events
+from app.audit.merkle import CompactRange, leaf_hash
+from app.database.engine import database_now, is_writing
+from app.database.tables import AuditEntryRow
+from app.schemas import AuditProblem, AuditVerification
+
+FORMAT = 1
+"""Version of the entry's layout, in every entry."""
+MAX_PROBLEMS = 100
+
+_LOCK = 0x666F7267_61756469  # "forgaudi": any fixed number, apart from that of migrations
+_BATCH = 1000
+_FIELDS = frozenset(
+    ["format", "index", "at", "event", "actor", "request_id", "model", "version", "forget_request", "details"]
+)
+_COPIES = ("at", "event", "actor", "request_id", "model", "version", "forget_request")
+
+# As the driver gives them: a value of the wrong type must be named, not stop the reading.
+_ROWS = """
+    SELECT leaf_index, entry, leaf_hash, {at}, event, actor, request_id, model, version, {forget_request}
+    FROM audit_entry WHERE leaf_index > :after ORDER BY leaf_index LIMIT :batch
+"""
+_UTC_TEXT = """to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at"""
+_SQLITE_ROWS = text(_ROWS.format(at="at", forget_request="forget_request"))
+_POSTGRESQL_ROWS = text(_ROWS.format(at=_UTC_TEXT, forget_request="forget_request::text AS forget_request"))
+
+
+def append(
+    session: Session,
+    event: str,
+    *,
+    actor: str,
+    request_id: str | None = None,
+    model: str | None = None,
+    version: int | None = None,
+    forget_request: UUID | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> int:
+    """Log an event as the last step of the transaction that it tells of, and return its index.
+
+    Raises ValueError for an event or value outside the table of `events`, RuntimeError in a reading session. Holds a
+    lock until the transaction ends: all others that append wait for it.
+    """
+    subject = {
+        "actor": actor,
+        "request_id": request_id,
+        "model": model,
+        "version": version,
+        "forget_request": forget_request,
+    }
+    events.check(event, subject, details or {})
+    index = _next_index(session)
+    at = database_now(session)
+    content: dict[str, Any] = {
+        **subject,
+        "format": FORMAT,
+        "index": index,
+        "at": at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "event": event,
+        "forget_request": None if forget_request is None else str(forget_request),
+        "details": dict(details or {}),
+    }
+    entry = rfc8785.dumps(content)
+    row = {**subject, "leaf_index": index, "entry": entry, "leaf_hash": leaf_hash(entry), "at": at, "event": event}
+    session.execute(insert(AuditEntryRow).values(row))
+    return index
+
+
+def verify(session: Session) -> AuditVerification:
+    """Recompute the whole log in the memory of one batch; the first problems come first, at most MAX_PROBLEMS."""
+    tree, problems, expected = CompactRange(), list[AuditProblem](), 0
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    for row in _rows(session, on_sqlite=on_sqlite):
+        tree.append(leaf_hash(row.entry if isinstance(row.entry, bytes) else b""))
+        if len(problems) < MAX_PROBLEMS:
+            problems += _problems(row, expected, on_sqlite=on_sqlite)
+        expected = max(expected, row.leaf_index + 1)
+    return AuditVerification(ok=not problems, size=tree.size, root=tree.root().hex(), problems=problems[:MAX_PROBLEMS])
+
+
+def _next_index(session: Session) -> int:
+    if not is_writing(session):
+        raise RuntimeError("the audit log is written in the transaction of the change; use Database.writing()")
+    if session.get_bind().dialect.name == "postgresql":
+        # On SQLite the transaction has held the write lock since it began.
+        session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    last = session.scalar(select(func.max(AuditEntryRow.leaf_index)))
+    return 0 if last is None else last + 1
+
+
+def _rows(session: Session, *, on_sqlite: bool) -> Iterator[Row[Any]]:
+    statement = _SQLITE_ROWS if on_sqlite else _POSTGRESQL_ROWS
+    after = -(2**63)
+    while batch := session.execute(statement, {"after": after, "batch": _BATCH}).all():
+        yield from batch
+        after = batch[-1].leaf_index
+
+
+def _problems(row: Row[Any], expected: int, *, on_sqlite: bool) -> Iterator[AuditProblem]:
+    """What does not hold of one row, given the index that should come next."""
+    if row.leaf_index > expected:
+        yield AuditProblem(index=expected, column="leaf_index", reason=_missing(expected, row.leaf_index - 1))
+    if row.leaf_index < expected:
+        yield AuditProblem(index=row.leaf_index, column="leaf_index", reason="the index is below 0 or there twice")
+    try:
+        content = _parsed(row.entry)
+    except ValueError as error:
+        yield AuditProblem(index=row.leaf_index, column="entry", reason=str(error))
+        return
+    if row.leaf_hash != leaf_hash(row.entry):
+        reason = "the leaf hash is not that of the entry: one of the two was changed"
+        yield AuditProblem(index=row.leaf_index, column="leaf_hash", reason=reason)
+    if content["index"] != row.leaf_index:
+        reason = f"the entry was written as number {content['index']}"
+        yield AuditProblem(index=row.leaf_index, column="leaf_index", reason=reason)
+    derived = _as_stored(content, on_sqlite=on_sqlite)
+    for column in _COPIES:
+        if getattr(row, column) != derived[column]:
+            reason = f"the column {column} is not what the entry says"
+            yield AuditProblem(index=row.leaf_index, column=column, reason=reason)
+
+
+def _missing(first: int, last: int) -> str:
+    return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
+
+
+def _parsed(entry: Any) -> dict[str, Any]:
+    """The content of an entry; ValueError unless it is canonical and has the layout of its format."""
+    if not isinstance(entry, bytes):
+        raise ValueError("the entry is not bytes")  # noqa: TRY004  all that is wrong with an entry is one kind of error
+    try:
+        content = json.loads(entry)
+        canonical = rfc8785.dumps(content)
+    except (ValueError, RecursionError):
+        raise ValueError("the entry is not canonical JSON") from None
+    if canonical != entry:
+        raise ValueError("the entry is not canonical JSON")
+    if not isinstance(content, dict) or content.get("format") != FORMAT or content.keys() != _FIELDS:
+        raise ValueError(f"the entry is not one of format {FORMAT}")
+    return content
+
+
+def _as_stored(content: dict[str, Any], *, on_sqlite: bool) -> dict[str, Any]:
+    """The search columns that belong to an entry, as `_rows` reads them."""
+    if not on_sqlite:
+        return content
+    at, forget_request = str(content["at"]), content["forget_request"]
+    return {
+        **content,
+        "at": at.replace("T", " ").removesuffix("Z"),
+        "forget_request": forget_request and str(forget_request).replace("-", ""),
+    }
