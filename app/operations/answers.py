@@ -1,0 +1,91 @@
+"""From probabilities to the answers on the wire, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from app.operations.serving import ServedVersion
+from app.schemas import FORGOTTEN_TOKEN, OnForgotten
+
+Floats = npt.NDArray[np.float32]
+Labels = list[int | str | None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How forgotten inputs are answered, and whether probabilities are listed."""
+
+    task: int | None = None
+    on_forgotten: OnForgotten = "zero"
+    probabilities: bool = False
+
+
+class PredictionJson(msgspec.Struct, omit_defaults=True):
+    """`schemas.Prediction`, which is too slow to make by the ten thousand (test: the same fields)."""
+
+    label: int | str | None
+    forgotten: bool
+    class_name: str | None
+    confidence: float
+    probabilities: list[float] | None = None
+    p_forgotten: float | None = None
+
+
+class PredictionsJson(msgspec.Struct):
+    """`schemas.Predictions`."""
+
+    model: str
+    version: int
+    digest: str
+    predictions: list[PredictionJson]
+
+
+def encode_answers(version: ServedVersion, probabilities: Floats, options: Options) -> bytes:
+    """The JSON of `schemas.Predictions` for served probabilities [N, classes + 1], the null unit in the last column.
+
+    The null unit answers only where it is strictly likelier than every retained class: of equals the first column
+    wins, here as in `app.unlearning.verification`, so that what is served is what was measured.
+    """
+    rows = _columns(version, probabilities, options)
+    return msgspec.json.encode(PredictionsJson(version.model, version.number, version.digest, list(rows)))
+
+
+def _columns(version: ServedVersion, probabilities: Floats, options: Options) -> Iterable[PredictionJson]:
+    num_classes = len(version.class_names)
+    forgotten = probabilities.argmax(axis=1) == num_classes
+    likeliest = likeliest_retained(probabilities, version.forgotten)
+    named = np.ones_like(forgotten) if options.on_forgotten == "next_best" else ~forgotten
+    answered = np.where(named, likeliest, num_classes)
+    confidence = np.take_along_axis(probabilities, answered[:, None], axis=1)[:, 0]
+    labels: Labels = [*range(num_classes), _label_of_forgotten(options.on_forgotten)]
+    names: list[str | None] = [*version.class_names, None]
+    columns = (
+        [labels[column] for column in answered.tolist()],
+        forgotten.tolist(),
+        [names[column] for column in answered.tolist()],
+        confidence.tolist(),
+    )
+    if options.probabilities or options.on_forgotten == "probabilities":
+        columns += (probabilities[:, :num_classes].tolist(), probabilities[:, num_classes].tolist())
+    return map(PredictionJson, *columns)
+
+
+def likeliest_retained(probabilities: Floats, forgotten: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """By row the retained class of greatest probability, the first of equals; never a forgotten one.
+
+    Where the null unit has all the probability, retained classes are 0 as forgotten ones are; hence the mask.
+    """
+    competing = probabilities[:, :-1].copy()
+    competing[:, list(forgotten)] = -1.0
+    return competing.argmax(axis=1)
+
+
+def _label_of_forgotten(on_forgotten: OnForgotten) -> int | str | None:
+    """What stands for a forgotten input; `next_best` never asks for it."""
+    labels: dict[OnForgotten, int | str | None] = {"zero": 0, "token": FORGOTTEN_TOKEN, "probabilities": None}
+    return labels.get(on_forgotten)

@@ -1,0 +1,94 @@
+"""Predict: which version answers, what it is asked, what it says."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import FieldError, InvalidInput, VersionCorrupted
+from app.operations import versions
+from app.operations.answers import Options, encode_answers
+from app.operations.callers import Caller
+from app.operations.inputs import IMAGE_TYPES, decode
+from app.operations.serving import ServedVersion, ServedVersions
+from app.predictor.client import Predictor
+
+_SMALL_BODY = 1 << 16
+_FEW_ROWS = 256
+"""Up to these, the work is done at once: it takes less than a millisecond, and a thread is not free either."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Body:
+    """What came with a request; `options` are those of the query, a JSON body brings its own."""
+
+    media_type: str
+    content: bytes
+    options: Options
+
+
+async def predict(
+    served: ServedVersions, predictor: Predictor, caller: Caller, name: str, number: int | None, body: Body
+) -> bytes:
+    """Classify inputs with the version of this number, or the serving one; the JSON of `schemas.Predictions`.
+
+    Pointer and state of the version are read after the request arrived, and nothing is read later: the answer is as of
+    that read. So a request that arrives after the commit of a switch is answered by the new version, and none that
+    arrives after the commit of a quarantine by the quarantined one, whatever the predictor still holds in memory. One
+    that came before, and is being computed at that moment, is finished.
+
+    Raises what `ServedVersions.find` does, `InvalidInput`, `InvalidShape`, `InvalidValue`, `UnreadableInput`,
+    `MissingScope`, `PredictorUnavailable`, and `VersionCorrupted`, which is logged once.
+    """
+    caller.require("predict")
+    version = await served.find(name, number)
+    inputs, options = await _decode(body, version.input_shape)
+    if options.task is not None:
+        detail = f'the model "{name}" was not trained on tasks; leave "task" out'
+        raise InvalidInput(detail, errors=[FieldError("/task", detail)])
+    answering, probabilities = await _ask(served, predictor, caller, version, number, inputs)
+    if len(inputs) <= _FEW_ROWS:
+        return encode_answers(answering, probabilities, options)
+    return await asyncio.to_thread(encode_answers, answering, probabilities, options)
+
+
+async def _decode(body: Body, input_shape: tuple[int, int, int]) -> tuple[Floats, Options]:
+    # A small image file may hold many pixels.
+    if len(body.content) <= _SMALL_BODY and body.media_type not in IMAGE_TYPES:
+        return decode(body.media_type, body.content, body.options, input_shape)
+    return await asyncio.to_thread(decode, body.media_type, body.content, body.options, input_shape)
+
+
+async def _ask(
+    served: ServedVersions,
+    predictor: Predictor,
+    caller: Caller,
+    version: ServedVersion,
+    number: int | None,
+    inputs: Floats,
+) -> tuple[ServedVersion, Floats]:
+    """The probabilities, and the version that gave them.
+
+    Weights that do not match their digest may just have been purged, after the version was read. The quarantine is
+    committed before the first file goes, so a second look then finds another version or says that it is gone.
+    """
+    while True:
+        try:
+            return version, await predictor.predict(version.model, version.number, version.digest, inputs)
+        except VersionCorrupted:
+            now = await served.find(version.model, number)
+            if now == version:
+                await asyncio.to_thread(_report_corrupted, served, caller, version)
+                raise
+            version = now
+
+
+def _report_corrupted(served: ServedVersions, caller: Caller, version: ServedVersion) -> None:
+    versions.report_corrupted(
+        served.database, version.model_id, version.number, actor=caller.actor, request_id=caller.request_id
+    )

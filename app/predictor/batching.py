@@ -1,0 +1,55 @@
+"""What is to be computed next: per version in the order of arrival, the versions taking turns."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from app.predictor.protocol import LARGEST_FORWARD
+
+if TYPE_CHECKING:
+    from app.unlearning.architectures import Classifier
+
+
+@dataclass(frozen=True)
+class Question:
+    """Rows float32 [N, C, H, W] that one answer is owed for."""
+
+    id: int
+    digest: str
+    inputs: npt.NDArray[np.float32]
+
+
+class Batches:
+    """Questions waiting to be computed; true while there are any.
+
+    Holds each waiting version itself, so that it can still answer when the cache has dropped it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, tuple[Classifier, deque[Question]]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, question: Question, version: Classifier) -> None:
+        """Add a question to those of its version."""
+        if question.digest not in self._waiting:
+            self._waiting[question.digest] = (version, deque())
+        self._waiting[question.digest][1].append(question)
+
+    def take(self) -> tuple[Classifier, list[Question]]:
+        """The next version and as many of its oldest questions as one forward pass holds, at least one."""
+        digest, (version, questions) = self._waiting.popitem(last=False)
+        batch = [questions.popleft()]
+        rows = len(batch[0].inputs)
+        while questions and rows + len(questions[0].inputs) <= LARGEST_FORWARD:
+            batch.append(questions.popleft())
+            rows += len(batch[-1].inputs)
+        if questions:
+            self._waiting[digest] = (version, questions)  # at the end: the other versions come first
+        return version, batch

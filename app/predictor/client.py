@@ -1,0 +1,252 @@
+"""The API's side of the predictor: keeps the process running and asks it. Imports no torch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import InternalError, PredictorUnavailable, errors_by_slug
+from app.predictor.protocol import LARGEST_FORWARD, Answer, Ask, FrameReader, Header, Ready, Refusal, encode
+
+READY_SECONDS = 20.0
+"""How long a request waits for a process that is starting."""
+START_SECONDS = 120.0
+"""A process that is not ready after so long is replaced."""
+SILENCE_SECONDS = 60.0
+"""A process that owes answers and says nothing for so long hangs, and is replaced."""
+STOP_SECONDS = 3.0
+_CHUNKS_IN_FLIGHT = 2
+"""Of one large request: one computes while the next one travels. More only makes small requests wait behind them
+(docs/benchmarks/predict.md)."""
+_BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+_STEADY_SECONDS = 60.0
+"""A process that lived so long was no failed start; the next one starts at once."""
+
+_ERRORS = errors_by_slug()
+_log = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float32]
+
+
+class Predictor:
+    """Answers with the models of a store, through a process that is restarted when it dies.
+
+    For one event loop. `start()` returns at once; requests wait until the process is ready.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._connection: _Connection | None = None
+        self._ready = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs and answers."""
+        return self._ready.is_set()
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the process that answers; None while there is none."""
+        return self._connection.process.pid if self._connection and self.alive else None
+
+    async def start(self) -> None:
+        """Start the process and keep it running until `stop()`."""
+        self._supervisor = asyncio.create_task(self._supervise(), name="predictor")
+
+    async def stop(self) -> None:
+        """End the process; what is still in flight fails with `PredictorUnavailable`."""
+        if self._supervisor is None:
+            return
+        supervisor, self._supervisor = self._supervisor, None
+        supervisor.cancel()
+        await asyncio.wait([supervisor])
+
+    async def predict(self, model: str, number: int, digest: str, inputs: Floats) -> Floats:
+        """Served probabilities float32 [N, classes + 1] of float32 [N, C, H, W] in 0..1; the last column: forgotten.
+
+        The last bits of a row may depend on the rows it is computed with. Raises `PredictorUnavailable`,
+        `VersionCorrupted` when the stored weights do not match the digest, `InternalError`.
+        """
+        connection = await self._wait_for_process()
+        if len(inputs) <= LARGEST_FORWARD:
+            return await connection.ask(model, number, digest, inputs)
+        return await _ask_in_chunks(connection, model, number, digest, inputs)
+
+    async def _wait_for_process(self) -> _Connection:
+        if not self._ready.is_set():
+            try:
+                await asyncio.wait_for(self._ready.wait(), READY_SECONDS)
+            except TimeoutError:
+                raise PredictorUnavailable("the predictor process is not up yet; try again shortly") from None
+        assert self._connection is not None
+        return self._connection
+
+    async def _supervise(self) -> None:
+        failures = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            await self._run_once()
+            lived = asyncio.get_running_loop().time() - started
+            failures = 0 if lived > _STEADY_SECONDS else failures + 1
+            delay = _BACKOFF_SECONDS[min(max(failures - 1, 0), len(_BACKOFF_SECONDS) - 1)]
+            _log.warning("the predictor process ended after %.1f s; the next one starts in %.1f s", lived, delay)
+            await asyncio.sleep(delay)
+
+    async def _run_once(self) -> None:
+        """One life of the process, from its start until it is gone and reaped."""
+        connection = await _start_process(self._home)
+        try:
+            await asyncio.wait_for(connection.ready, START_SECONDS)
+            self._connection = connection
+            self._ready.set()
+            await connection.silence_or_end()
+        except (PredictorUnavailable, TimeoutError):
+            _log.exception("the predictor process did not get ready")
+        finally:
+            self._ready.clear()
+            await connection.end()
+
+
+async def _start_process(home: Path) -> _Connection:
+    """Start the process with one end of a socket pair, which has no name that anybody else could connect to."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = _spawn(home, theirs)
+    loop = asyncio.get_running_loop()
+    try:
+        _, connection = await loop.create_unix_connection(lambda: _Connection(process), sock=ours)
+    except BaseException:  # stopped in this very moment
+        process.kill()
+        process.wait()
+        raise
+    return connection
+
+
+def _spawn(home: Path, connection: socket.socket) -> subprocess.Popen[bytes]:
+    # Called on the event loop's thread on purpose: Linux signals the death of the *thread* that forked
+    # (prctl(2), PR_SET_PDEATHSIG), so a thread of a pool that is retired would take the predictor with it.
+    package_root = Path(__file__).parents[2]
+    command = [sys.executable, "-P", "-m", "app.predictor.process"]
+    arguments = [str(connection.fileno()), str(os.getpid()), str(home)]
+    return subprocess.Popen(  # noqa: S603  our own interpreter and module
+        command + arguments,
+        stdin=subprocess.DEVNULL,
+        pass_fds=[connection.fileno()],
+        env={**os.environ, "PYTHONPATH": str(package_root)},
+    )
+
+
+async def _ask_in_chunks(connection: _Connection, model: str, number: int, digest: str, inputs: Floats) -> Floats:
+    """Ask for many rows without standing in the way of others: a few chunks are in flight at any time."""
+    answers: list[Floats] = []
+    in_flight: deque[asyncio.Future[Floats]] = deque()
+    try:
+        for start in range(0, len(inputs), LARGEST_FORWARD):
+            if len(in_flight) == _CHUNKS_IN_FLIGHT:
+                answers.append(await in_flight[0])
+                in_flight.popleft()
+            in_flight.append(connection.ask(model, number, digest, inputs[start : start + LARGEST_FORWARD]))
+        while in_flight:
+            answers.append(await in_flight[0])
+            in_flight.popleft()
+    finally:
+        for abandoned in in_flight:
+            if not abandoned.cancel() and not abandoned.cancelled():
+                abandoned.exception()  # looked at, so that asyncio does not report it as forgotten
+    return np.concatenate(answers)
+
+
+class _Connection(asyncio.Protocol):
+    """The line to one process: sends what is asked, hands answers to those who wait."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._frames = FrameReader()
+        self._waiting: dict[int, asyncio.Future[Floats]] = {}
+        self._last_id = 0
+        self._last_heard = self._loop.time()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        unavailable = PredictorUnavailable("the predictor process ended while it worked on this; try again shortly")
+        if not self.ready.done():
+            self.ready.set_exception(unavailable)
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(PredictorUnavailable(unavailable.detail))
+        self._waiting.clear()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._last_heard = self._loop.time()
+        for header, payload in self._frames.feed(data):
+            self._receive(header, payload)
+
+    def ask(self, model: str, number: int, digest: str, inputs: Floats) -> asyncio.Future[Floats]:
+        """Send at most `LARGEST_FORWARD` rows; the future gets float32 [N, classes + 1]."""
+        future: asyncio.Future[Floats] = self._loop.create_future()
+        if self._transport is None or self._transport.is_closing():
+            future.set_exception(PredictorUnavailable("the predictor process has just ended; try again shortly"))
+            return future
+        if not self._waiting:
+            self._last_heard = self._loop.time()
+        self._last_id += 1
+        self._waiting[self._last_id] = future
+        rows, channels, height, width = inputs.shape
+        header = Ask(self._last_id, model, number, digest, (rows, channels, height, width))
+        self._transport.write(encode(header, inputs.tobytes()))
+        return future
+
+    def _receive(self, header: Header, payload: bytearray) -> None:
+        if isinstance(header, Ready):
+            if not self.ready.done():
+                self.ready.set_result(None)
+            return
+        assert isinstance(header, Answer | Refusal)
+        future = self._waiting.pop(header.id)
+        if future.done():  # whoever asked has gone
+            return
+        if isinstance(header, Refusal):
+            future.set_exception(_ERRORS.get(header.slug, InternalError)(header.detail))
+        else:
+            future.set_result(np.frombuffer(payload, np.float32).reshape(header.shape))
+
+    async def silence_or_end(self) -> None:
+        """Return when the process has ended, or owes answers and says nothing for too long."""
+        while not self._ended.done():
+            if self._waiting and self._loop.time() - self._last_heard > SILENCE_SECONDS:
+                _log.error("the predictor process hangs and is replaced")
+                self.process.kill()
+            await asyncio.wait([self._ended], timeout=SILENCE_SECONDS / 10)
+
+    async def end(self) -> None:
+        """Cut the line, at whose end the process exits by itself, and reap it."""
+        assert self._transport is not None
+        self._transport.abort()  # close() would first wait for what is unsent, for ever if the process hangs
+        await self._ended
+        await asyncio.to_thread(self._reap)
+
+    def _reap(self) -> None:
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
