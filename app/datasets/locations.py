@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,4 +83,5 @@ def _folders(spec: DatasetSpec, settings: Settings) -> Iterator[Path]:
 
 def _first(folders: list[Path], names: tuple[str, ...]) -> Path | None:
     candidates = (folder / name for folder in folders for name in names)
-    return next((path for path in candidates if path.is_file()), None)
+    # Not Path.is_file: it raises where a folder may not be read.
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
