@@ -15,15 +15,15 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Result, Select, and_, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from app.database.engine import database_now
 from app.database.tables import JobRow
-from app.errors import AttemptsExhausted, JobFinished, JobNotFound
-from app.jobs.owners import is_dead
-from app.jobs.problems import problem_document
+from app.errors import AttemptsExhausted, ForgetteryError, JobFinished, JobNotFound
+from app.jobs.processes import is_dead
+from app.problems import problem_of
 
 LEASE = timedelta(seconds=60)
 """How long a job stays with an owner that is not heard of."""
@@ -108,27 +108,21 @@ def claim(session: Session, owner: str, kinds: Collection[str], *, lease: timede
 
 def standing(session: Session, claim: Claim) -> Standing:
     """How a claim stands, without writing."""
-    job = session.scalars(_held(claim)).one_or_none()
-    if job is None:
-        return "lost"
-    return "continue" if job.cancel_requested_at is None else "cancel"
+    return _standing(session.execute(select(JobRow.cancel_requested_at).where(*_held(claim))))
 
 
 def renew(session: Session, claim: Claim, *, lease: timedelta = LEASE) -> Standing:
     """Extend the lease, also one that ran out without anyone else taking the job, and say how the claim stands."""
-    try:
-        job = _locked(session, claim)
-    except LostClaim:
-        return "lost"
-    job.lease_expires_at = database_now(session) + lease
-    return "continue" if job.cancel_requested_at is None else "cancel"
+    renewal = update(JobRow).where(*_held(claim)).values(lease_expires_at=database_now(session) + lease)
+    return _standing(session.execute(renewal.returning(JobRow.cancel_requested_at)))
 
 
 def report_progress(session: Session, claim: Claim, fraction: float, stage: str, message: str) -> None:
     """Note how far the job is, `fraction` in 0..1; raises LostClaim."""
-    job = _locked(session, claim)
-    job.progress = _progress(min(max(fraction, 0.0), 1.0), stage, message)
-    job.revision += 1
+    progress = _progress(min(max(fraction, 0.0), 1.0), stage, message)
+    report = update(JobRow).where(*_held(claim)).values(progress=progress, revision=JobRow.revision + 1)
+    if session.execute(report.returning(JobRow.id)).one_or_none() is None:
+        raise _lost(claim)
 
 
 def succeed(session: Session, claim: Claim, result: dict[str, Any]) -> JobRow:
@@ -139,9 +133,9 @@ def succeed(session: Session, claim: Claim, result: dict[str, Any]) -> JobRow:
     return _finished(session, job, "succeeded")
 
 
-def fail(session: Session, claim: Claim, problem: dict[str, Any], ended: Mapping[str, Ended]) -> JobRow:
-    """End the job as failed with a problem document, and let its kind know. Raises LostClaim."""
-    return _failed(session, _locked(session, claim), problem, ended)
+def fail(session: Session, claim: Claim, error: ForgetteryError, ended: Mapping[str, Ended]) -> JobRow:
+    """End the job as failed with the error's problem document, and let its kind know. Raises LostClaim."""
+    return _failed(session, _locked(session, claim), error, ended)
 
 
 def cancel(session: Session, claim: Claim, ended: Mapping[str, Ended]) -> JobRow:
@@ -160,7 +154,7 @@ def record_death(session: Session, claim: Claim, ended: Mapping[str, Ended]) -> 
     job.deaths += 1
     if job.deaths >= MOST_DEATHS and job.cancel_requested_at is None:
         exhausted = AttemptsExhausted(f"{job.deaths} attempts died; the server's log says how each of them ended")
-        _failed(session, job, problem_document(exhausted), ended)
+        _failed(session, job, exhausted, ended)
     else:
         _given_back(session, job, ended)
 
@@ -217,8 +211,16 @@ def _taken(job: JobRow, owner: str, now: datetime, lease: timedelta) -> Claim:
     return Claim(job.id, job.model_id, job.kind, job.spec, job.actor, job.request_id, job.fence)
 
 
-def _held(claim: Claim) -> Select[JobRow]:
-    return select(JobRow).where(JobRow.id == claim.job_id, JobRow.fence == claim.fence, JobRow.status == "running")
+def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """The guard of everything that is written about a running job."""
+    return JobRow.id == claim.job_id, JobRow.fence == claim.fence, JobRow.status == "running"
+
+
+def _standing(found: Result[datetime | None]) -> Standing:
+    row = found.one_or_none()
+    if row is None:
+        return "lost"
+    return "continue" if row[0] is None else "cancel"
 
 
 def _fresh(statement: Select[JobRow], *, skip_locked: bool = False) -> Select[JobRow]:
@@ -229,10 +231,14 @@ def _fresh(statement: Select[JobRow], *, skip_locked: bool = False) -> Select[Jo
 
 
 def _locked(session: Session, claim: Claim) -> JobRow:
-    job = session.scalars(_fresh(_held(claim))).one_or_none()
+    job = session.scalars(_fresh(select(JobRow).where(*_held(claim)))).one_or_none()
     if job is None:
-        raise LostClaim(f"attempt {claim.handle} is no longer the job's owner")
+        raise _lost(claim)
     return job
+
+
+def _lost(claim: Claim) -> LostClaim:
+    return LostClaim(f"attempt {claim.handle} is no longer the owner of its job")
 
 
 def _lapsed(session: Session, source: Select[JobRow], survivor: str, kinds: Collection[str]) -> list[JobRow]:
@@ -257,8 +263,8 @@ def _given_back(session: Session, job: JobRow, ended: Mapping[str, Ended]) -> No
     session.flush()
 
 
-def _failed(session: Session, job: JobRow, problem: dict[str, Any], ended: Mapping[str, Ended]) -> JobRow:
-    job.problem = problem
+def _failed(session: Session, job: JobRow, error: ForgetteryError, ended: Mapping[str, Ended]) -> JobRow:
+    job.problem = problem_of(error, f"/v1/jobs/{job.id}").model_dump(mode="json", exclude_none=True)
     _finished(session, job, "failed")
     ended[job.kind](session, job)
     return job

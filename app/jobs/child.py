@@ -1,0 +1,102 @@
+"""The process of one attempt: forked from the fork server, guarded, in a process group of its own.
+
+The fork server imports this module, and what the handlers preload, before it forks: nothing here may start a thread.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import sys
+from typing import Any
+
+import structlog
+
+from app import logs
+from app.database.engine import Database
+from app.errors import DatabaseUnavailable, ForgetteryError, InternalError
+from app.jobs import queue
+from app.jobs.attempt import Attempt
+from app.jobs.engine import Order
+from app.jobs.guard import end_with_parent, end_with_writer
+from app.jobs.handlers import Handler
+from app.jobs.queue import LostClaim
+
+_NICENESS = 10
+"""An attempt gives way to the server and the predictor, so that predictions stay quick while a model trains."""
+
+# Imported by the fork server, so this is its pid in every process forked from it: the parent that they must still have.
+_FORK_SERVER = os.getpid()
+
+_logger = structlog.get_logger(__name__)
+
+
+def compute(order: Order) -> None:
+    """Make the attempt and end the job, unless it succeeded, as failed.
+
+    A process that cannot even say so (killed, or the database is out of reach) exits with an error, which the
+    supervisor counts as a death.
+    """
+    _guard()
+    logs.configure(order.settings.log_level)
+    claim = order.claim
+    structlog.contextvars.bind_contextvars(job=str(claim.job_id), kind=claim.kind, attempt=claim.fence)
+    database = Database(order.settings.resolved_database_url)
+    try:
+        _make(Attempt(claim, order.settings, database), order.handler)
+    finally:
+        database.dispose()
+
+
+def _guard() -> None:
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+    # The order matters little, the place does: before any work. The fork server is the parent, the supervisor alone
+    # holds the other end of the sentinel.
+    end_with_parent(_FORK_SERVER)
+    end_with_writer(supervisor.sentinel)
+    os.setsid()
+    os.nice(_NICENESS)
+
+
+def _make(attempt: Attempt, handler: Handler) -> None:
+    try:
+        _run(attempt, handler)
+    except LostClaim as lost:
+        _logger.warning("claim_lost", detail=str(lost))
+    except DatabaseUnavailable:
+        raise
+    except ForgetteryError as error:
+        _fail(attempt, handler, error)
+    except Exception:
+        _logger.exception("attempt_failed")
+        _fail(attempt, handler, InternalError("an unexpected error ended the job; the server's log has the details"))
+
+
+def _run(attempt: Attempt, handler: Handler) -> None:
+    for module in handler.preload:  # already there, unless the fork server could not import it: then this says why
+        importlib.import_module(module)
+    _prepare_torch(attempt.settings.resolved_torch_threads)
+    handler.run(attempt)
+    with attempt.database.reading() as session:
+        if queue.standing(session, attempt.claim) != "lost":
+            raise RuntimeError(f"the handler of {attempt.kind!r} returned without succeeding")
+
+
+def _prepare_torch(threads: int) -> None:
+    """Same seed and thread count, same bits; an operation that could not promise it raises."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(mode=True)
+
+
+def _fail(attempt: Attempt, handler: Handler, error: ForgetteryError) -> None:
+    try:
+        with attempt.database.writing() as session:
+            queue.fail(session, attempt.claim, error, {attempt.kind: handler.ended})
+    except LostClaim as lost:
+        _logger.warning("claim_lost", detail=str(lost), problem=error.slug)
+    else:
+        _logger.info("job_failed", problem=error.slug, detail=error.detail)
