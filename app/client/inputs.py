@@ -13,6 +13,13 @@ _MEDIA_TYPES = {
 }
 
 
+class DType(Protocol):
+    """What is needed of a numpy dtype."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102  numpy's own
+
+
 @runtime_checkable
 class Array(Protocol):
     """What is needed of a numpy array."""
@@ -20,7 +27,7 @@ class Array(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102  numpy's own
     @property
-    def dtype(self) -> object: ...  # noqa: D102  numpy's own
+    def dtype(self) -> DType: ...  # noqa: D102  numpy's own
     def astype(self, dtype: str, /) -> Array: ...  # noqa: D102  numpy's own
     def tobytes(self, order: str = "C", /) -> bytes: ...  # noqa: D102  numpy's own
 
@@ -38,7 +45,7 @@ def npy(array: Array) -> bytes:
 
     Written by hand because the client does not depend on numpy; the format: numpy.lib.format, version 1.0.
     """
-    kind = str(array.dtype)
+    kind = array.dtype.name
     if kind != "uint8" and not kind.startswith("float"):
         raise InvalidValue(f"an array of {kind} could mean 0..1 or 0..255; convert it to float32 or uint8 first")
     descriptor, array = ("|u1", array) if kind == "uint8" else ("<f4", array.astype("<f4"))
