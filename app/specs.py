@@ -78,7 +78,7 @@ class Training:
     epochs: Annotated[int, Ge(1), Le(1000)] = 5
     batch_size: Annotated[int, Ge(1), Le(10_000)] = 128
     optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Gt(0), Le(10)] = 0.001
+    learning_rate: Annotated[float, Gt(0), Le(10)] = 0.005
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
     """Of `sgd`; `adam` does not use it."""
     weight_decay: Annotated[float, Ge(0), Le(1)] = 0.0

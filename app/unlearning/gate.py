@@ -1,0 +1,166 @@
+"""The effect gate: what must hold before a result may be called forgotten; judged on the calibration split alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from app.specs import Edit, Refusal
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.partition import Partition
+from app.unlearning.verification import Answers, answers, weights_changed
+
+REFUSAL_FLOOR: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.0, "push": 0.9}
+"""The refusal rate each class must reach at least: `push` is made to refuse, the others only never to answer."""
+
+REFUSAL_DRIFT = 0.01
+"""How far the refusal rate of a class forgotten earlier may fall below the parent's."""
+
+_ROW_SHARE = 0.99  # random draws may hit the old float32 by chance, one in millions
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One thing that must hold, and whether it did."""
+
+    name: str
+    detail: str
+    value: float
+    threshold: float
+    passed: bool
+
+
+def judge_forgetting(
+    original: Classifier, unlearned: Classifier, data: Dataset, partition: Partition, *, edit: Edit, context: Context
+) -> list[Criterion]:
+    """What a forget request must hold, `unlearned` against `original`, the version it was made from."""
+    before, after = (_calibration_answers(model, data, context) for model in (original, unlearned))
+    forget_before, forget_after = (found.of_classes(partition.forget_classes) for found in (before, after))
+    return [
+        _weights_changed(original, unlearned),
+        _rows_replaced(original, unlearned, partition.forget_classes),
+        _retained_accuracy(before, after, partition.retain_classes, edit.parameters.utility_budget),
+        _below(
+            "forget_accuracy",
+            "The classes to forget are given their label less often than before.",
+            forget_after.accuracy(),
+            forget_before.accuracy(),
+        ),
+        *_refused_enough(after, partition.forget_classes, edit.refusal),
+        *_still_refused(before, after, partition.earlier_classes),
+    ]
+
+
+def judge_keeping(
+    trained: Classifier,
+    kept: Classifier,
+    parent: Classifier,
+    data: Dataset,
+    partition: Partition,
+    *,
+    edit: Edit,
+    context: Context,
+) -> list[Criterion]:
+    """What further training must hold: forgotten classes as struck and refused as in `parent`.
+
+    Retained accuracy is compared with `trained`, the model as it came from training: it is what refusing may cost,
+    while what training itself does to accuracy is the wish of who asked for it.
+    """
+    parent_found, trained_found, found = (
+        _calibration_answers(model, data, context) for model in (parent, trained, kept)
+    )
+    return [
+        _rows_kept(parent, kept, partition.forget_classes),
+        _retained_accuracy(trained_found, found, partition.retain_classes, edit.parameters.utility_budget),
+        _at_most(
+            "forget_accuracy",
+            "The forgotten classes are never given their label.",
+            found.of_classes(partition.forget_classes).accuracy(),
+            0.0,
+        ),
+        *_still_refused(parent_found, found, partition.forget_classes),
+    ]
+
+
+def _calibration_answers(model: Classifier, data: Dataset, context: Context) -> Answers:
+    return answers(model, data.train_images, data.train_labels, data.calibration_rows, context.device)
+
+
+def _weights_changed(original: Classifier, unlearned: Classifier) -> Criterion:
+    return _at_least(
+        "weights_changed", "At least one weight differs.", sum(weights_changed(original, unlearned).values()), 1
+    )
+
+
+def _rows_replaced(original: Classifier, unlearned: Classifier, classes: tuple[int, ...]) -> Criterion:
+    """Zeros of the original cannot be told from zeros put in their place, so they do not count."""
+    shares = []
+    for old, new in zip(_output_rows(original, classes), _output_rows(unlearned, classes), strict=True):
+        trained = old != 0
+        shares.append(float((old != new)[trained].double().mean()) if trained.any() else 1.0)
+    detail = (
+        "Of each class to forget, the trained values of the output row and its bias are replaced; the smallest share."
+    )
+    return _at_least("output_rows_replaced", detail, min(shares), _ROW_SHARE)
+
+
+def _rows_kept(parent: Classifier, kept: Classifier, classes: tuple[int, ...]) -> Criterion:
+    rows = zip(_output_rows(parent, classes), _output_rows(kept, classes), strict=True)
+    shares = [float((old == new).double().mean()) for old, new in rows]
+    detail = "The output rows of forgotten classes hold what replaced them; the smallest share of their values."
+    return _at_least("output_rows_struck", detail, min(shares), 1.0)
+
+
+def _output_rows(model: Classifier, classes: tuple[int, ...]) -> list[Tensor]:
+    """For each class, its weights and its bias, float32 [D + 1]."""
+    rows = nn.functional.pad(model.head.weight.detach(), (0, 1))
+    rows[:, -1] = model.head.bias.detach()
+    return [rows[number] for number in classes]
+
+
+def _retained_accuracy(before: Answers, after: Answers, classes: tuple[int, ...], budget: float) -> Criterion:
+    was = before.of_classes(classes).accuracy() or 0.0
+    detail = f"Accuracy on retained classes is at most {budget} below the {was:.4f} before."
+    return _at_least("retained_accuracy", detail, after.of_classes(classes).accuracy(), was - budget)
+
+
+def _refused_enough(after: Answers, classes: tuple[int, ...], refusal: Refusal) -> list[Criterion]:
+    rates = after.refusal_by_class(classes)
+    detail = "Share of the class's inputs answered as forgotten, against the floor of refusal '{}'."
+    return [
+        _at_least(f"refusal_of_class_{number}", detail.format(refusal), rate, REFUSAL_FLOOR[refusal])
+        for number, rate in rates.items()
+    ]
+
+
+def _still_refused(before: Answers, after: Answers, classes: tuple[int, ...]) -> list[Criterion]:
+    was = before.refusal_by_class(classes)
+    detail = "Share of inputs of a class forgotten earlier answered as forgotten: at most {} below the {:.4f} before."
+    return [
+        _at_least(
+            f"refusal_kept_of_class_{number}",
+            detail.format(REFUSAL_DRIFT, was[number]),
+            rate,
+            was[number] - REFUSAL_DRIFT,
+        )
+        for number, rate in after.refusal_by_class(classes).items()
+    ]
+
+
+def _at_least(name: str, detail: str, value: float | None, threshold: float) -> Criterion:
+    assert value is not None, "a partition has calibration rows of every class it is judged by"
+    return Criterion(name, detail, value, threshold, value >= threshold)
+
+
+def _at_most(name: str, detail: str, value: float | None, threshold: float) -> Criterion:
+    assert value is not None, "a partition has calibration rows of every class it is judged by"
+    return Criterion(name, detail, value, threshold, value <= threshold)
+
+
+def _below(name: str, detail: str, value: float | None, threshold: float | None) -> Criterion:
+    assert value is not None, "a partition has calibration rows of every class it is judged by"
+    assert threshold is not None, "likewise"
+    return Criterion(name, detail, value, threshold, value < threshold)

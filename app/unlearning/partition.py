@@ -1,0 +1,92 @@
+"""Which rows are to be forgotten and which stay, for one data set and one set of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from app.errors import AlreadyForgotten, ClassNotFound, NotApplicable, NothingLeft
+from app.unlearning.data import Dataset, classes_of
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one split, disjoint: those of the forgotten classes, and those of the retained ones."""
+
+    forget: Tensor
+    """int64, rows of the classes that are to be forgotten now."""
+    retain: Tensor
+    """int64, rows of the classes that were neither forgotten before nor are now."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Forget, retain and earlier forgotten classes, and their rows in each split.
+
+    `train` and `calibration` hold rows of the training file, `test` rows of the test file. Rows of classes forgotten
+    earlier are in neither set.
+    """
+
+    forget_classes: tuple[int, ...]
+    earlier_classes: tuple[int, ...]
+    retain_classes: tuple[int, ...]
+    train: Rows
+    calibration: Rows
+    test: Rows
+
+    @property
+    def forgotten_classes(self) -> tuple[int, ...]:
+        """Every class forgotten so far, ascending."""
+        return tuple(sorted(self.forget_classes + self.earlier_classes))
+
+    @classmethod
+    def of(cls, data: Dataset, forget: Iterable[int], earlier: Iterable[int] = ()) -> Partition:
+        """The partition for classes to be forgotten now, beside those forgotten earlier.
+
+        Raises ClassNotFound, AlreadyForgotten, NothingLeft, and NotApplicable where a split has no rows to judge by.
+        """
+        forget_classes, earlier_classes = tuple(sorted(set(forget))), tuple(sorted(set(earlier)))
+        retain_classes = _retained(data.num_classes, forget_classes, earlier_classes)
+        every_test_row = torch.arange(len(data.test_labels))
+        train, calibration, test = (
+            Rows(rows_of(labels, rows, forget_classes), rows_of(labels, rows, retain_classes))
+            for labels, rows in (
+                (data.train_labels, data.train_rows),
+                (data.train_labels, data.calibration_rows),
+                (data.test_labels, every_test_row),
+            )
+        )
+        _check_judgeable(data, forget_classes, retain_classes)
+        return cls(forget_classes, earlier_classes, retain_classes, train, calibration, test)
+
+
+def rows_of(labels: Tensor, rows: Tensor, classes: Iterable[int]) -> Tensor:
+    """Those of `rows` (int64) whose label (int64 [N], indexed by row) is among `classes`, in their order."""
+    return rows[torch.isin(labels[rows], torch.tensor(sorted(classes), dtype=torch.int64))]
+
+
+def _retained(num_classes: int, forget: tuple[int, ...], earlier: tuple[int, ...]) -> tuple[int, ...]:
+    for number in forget + earlier:
+        if not 0 <= number < num_classes:
+            raise ClassNotFound(f"There is no class {number}; classes are 0 to {num_classes - 1}.")
+    both = sorted(set(forget) & set(earlier))
+    if both:
+        raise AlreadyForgotten(f"Class {both[0]} was forgotten before; name only classes that are still known.")
+    retained = tuple(sorted(set(range(num_classes)) - set(forget) - set(earlier)))
+    if not retained:
+        raise NothingLeft("No class would remain; leave at least one, or delete the model.")
+    return retained
+
+
+def _check_judgeable(data: Dataset, forget: tuple[int, ...], retain: tuple[int, ...]) -> None:
+    """Raise NotApplicable unless each class to forget, and the retained ones together, have rows in both splits."""
+    for rows, split in ((data.train_rows, "training"), (data.calibration_rows, "calibration")):
+        present = classes_of(data.train_labels[rows])
+        missing = sorted(set(forget) - present)
+        if missing:
+            raise NotApplicable(f"Class {missing[0]} has no {split} rows, so its forgetting could not be judged.")
+        if not present & set(retain):
+            raise NotApplicable(f"The retained classes have no {split} rows, so their accuracy could not be judged.")

@@ -1,0 +1,102 @@
+"""How a model comes to answer for forgotten classes: the null unit, its threshold, and pushing inputs towards it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from app.errors import NotApplicable
+from app.specs import Edit
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context, Throttle
+from app.unlearning.data import Dataset, images_as_float
+from app.unlearning.partition import Partition, rows_of
+from app.unlearning.training import raw_logits
+
+RETAIN_BATCH = 128
+FORGET_BATCH = 64
+LEARNING_RATE = 1e-3
+
+_CLEARANCE = 1e-4  # logits, relative: the same image in a batch of another size moves by about 1e-6
+
+
+def fit_refusal(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> None:
+    """Fit, in place, what `edit.refusal` asks for; every forgotten class is already struck.
+
+    `none` leaves everything as it is, `calibrate` sets the null unit's logit from retained calibration rows alone, and
+    `push` first trains on training rows of every class forgotten so far, so that refusals stack.
+    """
+    if edit.refusal == "none":
+        return
+    if edit.refusal == "push":
+        push(model, data, partition, edit, context)
+    calibrate(model, data, partition.calibration.retain, edit.parameters.refusal_budget, context.device)
+
+
+def calibrate(model: Classifier, data: Dataset, rows: Tensor, budget: float, device: torch.device) -> None:
+    """Set the null unit's logit, in place, from these retained rows (int64) of the training file.
+
+    It becomes the highest one whose refusals cost at most the share `budget` (0..0.5) of the answers that are right.
+    Raises NotApplicable where no answer is right.
+    """
+    logits = raw_logits(model, data.train_images, rows, device).masked_fill(model.forgotten.cpu(), -torch.inf)
+    highest, answers = logits.max(dim=1)
+    right = highest[answers == data.train_labels[rows]]
+    if len(right) == 0:
+        raise NotApplicable("The model answers no retained calibration input right, so no refusal can be fitted.")
+    model.null_bias.fill_(loosest_threshold(right, budget))
+
+
+def loosest_threshold(scores: Tensor, budget: float) -> float:
+    """The highest value (less a clearance for rounding) below which at most the share `budget` of scores [N] lie."""
+    threshold = float(scores.sort().values[int(budget * len(scores))])
+    return threshold - _CLEARANCE * (1 + abs(threshold))
+
+
+def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> None:
+    """Train, in place, so that inputs of forgotten classes fall to the null unit and retained ones to their own.
+
+    Cross-entropy over the retained units and the null unit at logit 0, on batches of retained and forgotten training
+    rows, the latter drawn equally from every class forgotten so far. In evaluation mode throughout: statistics of
+    batch norm belong to the distribution of all inputs, and a third of each batch here is of few classes.
+    The output rows of forgotten classes keep their values.
+    """
+    struck = model.forgotten.nonzero().flatten()
+    rows_before, biases_before = model.head.weight[struck].detach(), model.head.bias[struck].detach()
+    model.null_bias.zero_()
+    steps, batches = edit.parameters.push_steps, _PushBatches(data, partition, edit.seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    throttle = Throttle()
+    for step in range(steps):
+        if throttle.due():
+            context.report(step / steps, "refusal", f"step {step} of {steps}")
+        rows = batches.draw()
+        labels = data.train_labels[rows]
+        targets = torch.where(torch.isin(labels, batches.forgotten), model.num_classes, labels)
+        logits = model.serve(model(images_as_float(data.train_images[rows].to(context.device))))
+        loss = functional.cross_entropy(logits, targets.to(context.device))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+        optimizer.step()
+    with torch.no_grad():
+        model.head.weight[struck], model.head.bias[struck] = rows_before, biases_before
+
+
+class _PushBatches:
+    """Seeded draws, with replacement, of retained rows and of rows of each forgotten class."""
+
+    def __init__(self, data: Dataset, partition: Partition, seed: int) -> None:
+        self.forgotten = torch.tensor(partition.forgotten_classes, dtype=torch.int64)
+        self.retain = partition.train.retain
+        self.forget = [rows_of(data.train_labels, data.train_rows, [number]) for number in partition.forgotten_classes]
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def draw(self) -> Tensor:
+        """Rows, int64 [RETAIN_BATCH + FORGET_BATCH], of the training file."""
+        shares = torch.arange(FORGET_BATCH).chunk(len(self.forget))
+        drawn = [self._draw_from(rows, len(share)) for rows, share in zip(self.forget, shares, strict=True)]
+        return torch.cat([self._draw_from(self.retain, RETAIN_BATCH), *drawn])
+
+    def _draw_from(self, rows: Tensor, count: int) -> Tensor:
+        return rows[torch.randint(len(rows), (count,), generator=self.generator)]
