@@ -80,7 +80,7 @@ def append(
     }
     entry = rfc8785.dumps(content)
     row = {**subject, "leaf_index": index, "entry": entry, "leaf_hash": leaf_hash(entry), "at": at, "event": event}
-    session.execute(insert(AuditEntryRow).values(row))
+    session.execute(insert(AuditEntryRow), row)
     return index
 
 
@@ -147,15 +147,31 @@ def _parsed(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, bytes):
         raise ValueError("the entry is not bytes")  # noqa: TRY004  all that is wrong with an entry is one kind of error
     try:
-        content = json.loads(entry)
-        canonical = rfc8785.dumps(content)
+        written = entry.decode("ascii")
+        content = _DECODER.decode(written)
     except (ValueError, RecursionError):
         raise ValueError("the entry is not canonical JSON") from None
-    if canonical != entry:
+    if _ENCODER.encode(content) != written:
         raise ValueError("the entry is not canonical JSON")
     if not isinstance(content, dict) or content.get("format") != FORMAT or content.keys() != _FIELDS:
         raise ValueError(f"the entry is not one of format {FORMAT}")
     return content
+
+
+def _safe_integer(digits: str) -> int:
+    number = int(digits)
+    if abs(number) >= 2**53:
+        raise ValueError("RFC 8785 knows no such integer")
+    return number
+
+
+def _refuse(number: str) -> None:
+    raise ValueError(f"an entry holds no number like {number}")
+
+
+# Of ASCII with safe integers and no floats this is RFC 8785, at a fifth of rfc8785's time (a test compares the two).
+_DECODER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse, parse_int=_safe_integer)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _as_stored(content: dict[str, Any], *, on_sqlite: bool) -> dict[str, Any]:
