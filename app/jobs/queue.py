@@ -4,7 +4,7 @@ Every claim raises the job's fence. Whatever is written about a running job is g
 status `running`; a guard that finds no row raises `LostClaim`, and the transaction leaves nothing. So an attempt that
 was taken for dead may wake at any moment and harm nothing.
 
-All functions but `standing`, `claimable` and `lapsed` write and need a session of `Database.writing()`.
+All functions but `claimable`, `standing` and `any_lapsed` write and need a session of `Database.writing()`.
 """
 
 from __future__ import annotations
@@ -175,17 +175,21 @@ def request_cancel(session: Session, job_id: UUID, ended: Mapping[str, Ended]) -
     return job
 
 
-def lapsed(session: Session, survivor: str, kinds: Collection[str]) -> list[JobRow]:
-    """Running jobs of other owners that are dead on this machine or let their lease run out; reads only."""
-    return _lapsed(session, select(JobRow), survivor, kinds)
+def any_lapsed(session: Session, survivor: str, kinds: Collection[str]) -> bool:
+    """Whether `release_dead` would find a job now; reads only."""
+    return bool(_lapsed(session, select(JobRow), survivor, kinds))
 
 
-def release_dead(session: Session, survivor: str, ended: Mapping[str, Ended]) -> list[UUID]:
-    """Put jobs whose owner is dead or silent back into the queue, without counting a death; gives their ids."""
-    rows = _lapsed(session, _fresh(select(JobRow), skip_locked=True), survivor, ended.keys())
-    for job in rows:
+def release_dead(session: Session, survivor: str, ended: Mapping[str, Ended]) -> dict[UUID, str | None]:
+    """Give jobs whose owner is dead on this machine, or let the lease run out, back to the queue; not a death.
+
+    Gives the former owner by job id; never takes from `survivor`, the owner that asks.
+    """
+    jobs = _lapsed(session, _fresh(select(JobRow), skip_locked=True), survivor, ended.keys())
+    former_owners = {job.id: job.owner for job in jobs}
+    for job in jobs:
         _given_back(session, job, ended)
-    return [job.id for job in rows]
+    return former_owners
 
 
 def _next_job(kinds: Collection[str]) -> Select[JobRow]:

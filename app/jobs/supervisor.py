@@ -135,11 +135,11 @@ class Supervisor:
         if time.monotonic() - self._looked_for_dead_at < self._pace.look_for_dead:
             return
         with self._database.reading() as session:
-            lapsed = queue.lapsed(session, self._name, self._ended.keys())
+            lapsed = queue.any_lapsed(session, self._name, self._ended.keys())
         if lapsed:
             with self._database.writing() as session:
                 released = queue.release_dead(session, self._name, self._ended)
-            _logger.warning("jobs_taken_over", jobs=[str(job) for job in released], of=[job.owner for job in lapsed])
+            _logger.warning("jobs_taken_over", former_owners={str(job): owner for job, owner in released.items()})
         self._looked_for_dead_at = time.monotonic()
 
     def _start_next(self) -> bool:
