@@ -30,7 +30,6 @@ from app.operations.lookups import find_model, lock_model, waiting_jobs
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import forget_request_view, forgotten_classes
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page, VersionMetrics
-from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.datasets.loading import LoadedDataset
@@ -38,14 +37,14 @@ if TYPE_CHECKING:
     from app.unlearning.forgetting import Unlearned
 
 
-def submit(session: Session, settings: Settings, caller: Caller, name: str, body: ForgetCreate) -> ForgetRequest:
+def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> ForgetRequest:
     """Check everything that can be known now, and queue the request behind the earlier ones on its model.
 
-    Raises `ClassNotFound`, `AlreadyForgotten`, `NothingLeft` (both count queued requests), `NoServingVersion`,
-    `NotApplicable` and `DatasetUnavailable`.
+    Raises `ClassNotFound`, `AlreadyForgotten`, `NothingLeft` (both count queued requests), `NoServingVersion`
+    and `NotApplicable`.
     """
     model = lock_model(session, name)
-    classes = _check(session, settings, model, body)
+    classes = _check(session, model, body)
     now = database_now(session)
     request_id = uuid4()
     job = queue.submit(
@@ -87,10 +86,10 @@ def submit(session: Session, settings: Settings, caller: Caller, name: str, body
     return forget_request_view(request, job, model.name)
 
 
-def plan(session: Session, settings: Settings, name: str, body: ForgetCreate) -> ForgetPlan:
+def plan(session: Session, name: str, body: ForgetCreate) -> ForgetPlan:
     """What the request would do and cost, changing nothing; raises what `submit` raises."""
     model = find_model(session, name)
-    classes = _check(session, settings, model, body)
+    classes = _check(session, model, body)
     available = select(VersionRow.number).where(VersionRow.model_id == model.id, VersionRow.state == "available")
     trained = _last_trained(session, model)
     rows = trained.manifest["recipe"]["rows_by_class"] if trained else None
@@ -171,7 +170,7 @@ def _views(session: Session, rows: list[ForgetRequestRow]) -> list[ForgetRequest
 # --- what can be known before any work -----------------------------------------------------------
 
 
-def _check(session: Session, settings: Settings, model: ModelRow, body: ForgetCreate) -> list[int]:
+def _check(session: Session, model: ModelRow, body: ForgetCreate) -> list[int]:
     """The classes to forget, ascending, after every check that needs no computation."""
     classes = _target_classes(body)
     dataset = catalogue.find(model.dataset)
@@ -187,7 +186,6 @@ def _check(session: Session, settings: Settings, model: ModelRow, body: ForgetCr
         raise NothingLeft("no class would remain; to drop everything, delete the model")
     if model.serving_version is None and not waiting_jobs(session, model.id):
         raise NoServingVersion("the model has no version to forget from; train it first")
-    catalogue.ensure_obtainable(dataset, settings)
     return classes
 
 

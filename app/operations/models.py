@@ -22,12 +22,16 @@ from app.schemas import Model, ModelAndJob, ModelCreate, Page
 from app.settings import Settings
 
 
-def create_model(session: Session, settings: Settings, caller: Caller, body: ModelCreate) -> ModelAndJob:
+def check_dataset(settings: Settings, body: ModelCreate) -> None:
+    """Raise `DatasetNotFound` or `DatasetUnavailable`; may ask a mirror, so call it before any transaction."""
+    catalogue.ensure_obtainable(catalogue.find(body.dataset), settings)
+
+
+def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAndJob:
     """Take a name for a model and queue the training of its first version.
 
-    Raises `DatasetNotFound`, `DatasetUnavailable` and `ModelExists`, also for the name of a deleted model.
+    Raises `ModelExists`, also for the name of a deleted model.
     """
-    catalogue.ensure_obtainable(catalogue.find(body.dataset), settings)
     if session.scalar(select(ModelRow.id).where(ModelRow.name == body.name)):
         raise ModelExists(f'a model named "{body.name}" exists or existed; names are never used again: choose another')
     model = ModelRow(

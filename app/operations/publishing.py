@@ -20,7 +20,7 @@ from app.errors import VersionCorrupted
 from app.operations import versions
 from app.operations.views import forgotten_classes
 from app.schemas import Claim, Forgotten, Origin, VersionMetrics
-from app.store.manifest import Manifest
+from app.store.manifest import WEIGHTS, Manifest
 from app.store.versions import VersionStore
 
 if TYPE_CHECKING:
@@ -141,11 +141,11 @@ def load_parent(attempt: Attempt, start: Start) -> Classifier | None:
 def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifier, new: NewVersion) -> Staged:
     """Write the version's files where nobody can reach them yet; raises `StorageUnavailable`."""
     from app.store import weights
-    from app.store.environment import environment
+    from app.store.environment import describe
 
     store = VersionStore(attempt.settings.home)
     folder = store.stage(attempt.handle)
-    weights.save(model, folder)
+    weights.save(model, folder / WEIGHTS)
     manifest = Manifest(
         model=start.model.name,
         number=start.number,
@@ -164,7 +164,7 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         forgotten=Forgotten(classes=new.forgotten),
         claim=new.claim,
         metrics=new.metrics,
-        environment=environment(),
+        environment=describe(),
     )
     return Staged(folder, store.seal(folder, manifest), new)
 

@@ -13,6 +13,7 @@ from app.audit import log
 from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
 from app.datasets import catalogue
+from app.datasets.dataset_spec import DatasetSpec
 from app.errors import ClassForgotten, ClassNotFound, FieldError, GateMissed, NotApplicable, NothingLeft
 from app.jobs import queue
 from app.operations import publishing
@@ -20,7 +21,6 @@ from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model
 from app.operations.views import forgotten_classes, job_view, model_view
 from app.schemas import ModelAndJob, TrainRequest, VersionMetrics
-from app.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,19 +33,16 @@ if TYPE_CHECKING:
 TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
 
 
-def continue_training(
-    session: Session, settings: Settings, caller: Caller, name: str, body: TrainRequest
-) -> ModelAndJob:
+def continue_training(session: Session, caller: Caller, name: str, body: TrainRequest) -> ModelAndJob:
     """Queue one more training run on the retained data of a model.
 
-    Raises `ClassForgotten` when a forgotten class is asked for by name, `ClassNotFound`, `NotApplicable` for tasks on
-    a model without them, and `DatasetUnavailable`.
+    Raises `ClassForgotten` when a forgotten class is asked for by name, `ClassNotFound`, and `NotApplicable` for
+    tasks on a model without them.
     """
     model = lock_model(session, name)
     dataset = catalogue.find(model.dataset)
     _refuse_forgotten(session, model, body)
     _refuse_unknown(dataset, body)
-    catalogue.ensure_obtainable(dataset, settings)
     training = body.training or TRAINING.validate_python(model.training)
     job = submit(
         session, caller, model, training, from_scratch=body.from_scratch, classes=body.classes, serve=body.serve
@@ -117,7 +114,7 @@ def _refuse_forgotten(session: Session, model: ModelRow, body: TrainRequest) -> 
         raise ClassForgotten(f"classes {relearned} were forgotten and can never be learned again by this model")
 
 
-def _refuse_unknown(dataset: catalogue.DatasetSpec, body: TrainRequest) -> None:
+def _refuse_unknown(dataset: DatasetSpec, body: TrainRequest) -> None:
     unknown = sorted(number for number in _named_classes(body) if not 0 <= number < len(dataset.classes))
     if unknown:
         raise ClassNotFound(f"{dataset.name} has no classes {unknown}; its classes are 0 to {len(dataset.classes) - 1}")
@@ -154,7 +151,7 @@ def run(attempt: Attempt) -> None:
         kept = _keep_forgotten(attempt, start, model, parent, loaded.dataset)
         model = kept.model
     attempt.progress(0.95, "measuring", "on the test set")
-    metrics = VersionMetrics(**asdict(version_metrics(model, loaded.dataset)), training_seconds=fitted.seconds)
+    metrics = VersionMetrics(**asdict(version_metrics(model, loaded.dataset, fitted.seconds)))
     recipe: dict[str, Any] = {
         "training": asdict(training),
         "classes": attempt.spec["classes"],

@@ -71,8 +71,8 @@ def move_serving(session: Session, model: ModelRow, number: int, *, actor: str, 
     )
 
 
-def weights_path(database: Database, settings: Settings, caller: Caller, name: str, number: int) -> Path:
-    """The safetensors file of an available version, its digest just checked.
+def checked_weights(database: Database, settings: Settings, caller: Caller, name: str, number: int) -> tuple[Path, str]:
+    """The safetensors file of an available version, and its digest, just checked.
 
     Raises `VersionGone` for a quarantined or purged version; `VersionCorrupted`, which is logged.
     """
@@ -87,7 +87,7 @@ def weights_path(database: Database, settings: Settings, caller: Caller, name: s
     except VersionCorrupted:
         report_corrupted(database, model.id, number, actor=caller.actor, request_id=caller.request_id)
         raise
-    return folder / WEIGHTS
+    return folder / WEIGHTS, version.digest
 
 
 def quarantine(
