@@ -94,7 +94,7 @@ def revoke_api_key(session: Session, caller: Caller, key_id: UUID) -> None:
 
 
 def _log(session: Session, event: str, caller: Caller, row: ApiKeyRow) -> None:
-    details = {"api_key": str(row.id), "scopes": row.scopes}
+    details = {"key": str(row.id), "scopes": row.scopes}
     log.append(session, event, actor=caller.actor, request_id=caller.request_id, details=details)
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from app import specs
 from app.datasets import catalogue
-from app.datasets.catalogue import DatasetSpec
+from app.datasets.dataset_spec import DatasetSpec
 from app.schemas import ArchitectureInfo, Dataset, MethodInfo
 from app.settings import Settings
 
@@ -45,7 +45,7 @@ def list_methods() -> list[MethodInfo]:
             ),
             claim="edited",
             targets=["classes"],
-            reference_paper="Golatkar, Achille, Soatto: Eternal Sunshine of the Spotless Net, CVPR 2020 (arXiv:1911.04933)",
+            reference_paper="Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening, AAAI 2024 (arXiv:2308.07707), for the choice of hidden weights",
             when_not=(
                 "When traces of a class must also leave the hidden features: they stay findable there, which the claim "
                 "says. When a class looks much like a retained one: refusing it then costs answers of the other."

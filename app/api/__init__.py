@@ -1,0 +1,1 @@
+"""The HTTP edge: routers, dependencies, problem documents; the only room that knows HTTP."""

@@ -1,0 +1,42 @@
+"""Routes of the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from app.api import examples
+from app.api.authentication import Auditor
+from app.api.openapi import answers
+from app.api.parameters import ModelFilter
+from app.api.resources import PageParameters, ReadingSession
+from app.errors import InvalidInput, InvalidPageToken
+from app.operations import audit
+from app.schemas import AuditEvent, AuditVerification, Page
+
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
+
+
+@router.get(
+    "/events",
+    summary="List the entries of the audit log",
+    responses=answers(200, examples.page(examples.AUDIT_EVENT), InvalidInput, InvalidPageToken),
+)
+def list_audit_events(
+    _: Auditor,
+    session: ReadingSession,
+    page: PageParameters,
+    model: ModelFilter = None,
+    event: Annotated[str | None, Query(pattern=r"^[a-z.-]{1,60}$", description="Of this kind only.")] = None,
+    forget_request: Annotated[UUID | None, Query(description="Of this forget request only.")] = None,
+) -> Page[AuditEvent]:
+    """Everything that changed, in the order in which it did."""
+    return audit.list_events(session, page, model=model, event=event, forget_request=forget_request)
+
+
+@router.get("/verify", summary="Verify the audit log", responses=answers(200, examples.AUDIT_VERIFICATION))
+def verify_audit_log(_: Auditor, session: ReadingSession) -> AuditVerification:
+    """Recompute every hash and compare every column; the first entry that does not hold is named first."""
+    return audit.verify(session)

@@ -1,0 +1,42 @@
+"""Routes of what there is to choose from."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from app.api import examples
+from app.api.authentication import Reader
+from app.api.openapi import answers
+from app.api.parameters import DatasetInPath
+from app.api.resources import SettingsResource
+from app.errors import DatasetNotFound
+from app.operations import catalogue
+from app.schemas import ArchitectureInfo, Dataset, MethodInfo, Page
+
+router = APIRouter(prefix="/v1", tags=["catalogues"])
+
+
+@router.get("/datasets", summary="List the data sets", responses=answers(200, examples.page(examples.DATASET)))
+def list_datasets(_: Reader, settings: SettingsResource) -> Page[Dataset]:
+    """All data sets that models can be trained on, and whether their files are on this machine."""
+    return Page(items=catalogue.list_datasets(settings))
+
+
+@router.get("/datasets/{name}", summary="Look at a data set", responses=answers(200, examples.DATASET, DatasetNotFound))
+def get_dataset(_: Reader, settings: SettingsResource, name: DatasetInPath) -> Dataset:
+    """One data set: shape, classes by index, sizes."""
+    return catalogue.get_dataset(settings, name)
+
+
+@router.get(
+    "/architectures", summary="List the architectures", responses=answers(200, examples.page(examples.ARCHITECTURE))
+)
+def list_architectures(_: Reader) -> Page[ArchitectureInfo]:
+    """All network architectures, each with a JSON Schema of its parameters."""
+    return Page(items=catalogue.list_architectures())
+
+
+@router.get("/methods", summary="List the unlearning methods", responses=answers(200, examples.page(examples.METHOD)))
+def list_methods(_: Reader) -> Page[MethodInfo]:
+    """All unlearning methods: what each claims, for which targets, and when not to use it."""
+    return Page(items=catalogue.list_methods())

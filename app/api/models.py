@@ -1,0 +1,149 @@
+"""Routes of models."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.api import examples
+from app.api.answers import accepted
+from app.api.authentication import Administrator, Reader, Trainer
+from app.api.idempotency import IdempotencyDependency
+from app.api.openapi import answers, answers_to_body
+from app.api.parameters import ModelInPath
+from app.api.resources import (
+    DatabaseResource,
+    PageParameters,
+    ReadingSession,
+    SettingsResource,
+    WritingSession,
+)
+from app.errors import (
+    ClassForgotten,
+    ClassNotFound,
+    DatasetNotFound,
+    DatasetUnavailable,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidInput,
+    InvalidPageToken,
+    JobRunning,
+    ModelExists,
+    ModelGone,
+    ModelNotFound,
+    NotApplicable,
+    VersionNotFound,
+    VersionRemembers,
+)
+from app.operations import models, train, versions
+from app.schemas import Model, ModelAndJob, ModelCreate, Page, ServingRequest, TrainRequest
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Create a model and train its first version",
+    response_model=ModelAndJob,
+    responses=answers_to_body(
+        202,
+        examples.MODEL_AND_JOB,
+        ModelExists,
+        DatasetNotFound,
+        DatasetUnavailable,
+        IdempotencyKeyReused,
+        IdempotencyKeyInUse,
+    ),
+)
+def create_model(
+    body: ModelCreate,
+    caller: Trainer,
+    idempotency: IdempotencyDependency,
+    session: WritingSession,
+    settings: SettingsResource,
+) -> Response:
+    """Take the name for ever and queue the training; follow the job at `Location`. The first version always serves."""
+    models.check_dataset(settings, body)
+
+    def work() -> Response:
+        made = models.create_model(session, caller, body)
+        return accepted(made, made.job.id)
+
+    return idempotency.once(session, caller, work)
+
+
+@router.get(
+    "", summary="List the models", responses=answers(200, examples.page(examples.MODEL), InvalidInput, InvalidPageToken)
+)
+def list_models(_: Reader, session: ReadingSession, page: PageParameters) -> Page[Model]:
+    """All models that were not deleted, by name."""
+    return models.list_models(session, page)
+
+
+@router.get("/{model}", summary="Look at a model", responses=answers(200, examples.MODEL, ModelNotFound, ModelGone))
+def get_model(_: Reader, session: ReadingSession, model: ModelInPath) -> Model:
+    """What the model learned from, which version serves, what it has forgotten."""
+    return models.get_model(session, model)
+
+
+@router.post(
+    "/{model}/train",
+    status_code=202,
+    summary="Train a model further",
+    response_model=ModelAndJob,
+    responses=answers_to_body(
+        202,
+        examples.MODEL_AND_JOB,
+        ModelNotFound,
+        ModelGone,
+        ClassNotFound,
+        ClassForgotten,
+        NotApplicable,
+        DatasetUnavailable,
+        IdempotencyKeyReused,
+        IdempotencyKeyInUse,
+    ),
+)
+def train_model(
+    *,
+    model: ModelInPath,
+    body: TrainRequest,
+    caller: Trainer,
+    idempotency: IdempotencyDependency,
+    session: WritingSession,
+    database: DatabaseResource,
+) -> Response:
+    """Queue a training run on what the model has not forgotten; forgotten classes stay refused."""
+    train.refuse_relearning(database, caller, model, body)
+
+    def work() -> Response:
+        made = train.continue_training(session, caller, model, body)
+        return accepted(made, made.job.id)
+
+    return idempotency.once(session, caller, work)
+
+
+@router.put(
+    "/{model}/serving",
+    summary="Choose the serving version",
+    responses=answers_to_body(
+        200, examples.MODEL, ModelNotFound, ModelGone, VersionNotFound, VersionRemembers, JobRunning
+    ),
+)
+def set_serving_version(model: ModelInPath, body: ServingRequest, caller: Trainer, session: WritingSession) -> Model:
+    """Let another available version answer from now on; one that was quarantined or purged never can."""
+    return versions.set_serving(session, caller, model, body.version)
+
+
+@router.delete(
+    "/{model}",
+    status_code=204,
+    summary="Delete a model",
+    responses=answers(204, None, ModelNotFound, ModelGone, JobRunning),
+)
+def delete_model(
+    model: ModelInPath, caller: Administrator, database: DatabaseResource, settings: SettingsResource
+) -> None:
+    """Destroy the weights of all its versions and retire its name; the audit log keeps its events."""
+    models.delete_model(database, settings, caller, model)

@@ -1,0 +1,105 @@
+"""The OpenAPI document: what FastAPI derives, and what it cannot know: problems, examples, raw bodies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from app.api.problems import MEDIA_TYPE
+from app.errors import (
+    DatabaseUnavailable,
+    ForeignHost,
+    ForeignOrigin,
+    ForgetteryError,
+    InternalError,
+    InvalidInput,
+    MissingScope,
+    PayloadTooLarge,
+    Unauthenticated,
+)
+from app.problems import problem_of, status_of
+from app.schemas import PredictRequest, Problem
+
+Responses = dict[int | str, dict[str, Any]]
+
+_REFERENCE = "#/components/schemas/{model}"
+TAGS = [
+    {"name": "models", "description": "Named models: a line of versions, one of which serves."},
+    {"name": "versions", "description": "Immutable versions: look at, download, serve, purge."},
+    {"name": "forget", "description": "Requests to forget, and what came of them."},
+    {"name": "predict", "description": "Classify inputs; what was forgotten is answered as forgotten."},
+    {"name": "jobs", "description": "Long work: watch it, cancel it."},
+    {"name": "audit", "description": "The append-only log of everything that changed."},
+    {"name": "catalogues", "description": "What there is to choose from."},
+    {"name": "api keys", "description": "Who may do what."},
+    {"name": "service", "description": "How the server is."},
+]
+
+
+def open_route(example: Any, *errors: type[ForgetteryError]) -> Responses:
+    """What a route that asks for no key can answer: an example of its success, and every error."""
+    return _success(200, example) | problems(*errors, InternalError)
+
+
+def answers(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
+    """What a route can answer: an example of its success, these errors, and those of every route with a key."""
+    everywhere = (Unauthenticated, MissingScope, ForeignHost, ForeignOrigin, InternalError, DatabaseUnavailable)
+    return _success(status, example) | problems(*errors, *everywhere)
+
+
+def answers_to_body(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
+    """The same for a route that takes a body."""
+    return answers(status, example, InvalidInput, PayloadTooLarge, *errors)
+
+
+def problems(*errors: type[ForgetteryError]) -> Responses:
+    """These errors as OpenAPI responses by status, each error a named example."""
+    by_status: dict[int | str, list[type[ForgetteryError]]] = {}
+    for kind in errors:
+        by_status.setdefault(status_of(kind), []).append(kind)
+    return {status: _problem(kinds) for status, kinds in sorted(by_status.items(), key=str)}
+
+
+def install_openapi(app: FastAPI) -> None:
+    """Complete FastAPI's document by the schemas that only hand-written parts refer to."""
+    derive = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = derive()
+            _, extra = models_json_schema(
+                [(Problem, "serialization"), (PredictRequest, "validation")], ref_template=_REFERENCE
+            )
+            document["components"]["schemas"] |= extra["$defs"]
+            _drop_framework_errors(document)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = complete  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _drop_framework_errors(document: dict[str, Any]) -> None:
+    """FastAPI adds its own 422 to every route with parameters that declares none; ours answers 404 for those."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
+def _success(status: int, example: Any) -> Responses:
+    return {status: {"content": {"application/json": {"example": example}}} if example is not None else {}}
+
+
+def _problem(kinds: list[type[ForgetteryError]]) -> dict[str, Any]:
+    examples = {
+        kind.slug: {"summary": kind.title, "value": problem_of(kind()).model_dump(mode="json", exclude_none=True)}
+        for kind in kinds
+    }
+    return {
+        "description": "; ".join(dict.fromkeys(kind.title for kind in kinds)),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="Problem")}, "examples": examples}},
+    }

@@ -1,0 +1,116 @@
+"""Pages for people: the API's documentation and what each problem means. All they load comes from this server."""
+
+from __future__ import annotations
+
+import html
+from inspect import getdoc
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import HTMLResponse
+
+from app.errors import ForgetteryError, NotFound, errors_by_slug
+from app.problems import status_of
+
+router = APIRouter(include_in_schema=False)
+
+_ASSETS = "/assets"
+_ICON = f"{_ASSETS}/favicon.png"
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · Forgettery</title><link rel="icon" href="/assets/favicon.png">
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }}
+code {{ font-family: ui-monospace, monospace; }}
+li {{ margin: .3rem 0; }}
+</style></head>
+<body><main>{body}</main></body>
+</html>
+"""
+
+
+def mount_assets(app: FastAPI) -> None:
+    """Serve scripts and styles of the documentation; the package that brings them is used for its files alone."""
+    folder = Path(fastapi_offline.__file__).parent / "static"
+    app.mount(_ASSETS, StaticFiles(directory=folder), name="assets")
+
+
+@router.get("/docs")
+async def docs() -> HTMLResponse:
+    """The documentation to try things in."""
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Forgettery API",
+        swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=_ICON,
+        # None: no badge of an online validator.
+        swagger_ui_parameters={"validatorUrl": None, "tagsSorter": None, "persistAuthorization": False},
+    )
+
+
+@router.get("/redoc")
+async def redoc() -> HTMLResponse:
+    """The documentation to read."""
+    return get_redoc_html(
+        openapi_url="/openapi.json",
+        title="Forgettery API",
+        redoc_js_url=f"{_ASSETS}/redoc.standalone.js",
+        redoc_favicon_url=_ICON,
+        with_google_fonts=False,
+    )
+
+
+@router.get("/problems")
+async def list_problems() -> HTMLResponse:
+    """Every kind of problem."""
+    entries = [
+        f'<li><a href="/problems/{slug}"><code>{slug}</code></a>: {html.escape(kind.title)} ({status_of(kind)})</li>'
+        for slug, kind in errors_by_slug().items()
+    ]
+    return _page("Problems", f"<h1>Problems</h1><ul>{''.join(entries)}</ul>")
+
+
+@router.get("/problems/{slug}")
+async def explain_problem(slug: str) -> HTMLResponse:
+    """What one kind of problem means."""
+    kind = errors_by_slug().get(slug)
+    if kind is None:
+        raise NotFound("there is no problem of this name; /problems lists them")
+    sentence = html.escape(getdoc(kind) or kind.title)
+    body = (
+        f"<h1>{html.escape(kind.title)}</h1><p>{sentence}</p>"
+        f"<p>Answered with HTTP status {status_of(kind)}. The <code>detail</code> of the answer says what to do; "
+        f"{_advice(kind)}</p>{_related(kind)}<p><a href='/problems'>All problems</a></p>"
+    )
+    return _page(kind.title, body)
+
+
+def _advice(kind: type[ForgetteryError]) -> str:
+    advice = {
+        401: "send a valid key.",
+        403: "use a key that allows this, or ask where it is allowed.",
+        404: "check the name or number.",
+        409: "look at the present state, then decide anew.",
+        410: "it will not come back.",
+        413: "send less at once.",
+        422: "<code>errors</code> points to each fault of the body; sending it unchanged fails again.",
+        503: "it may work later: wait as long as <code>Retry-After</code> says.",
+    }
+    return advice.get(status_of(kind), "sending the same again will hardly help; the server's log knows more.")
+
+
+def _related(kind: type[ForgetteryError]) -> str:
+    links = [
+        f'<li><a href="/problems/{child.slug}">{html.escape(child.title)}</a></li>' for child in kind.__subclasses__()
+    ]
+    return f"<p>More precisely it may be:</p><ul>{''.join(links)}</ul>" if links else ""
+
+
+def _page(title: str, body: str) -> HTMLResponse:
+    return HTMLResponse(_PAGE.format(title=html.escape(title), body=body))

@@ -1,0 +1,125 @@
+"""Routes of prediction: the only asynchronous ones, since they wait for another process and are asked most."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api import examples
+from app.api.authentication import PredictCaller
+from app.api.openapi import Responses, answers_to_body
+from app.api.parameters import ModelInPath, VersionInPath
+from app.api.resources import Resources, ResourcesDependency
+from app.errors import (
+    InvalidShape,
+    InvalidValue,
+    ModelGone,
+    ModelNotFound,
+    NoServingVersion,
+    PredictorUnavailable,
+    UnreadableInput,
+    UnsupportedMediaType,
+    VersionCorrupted,
+    VersionGone,
+    VersionNotFound,
+)
+from app.operations import predict
+from app.operations.answers import Options
+from app.operations.callers import Caller
+from app.operations.inputs import IMAGE_TYPES, JSON_TYPE, MEDIA_TYPES, NPY_TYPE
+from app.schemas import OnForgotten, Predictions
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["predict"])
+
+# FastAPI would parse a declared body; these are read as they are.
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON_TYPE: {
+                "schema": {"$ref": "#/components/schemas/PredictRequest"},
+                "example": {"inputs": [[0.0, 0.5, 1.0]], "on_forgotten": "zero", "probabilities": False},
+            },
+            **dict.fromkeys([*IMAGE_TYPES, NPY_TYPE], _BINARY),
+        },
+    }
+}
+_RESPONSES: Responses = answers_to_body(
+    200,
+    examples.PREDICTIONS,
+    ModelNotFound,
+    ModelGone,
+    VersionNotFound,
+    VersionGone,
+    NoServingVersion,
+    InvalidShape,
+    InvalidValue,
+    UnreadableInput,
+    UnsupportedMediaType,
+    VersionCorrupted,
+    PredictorUnavailable,
+)
+
+
+async def _options(
+    task: Annotated[
+        int | None, Query(ge=0, lt=2**31, description="Of image and npy bodies: only this task's classes.")
+    ] = None,
+    on_forgotten: Annotated[
+        OnForgotten, Query(description="Of image and npy bodies: what a forgotten input gets.")
+    ] = "zero",
+    *,
+    probabilities: Annotated[bool, Query(description="Of image and npy bodies: list the probabilities.")] = False,
+) -> Options:
+    return Options(task, on_forgotten, probabilities)
+
+
+async def _body(request: Request, options: Annotated[Options, Depends(_options)]) -> predict.Body:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in MEDIA_TYPES:
+        raise UnsupportedMediaType(f"name one of {', '.join(MEDIA_TYPES)} in the Content-Type header")
+    return predict.Body(media_type, await request.body(), options)
+
+
+InputBody = Annotated[predict.Body, Depends(_body)]
+
+
+@router.post(
+    "/predict",
+    summary="Predict with the serving version",
+    response_model=Predictions,
+    responses=_RESPONSES,
+    openapi_extra=_BODY,
+)
+async def predict_serving(
+    caller: PredictCaller, held: ResourcesDependency, model: ModelInPath, body: InputBody
+) -> Response:
+    """Classify up to 10,000 inputs: JSON lists of numbers in 0..1, one PNG or JPEG, or a .npy file.
+
+    An input of a forgotten class is answered with label 0 and `forgotten: true`, unless `on_forgotten` asks otherwise.
+    """
+    return await _answer(held, caller, model, None, body)
+
+
+@router.post(
+    "/versions/{number}/predict",
+    summary="Predict with a version by number",
+    response_model=Predictions,
+    responses=_RESPONSES,
+    openapi_extra=_BODY,
+)
+async def predict_version(
+    caller: PredictCaller, held: ResourcesDependency, model: ModelInPath, number: VersionInPath, body: InputBody
+) -> Response:
+    """The same by a version that need not serve; 410 once it is quarantined or purged."""
+    return await _answer(held, caller, model, number, body)
+
+
+async def _answer(held: Resources, caller: Caller, model: str, number: int | None, body: predict.Body) -> Response:
+    answers = await predict.predict(held.served, held.predictor, caller, name=model, number=number, body=body)
+    held.metrics.predictions(forgotten=answers.forgotten, known=answers.known)
+    return Response(answers.content, media_type=JSON_TYPE)

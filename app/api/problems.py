@@ -1,0 +1,100 @@
+"""Whatever goes wrong, answered as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.validation import error_from_validation
+from app.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    ForgetteryError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Unauthenticated,
+    Unavailable,
+    UnreadableInput,
+    UnsupportedMediaType,
+)
+from app.problems import problem_of
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+"""What `Retry-After` says with 503."""
+
+# What the framework itself raises. It answers 400 when a body cannot be parsed; the contract says 422 for payloads.
+_FRAMEWORK_ERRORS: dict[int, ForgetteryError] = {
+    400: UnreadableInput("the body is not valid JSON; send what the content type says"),
+    404: NotFound("there is nothing at this path; /docs lists every path"),
+    405: MethodNotAllowed("this path does not take this method; the Allow header lists those that it takes"),
+    413: PayloadTooLarge(),
+    415: UnsupportedMediaType(),
+}
+_UNIQUE_VIOLATIONS = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
+
+
+def problem_response(
+    error: ForgetteryError,
+    instance: str,
+    *,
+    checks: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The error as an answer; `checks` are those of `/readyz`, `headers` go beside the error's own."""
+    problem = problem_of(error, instance).model_copy(update={"checks": checks})
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        status_code=problem.status,
+        headers={**_headers(error), **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error that a route, a dependency or the framework raises; others end in `RequestContext`."""
+
+    @app.exception_handler(ForgetteryError)
+    async def _ours(request: Request, error: ForgetteryError) -> Response:
+        return problem_response(error, request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(error_from_validation(error), request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def _framework(request: Request, error: HTTPException) -> Response:
+        # The framework wraps whatever is raised while it reads a body, the body limit's refusal too.
+        cause = error.__cause__
+        ours = cause if isinstance(cause, ForgetteryError) else _FRAMEWORK_ERRORS.get(error.status_code)
+        return problem_response(ours or InternalError(), request.url.path, headers=error.headers)
+
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(PoolTimeout)
+    async def _database(request: Request, error: DBAPIError | PoolTimeout) -> Response:
+        return problem_response(error_from_database(error), request.url.path)
+
+
+def error_from_database(error: DBAPIError | PoolTimeout) -> ForgetteryError:
+    """A fault of the database as an error of ours; one that is a fault of this program is raised again."""
+    if isinstance(error, PoolTimeout | OperationalError | InterfaceError):
+        return DatabaseUnavailable("the database is busy or out of reach; try again shortly")
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    if isinstance(error, IntegrityError) and code in _UNIQUE_VIOLATIONS:
+        return Conflict("another request changed the same thing in this moment; look at it again and repeat yours")
+    raise error
+
+
+def _headers(error: ForgetteryError) -> dict[str, str]:
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="forgettery"'}
+    return {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, Unavailable) else {}

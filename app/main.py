@@ -1,0 +1,105 @@
+"""The composition root: the application, its parts in the order in which they start, and the server around it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app import __version__, logs
+from app.api import api_keys, audit, catalogues, forget, jobs, models, pages, predict, service, versions
+from app.api.body_limit import BodyLimit
+from app.api.metrics import Metrics
+from app.api.openapi import TAGS, install_openapi
+from app.api.problems import install_problem_handlers
+from app.api.request_context import RequestContext
+from app.api.resources import Resources
+from app.database.engine import Database
+from app.home import open_home
+from app.operations.serving import ServedVersions
+from app.predictor.client import Predictor
+from app.server import run_server
+from app.settings import Settings
+from app.supervision import supervised_worker
+from app.worker_process import work
+
+__all__ = ["create_app", "serve", "work"]
+
+_DESCRIPTION = (
+    "Train classifiers, make them forget on request, measure that they forgot, and keep the evidence. "
+    "Errors are problem documents (RFC 9457); long work is a job; lists come in pages."
+)
+_ROUTERS = [
+    pages.router,
+    service.router,
+    catalogues.router,
+    models.router,
+    versions.router,
+    forget.router,
+    predict.router,
+    jobs.router,
+    audit.router,
+    api_keys.router,
+]
+
+
+def create_app(settings: Settings, database: Database | None = None, *, processes: bool = True) -> FastAPI:
+    """The application; its parts start and stop with its lifespan.
+
+    `database`: one that is open already and stays so; otherwise the application opens the home by itself. Without
+    `processes` neither predictor nor worker is started: predictions are then 503, and jobs stay queued.
+    """
+    metrics = Metrics()
+    app = FastAPI(
+        title="Forgettery",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        lifespan=_lifespan(settings, database, metrics, processes=processes),
+    )
+    install_problem_handlers(app)
+    install_openapi(app)
+    pages.mount_assets(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)
+    app.add_middleware(RequestContext, metrics=metrics)  # added last, so it is the outermost
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises before it listens what `open_home` raises."""
+    logs.configure(settings.log_level)
+    with open_home(settings) as database:
+        run_server(create_app(settings, database), settings)
+
+
+def _lifespan(
+    settings: Settings, database: Database | None, metrics: Metrics, *, processes: bool
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as parts:
+            opened = parts.enter_context(nullcontext(database) if database else open_home(settings))
+            predictor, served = Predictor(settings.home), ServedVersions(opened)
+            parts.callback(served.close)
+            app.state.resources = Resources(settings, opened, predictor, served, metrics)
+            if processes:
+                await predictor.start()
+                parts.push_async_callback(predictor.stop)
+                if settings.worker == "embedded":
+                    await parts.enter_async_context(supervised_worker(settings))
+            yield
+
+    return lifespan
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The function's name: what generated clients call the method."""
+    return route.name

@@ -1,0 +1,80 @@
+"""A child process that is kept running as long as the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import structlog
+
+from app.settings import Settings
+
+_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+_STEADY_SECONDS = 60.0
+"""A process that lived so long was no failed start; the next one starts at once."""
+_STOP_SECONDS = 15.0
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@asynccontextmanager
+async def supervised_worker(settings: Settings) -> AsyncIterator[None]:
+    """Keep a worker process with these settings running until the block ends; then SIGTERM, and SIGKILL if need be.
+
+    To be used on the main thread: the kernel ends the worker when the thread that started it ends.
+    """
+    command = [sys.executable, "-P", "-m", "app.worker_process"]
+    supervisor = asyncio.create_task(_keep_running(command, worker_environment(settings)), name="worker")
+    try:
+        yield
+    finally:
+        supervisor.cancel()
+        with suppress(asyncio.CancelledError):
+            await supervisor
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """The environment in which a process finds these very settings, less the admin key, which no worker needs."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FORGETTERY_")}
+    chosen = settings.model_dump(mode="json", exclude={"admin_key"}, exclude_none=True)
+    return {
+        **inherited,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        **{f"FORGETTERY_{name.upper()}": str(value) for name, value in chosen.items()},
+    }
+
+
+async def _keep_running(command: list[str], environment: dict[str, str]) -> None:
+    failures = 0
+    clock = asyncio.get_running_loop().time
+    while True:
+        started = clock()
+        status = await _run_once(command, environment)
+        lived = clock() - started
+        failures = 0 if lived > _STEADY_SECONDS else min(failures + 1, len(_BACKOFF_SECONDS))
+        delay = _BACKOFF_SECONDS[max(failures - 1, 0)]
+        _log.warning("the worker ended; another one starts", status=status, lived=round(lived, 1), delay=delay)
+        await asyncio.sleep(delay)
+
+
+async def _run_once(command: list[str], environment: dict[str, str]) -> int:
+    """One life of the process; if this is cancelled, the process is stopped before the cancellation goes on."""
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, env=environment)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            await _stop(process)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    except TimeoutError:
+        _log.warning("the worker did not stop in time and is killed", seconds=_STOP_SECONDS)
+        process.kill()
+        await process.wait()
