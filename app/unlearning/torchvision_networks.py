@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import nn
-from torchvision.models import get_model
 
 from app.specs import TorchvisionName
 
@@ -27,6 +26,9 @@ def torchvision_body(name: TorchvisionName, input_shape: tuple[int, int, int]) -
     of 3x3 and stride 1, and no pooling after it. vgg11_bn then also loses its two hidden layers of 4096, which expect
     7x7 positions where one is left.
     """
+    # Importing torchvision takes three times as long as torch; a predictor without such networks starts without it.
+    from torchvision.models import get_model  # noqa: PLC0415
+
     network: nn.Module = get_model(name, weights=None)
     channels, height, width = input_shape
     small = max(height, width) <= _LARGEST_SMALL_IMAGE
