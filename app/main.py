@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 
@@ -63,6 +64,7 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
         generate_unique_id_function=_operation_id,
         lifespan=_lifespan(settings, database, metrics, processes=processes),
     )
+    app.state.stopping = threading.Event()
     install_problem_handlers(app)
     install_openapi(app)
     pages.mount_assets(app)
@@ -89,7 +91,7 @@ def _lifespan(
             opened = parts.enter_context(nullcontext(database) if database else open_home(settings))
             predictor, served = Predictor(settings.home), ServedVersions(opened)
             parts.callback(served.close)
-            app.state.resources = Resources(settings, opened, predictor, served, metrics)
+            app.state.resources = Resources(settings, opened, predictor, served, metrics, app.state.stopping)
             if processes:
                 await predictor.start()
                 parts.push_async_callback(predictor.stop)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import threading
 from types import FrameType
 
 import uvicorn
@@ -28,7 +30,12 @@ def run_server(app: FastAPI, settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    _Server(config, app, settings).run()
+    server = _Server(config, app, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn takes the signal over, and when it has stopped raises it again for whoever had it before: that it ends
+        # the process, in the middle of what is still to be closed, is not wanted.
+        signal.signal(number, server.handle_exit)
+    server.run()
 
 
 class _Server(uvicorn.Server):
@@ -36,7 +43,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, settings: Settings) -> None:
         super().__init__(config)
-        self._app = app
+        self._stopping: threading.Event = app.state.stopping
         self._announcement = settings.home / "server.json"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -51,7 +58,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to stop."""
-        self._app.state.resources.stopping.set()
+        self._stopping.set()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from app import logs
 from app.database.engine import Database
 from app.database.migrate import check_revision
@@ -21,7 +19,10 @@ def work(settings: Settings, *, embedded: bool = False) -> None:
     logs.configure(settings.log_level)
     check_revision(settings.resolved_database_url)
     database = Database(settings.resolved_database_url)
-    housekeeping = partial(keep_house, database, settings)
+
+    def housekeeping() -> None:
+        keep_house(database, settings)
+
     run_worker(settings, HANDLERS, embedded=embedded, housekeeping=housekeeping)
 
 

@@ -29,10 +29,10 @@ class Resources:
     predictor: Predictor
     served: ServedVersions
     metrics: Metrics
+    stopping: threading.Event
+    """Set when the server is asked to stop: endless answers end."""
     identities: IdentityCache = field(default_factory=IdentityCache)
     idempotency_keys_in_use: set[tuple[str, str]] = field(default_factory=set)
-    stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when the server is asked to stop: endless answers end."""
 
 
 async def resources(request: Request) -> Resources:

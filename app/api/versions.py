@@ -100,7 +100,7 @@ def download_weights(
     headers = {"ETag": f'"{version.digest}"'}
     if version.state == "available" and matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    path = versions.weights_path(database, settings, caller, model, number)
+    path, _ = versions.checked_weights(database, settings, caller, model, number)
     name = f"{model}-{number}.safetensors"
     return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=name)
 
