@@ -6,7 +6,14 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+
+def _without_colours(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Drop the second copy of the message that uvicorn adds for terminals."""
+    event.pop("color_message", None)
+    return event
+
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -33,6 +40,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _without_colours,
                 structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(),
             ],
