@@ -58,7 +58,13 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "refusal_rate": DecimalText,
         "false_refusal_rate": DecimalText,
     },
-    "forget.failed": {"job": Id, "problem": Name, "parent_version": Number, "verdict": Verdict},
+    "forget.failed": {
+        "job": Id,
+        "problem": Name,
+        "parent_version": Number,
+        "verdict": Verdict,
+        "missed": Annotated[list[Name], Field(max_length=1_000)],
+    },
     "forget.cancelled": {"job": Id},
     "version.published": {
         "digest": Digest,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import specs
 from app.audit import log
+from app.audit.events import decimal_text
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
 from app.datasets import catalogue
@@ -81,7 +82,16 @@ def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> F
         request_id=caller.request_id,
         model=model.name,
         forget_request=request.id,
-        details={"classes": classes, "method": body.method, "refusal": body.refusal},
+        details={
+            "job": str(job.id),
+            "classes": classes,
+            "method": body.method,
+            "strategy": body.strategy,
+            "scope": body.scope,
+            "refusal": body.refusal,
+            "reference": body.reference,
+            "seed": body.seed,
+        },
     )
     return forget_request_view(request, job, model.name)
 
@@ -248,7 +258,7 @@ def _started(attempt: Attempt, start: publishing.Start) -> ForgetRequestRow:
                 request_id=attempt.request_id,
                 model=start.model.name,
                 forget_request=request.id,
-                details={"job": str(attempt.job_id)},
+                details=_details(attempt, start),
             )
         return request
 
@@ -266,7 +276,7 @@ def _publish(
         _bury(session, request)
         _quarantine_older(session, attempt, start, request)
         publishing.publish(session, attempt, start, staged, serve=True)
-        _complete(session, attempt, start, request, unlearned)
+        _complete(session, attempt, start, request, unlearned, digest=staged.manifest.weights_digest)
     if attempt.settings.retention_days == 0:
         versions.purge_all(
             attempt.database, attempt.settings, start.model.id, actor=attempt.actor, request_id=attempt.request_id
@@ -320,7 +330,13 @@ def _quarantine_older(session: Session, attempt: Attempt, start: publishing.Star
 
 
 def _complete(
-    session: Session, attempt: Attempt, start: publishing.Start, request: ForgetRequestRow, unlearned: Unlearned
+    session: Session,
+    attempt: Attempt,
+    start: publishing.Start,
+    request: ForgetRequestRow,
+    unlearned: Unlearned,
+    *,
+    digest: str,
 ) -> None:
     row = session.get_one(ForgetRequestRow, request.id)
     row.status = "completed"
@@ -338,7 +354,14 @@ def _complete(
         model=start.model.name,
         version=start.number,
         forget_request=request.id,
-        details={"claim": unlearned.claim, "verdict": unlearned.verdict},
+        details={
+            **_details(attempt, start),
+            "classes": request.target["classes"],
+            "digest": digest,
+            "claim": unlearned.claim,
+            "verdict": unlearned.verdict,
+            **_measured(unlearned),
+        },
     )
 
 
@@ -359,8 +382,20 @@ def _refuse(attempt: Attempt, start: publishing.Start, request: ForgetRequestRow
             request_id=attempt.request_id,
             model=start.model.name,
             forget_request=request.id,
-            details={"verdict": unlearned.verdict, "missed": missed},
+            details={**_details(attempt, start), "verdict": unlearned.verdict, "missed": missed},
         )
+
+
+def _details(attempt: Attempt, start: publishing.Start) -> dict[str, Any]:
+    parent = {"parent_version": start.parent.number} if start.parent else {}
+    return {"job": str(attempt.job_id), **parent}
+
+
+def _measured(unlearned: Unlearned) -> dict[str, str]:
+    """The figures that the log keeps, as it wants them."""
+    after = asdict(unlearned.report.after)
+    names = ("forget_accuracy", "retain_accuracy", "test_accuracy", "refusal_rate", "false_refusal_rate")
+    return {name: decimal_text(after[name]) for name in names if after[name] is not None}
 
 
 def ended(session: Session, job: JobRow) -> None:

@@ -24,9 +24,12 @@ from app.store.manifest import WEIGHTS, Manifest
 from app.store.versions import VersionStore
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from app.datasets.loading import LoadedDataset
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
+    from app.unlearning.data import Dataset
 
 ARCHITECTURE: TypeAdapter[specs.Architecture] = TypeAdapter(specs.Architecture)
 LEARNING: TypeAdapter[specs.Learning] = TypeAdapter(specs.Learning)
@@ -138,6 +141,14 @@ def load_parent(attempt: Attempt, start: Start) -> Classifier | None:
         raise
 
 
+def rows_by_class(dataset: Dataset, rows: Tensor) -> list[int]:
+    """How many of the training rows (int64 [n]) belong to each class."""
+    import torch
+
+    counts: list[int] = torch.bincount(dataset.train_labels[rows], minlength=dataset.num_classes).tolist()
+    return counts
+
+
 def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifier, new: NewVersion) -> Staged:
     """Write the version's files where nobody can reach them yet; raises `StorageUnavailable`."""
     from app.store import weights
@@ -167,6 +178,17 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         environment=describe(),
     )
     return Staged(folder, store.seal(folder, manifest), new)
+
+
+def _published(manifest: Manifest) -> dict[str, Any]:
+    optional = {"parent_version": manifest.parent, "claim": manifest.claim}
+    return {
+        "digest": manifest.weights_digest,
+        "manifest_digest": manifest.digest,
+        "origin": manifest.origin,
+        "forgotten": manifest.forgotten.classes,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
 
 
 def publish(session: Session, attempt: Attempt, start: Start, staged: Staged, *, serve: bool) -> None:
@@ -201,7 +223,7 @@ def publish(session: Session, attempt: Attempt, start: Start, staged: Staged, *,
         model=model.name,
         version=start.number,
         forget_request=staged.new.forget_request,
-        details={"digest": manifest.weights_digest, "manifest_digest": manifest.digest},
+        details=_published(manifest),
     )
     if serve:
         versions.move_serving(session, model, start.number, actor=attempt.actor, request_id=attempt.request_id)

@@ -93,13 +93,14 @@ def submit(
 
 def log_requested(session: Session, caller: Caller, model: ModelRow, job: JobRow) -> None:
     """Log that training was asked for."""
+    classes = {"classes": job.spec["classes"]} if job.spec["classes"] else {}
     log.append(
         session,
         "training.requested",
         actor=caller.actor,
         request_id=caller.request_id,
         model=model.name,
-        details={"job": str(job.id)},
+        details={"job": str(job.id), "from_scratch": job.spec["from_scratch"], **classes},
     )
 
 
@@ -151,11 +152,11 @@ def run(attempt: Attempt) -> None:
         kept = _keep_forgotten(attempt, start, model, parent, loaded.dataset)
         model = kept.model
     attempt.progress(0.95, "measuring", "on the test set")
-    metrics = VersionMetrics(**asdict(version_metrics(model, loaded.dataset, fitted.seconds)))
+    metrics = VersionMetrics(**asdict(version_metrics(model, loaded.dataset)), training_seconds=fitted.seconds)
     recipe: dict[str, Any] = {
         "training": asdict(training),
-        "classes": attempt.spec["classes"],
         "epochs_run": fitted.epochs,
+        "rows_by_class": publishing.rows_by_class(loaded.dataset, rows),
     }
     if kept is not None:
         recipe["kept_forgotten"] = {"settings": kept.report.settings, "gate": [asdict(c) for c in kept.report.gate]}
@@ -179,7 +180,11 @@ def run(attempt: Attempt) -> None:
             request_id=attempt.request_id,
             model=start.model.name,
             version=start.number,
-            details={"job": str(attempt.job_id), "digest": staged.manifest.weights_digest},
+            details={
+                "job": str(attempt.job_id),
+                "digest": staged.manifest.weights_digest,
+                **({"parent_version": start.parent.number} if start.parent else {}),
+            },
         )
 
 
