@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import IO, cast
@@ -106,9 +106,8 @@ def _checked(stream: IO[bytes], file: DataFile, where: str) -> Iterator[bytes]:
 def _unpacked(stream: IO[bytes], header_bytes: int, where: str) -> Iterator[bytes]:
     """The decompressed stream in pieces; the first holds the header, or all there is."""
     with _faults_of(where):
-        buffered = io.BufferedReader(cast("io.RawIOBase", stream))
-        compressed = buffered.peek(2)[:2] == _GZIP_MAGIC
-        plain = cast("IO[bytes]", gzip.GzipFile(fileobj=buffered) if compressed else buffered)
+        compressed = cast("BufferedReader", stream).peek(2)[:2] == _GZIP_MAGIC
+        plain = cast("IO[bytes]", gzip.GzipFile(fileobj=stream)) if compressed else stream
         chunk = plain.read(header_bytes) + plain.read(_CHUNK_BYTES)
     while chunk:
         yield chunk
