@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import json
 import subprocess
 import sys
 import tempfile
@@ -24,12 +24,11 @@ class OwnServer:
     def __init__(self) -> None:
         server_part("app.main")
         self.home = settings().home
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = ""
 
     def __enter__(self) -> Self:
         self._log = tempfile.TemporaryFile()
-        port = self.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "app.cli", "serve", "--host", "127.0.0.1", "--port", port]
+        command = [sys.executable, "-m", "app.cli", "serve", "--host", "127.0.0.1", "--port", "0"]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
         try:
             self._wait_until_ready()
@@ -45,16 +44,33 @@ class OwnServer:
 
     def _wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + _START_SECONDS
+        missing = "it does not listen yet"
+        while missing:
+            if self._process.poll() is not None:
+                raise Unavailable(f"the server did not start:\n{self._last_words()}")
+            if time.monotonic() > give_up_at:
+                raise Unavailable(f"the server did not get ready: {missing}\n{self._last_words()}")
+            time.sleep(0.2)
+            missing = self._what_is_missing()
+
+    def _what_is_missing(self) -> str:
+        self.url = self._announced_url()
+        if not self.url:
+            return "it does not listen yet"
         with connect(self.url, "") as client:
-            while True:
-                try:
-                    client.readiness()
-                except Unavailable as error:
-                    if self._process.poll() is not None or time.monotonic() > give_up_at:
-                        raise Unavailable(f"the server did not start:\n{self._last_words()}") from error
-                    time.sleep(0.1)
-                else:
-                    return
+            try:
+                client.readiness()
+            except Unavailable as error:
+                return error.detail
+        return ""
+
+    def _announced_url(self) -> str:
+        """What the server wrote into its home; empty while that is from another one, or not there yet."""
+        try:
+            announced = json.loads((self.home / "server.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return ""
+        return str(announced["url"]) if announced["pid"] == self._process.pid else ""
 
     def _stop(self) -> None:
         self._process.terminate()
@@ -68,10 +84,3 @@ class OwnServer:
     def _last_words(self) -> str:
         self._log.seek(0)
         return self._log.read().decode(errors="replace")[-2000:].strip()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -29,7 +29,7 @@ class Array(Protocol):
     @property
     def dtype(self) -> DType: ...  # noqa: D102  numpy's own
     def astype(self, dtype: str, /) -> Array: ...  # noqa: D102  numpy's own
-    def tobytes(self, order: str = "C", /) -> bytes: ...  # noqa: D102  numpy's own
+    def tobytes(self) -> bytes: ...  # noqa: D102  numpy's own
 
 
 def media_type(content: bytes) -> str:
@@ -51,4 +51,4 @@ def npy(array: Array) -> bytes:
     descriptor, array = ("|u1", array) if kind == "uint8" else ("<f4", array.astype("<f4"))
     header = f"{{'descr': '{descriptor}', 'fortran_order': False, 'shape': {tuple(map(int, array.shape))}, }}"
     padded = header + " " * (-(len(header) + 11) % 64) + "\n"  # 10 bytes go before the header, a newline ends it
-    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode() + array.tobytes("C")
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded.encode() + array.tobytes()

@@ -1,0 +1,67 @@
+"""The import layers hold, and light processes load nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "torchvision"}
+SERVER = {"fastapi", "starlette", "sqlalchemy", "alembic", "uvicorn", "numpy", "PIL"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level names of the modules that a fresh interpreter has loaded after a statement."""
+    program = f"import sys\n{statement}\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def test_the_import_contracts_hold() -> None:
+    command = Path(sysconfig.get_path("scripts")) / "lint-imports"
+    result = subprocess.run([command, "--no-cache"], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("module", ["app.client", "app.cli", "app.schemas", "app.specs", "app.errors"])
+def test_client_and_command_line_load_neither_torch_nor_the_server(module: str) -> None:
+    assert not loaded_by(f"import {module}") & (HEAVY | SERVER)
+
+
+def test_the_commands_of_the_client_are_ready_without_loading_the_client() -> None:
+    assert not loaded_by("import app.cli") & {"httpx", "pydantic", "rich"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "app.main",
+        "app.api",
+        "app.settings",
+        "app.database.engine",
+        "app.audit.log",
+        "app.datasets.catalogue",
+        "app.store.versions",
+        "app.jobs.worker",
+        "app.predictor.client",
+    ],
+)
+def test_the_api_process_and_the_worker_load_no_torch(module: str) -> None:
+    assert not loaded_by(f"import {module}") & HEAVY
+
+
+def test_every_module_says_what_it_is_and_postpones_annotations() -> None:
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        text = path.read_text()
+        assert text.startswith('"""'), path
+        if "def " in text:
+            assert "from __future__ import annotations" in text, path
+
+
+def test_no_file_is_named_for_being_left_over() -> None:
+    names = {path.stem for path in (ROOT / "app").rglob("*.py")}
+    assert not names & {"utils", "helpers", "common", "base", "manager"}

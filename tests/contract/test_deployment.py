@@ -1,0 +1,138 @@
+"""Image, compose file, locks and the script that checks everything: looked at without a container engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+SECRETS = {"FORGETTERY_ADMIN_KEY": "key", "POSTGRES_PASSWORD": "password"}
+NOT_IN_THE_IMAGE_LOCK = re.compile(r"torch|torchvision|triton|cuda-.*|nvidia-.*")
+
+
+def pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def compose(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SCRIPTS / "docker-compose", "--file", ROOT / "docker-compose.yml", *arguments],
+        env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def services() -> dict[str, Any]:
+    rendered = compose("config", "--format", "json", environment=SECRETS)
+    assert rendered.returncode == 0, rendered.stderr
+    found: dict[str, Any] = json.loads(rendered.stdout)["services"]
+    return found
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    result = subprocess.run([SCRIPTS / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("missing", sorted(SECRETS))
+def test_compose_does_not_start_without_its_secrets(missing: str) -> None:
+    given = {name: value for name, value in SECRETS.items() if name != missing}
+    result = compose("config", "--quiet", environment=given)
+    assert result.returncode != 0
+    assert missing in result.stderr
+
+
+def test_server_and_worker_are_one_image_that_starts_after_the_migration() -> None:
+    found = services()
+    assert found["server"]["image"] == found["worker"]["image"] == found["migrate"]["image"]
+    assert found["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+    for name in ("server", "worker"):
+        assert found[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+        assert found[name]["volumes"] == found["migrate"]["volumes"]
+    assert found["worker"]["depends_on"]["server"]["condition"] == "service_healthy"
+
+
+def test_workers_can_be_scaled() -> None:
+    worker = services()["worker"]
+    assert not {"container_name", "ports"} & worker.keys()
+
+
+def test_compose_publishes_on_loopback_alone() -> None:
+    published = [port for service in services().values() for port in service.get("ports", [])]
+    assert [port["host_ip"] for port in published] == ["127.0.0.1"]
+
+
+def test_compose_sets_only_settings_that_exist() -> None:
+    environment = services()["server"]["environment"]
+    Settings.model_validate({name.removeprefix("FORGETTERY_").lower(): value for name, value in environment.items()})
+    assert set(environment) <= {f"FORGETTERY_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_every_requirement_is_pinned_with_hashes() -> None:
+    for lock in ("requirements.lock", "requirements-image.lock"):
+        text = (ROOT / lock).read_text()
+        for requirement in re.findall(r"^[a-z0-9].*(?:\n {4}.*)*", text, re.MULTILINE):
+            assert "--hash=sha256:" in requirement, requirement
+
+
+def test_the_image_lock_is_the_servers_part_of_the_lock_without_torch_and_cuda() -> None:
+    everything, image = pins("requirements.lock"), pins("requirements-image.lock")
+    assert image.items() <= everything.items()
+    assert not [name for name in image if NOT_IN_THE_IMAGE_LOCK.fullmatch(name)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["server"]
+    names = {re.split(r"[\[>=<]", requirement)[0] for requirement in wanted} - {"torch", "torchvision"}
+    assert names <= image.keys()
+
+
+def test_no_deployment_file_names_a_package_index() -> None:
+    for name in (
+        "Dockerfile",
+        "docker-compose.yml",
+        "README.md",
+        "requirements.lock",
+        "requirements-image.lock",
+        ".ci/run",
+    ):
+        assert not re.search(r"https?://[^\s\"]*(simple|whl)\b", (ROOT / name).read_text()), name
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    tests = next(line for line in readme.splitlines() if line.endswith("pytest -n 2"))
+    script = (ROOT / ".ci/run").read_text()
+    for part in tests.split(" && ")[1:]:
+        command = part.replace(".venv/bin/", "").replace(" -q", "").replace(" -e .", "")
+        assert command in script.replace(" --quiet", "").replace(" -e .", ""), command
+
+
+def test_ci_script_is_executable_and_stops_at_the_first_failure() -> None:
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert "set -euo pipefail" in (ROOT / ".ci/run").read_text()
+    subprocess.run(["bash", "-n", ROOT / ".ci/run"], check=True)
+
+
+def test_the_healthcheck_command_of_the_image_is_valid_python() -> None:
+    line = next(
+        line for line in (ROOT / "Dockerfile").read_text().splitlines() if line.strip().startswith('CMD ["python"')
+    )
+    command = json.loads(line.strip().removeprefix("CMD "))
+    refused = subprocess.run(
+        [sys.executable, *command[1:]], env={"FORGETTERY_PORT": "1"}, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "Connection refused" in refused.stderr
