@@ -50,7 +50,7 @@ def load(folder: Path, digest: str) -> Classifier:
         _check_header(content, expected)
         tensors = parse(content)
         _check_finite(tensors)
-    except (ValueError, SafetensorError) as fault:
+    except (ValueError, RecursionError, SafetensorError) as fault:
         raise VersionCorrupted(
             f"models/{folder.parent.name}/{folder.name}/{WEIGHTS} does not hold the model of its manifest: {fault}."
         ) from fault
@@ -75,9 +75,11 @@ def _check_header(content: bytes, expected: dict[str, Tensor]) -> None:
     header = json.loads(content[_LENGTH_BYTES : _LENGTH_BYTES + length], object_pairs_hook=_without_duplicates)
     if not isinstance(header, dict) or header.keys() != expected.keys():
         raise ValueError("the names of its tensors are others")
+    if not all(isinstance(entry, dict) for entry in header.values()):
+        raise ValueError("its header does not describe tensors")
     for name, tensor in expected.items():
-        entry = header[name]
-        if entry.get("dtype") != _TYPES[tensor.dtype] or entry.get("shape") != list(tensor.shape):
+        described = header[name].get("dtype"), header[name].get("shape")
+        if described != (_TYPES[tensor.dtype], list(tensor.shape)):
             raise ValueError(f"the tensor {name} is not {_TYPES[tensor.dtype]} {list(tensor.shape)}")
 
 

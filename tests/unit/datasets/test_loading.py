@@ -128,19 +128,21 @@ def cifar(monkeypatch: pytest.MonkeyPatch) -> tuple[DatasetSpec, dict[str, bytes
     return replace(find("cifar100"), num_train=24, num_test=12, files=files), contents
 
 
-def _tar(path: Path, contents: dict[str, bytes], mode: str = "w:gz") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:
+def _tar(path: Path, contents: dict[str, bytes], *, packed: bool = True) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in contents.items():
             entry = tarfile.TarInfo(f"cifar-100-python/{name}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(buffer.getvalue()) if packed else buffer.getvalue())
 
 
-@pytest.mark.parametrize("mode", ["w:gz", "w"])
-def test_cifar_is_read_from_its_archive(settings: Settings, cifar: Any, mode: str) -> None:
+@pytest.mark.parametrize("packed", [False, True], ids=["unpacked", "packed"])
+def test_cifar_is_read_from_its_archive(settings: Settings, cifar: Any, packed: bool) -> None:  # noqa: FBT001
     spec, contents = cifar
-    _tar(settings.resolved_data_dir / "cifar-100-python.tar.gz", contents, mode)
+    _tar(settings.resolved_data_dir / "cifar-100-python.tar.gz", contents, packed=packed)
     data = load_described(spec, settings).dataset
     assert data.train_images.shape == (24, 3, 32, 32)
     assert np.array_equal(data.train_images.flatten(1).numpy(), pickle.loads(contents["train"])["data"])

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from app.durable_files import digest_of
+from app.errors import StorageUnavailable, VersionCorrupted
+from app.specs import Architecture, Cnn, Mlp, Torchvision
+from app.store import weights
+from app.store.manifest import WEIGHTS, Manifest
+from app.store.versions import VersionStore
+from app.unlearning.architectures import Classifier, build
+
+
+@pytest.fixture
+def folder(store: VersionStore, stage: Any) -> Path:
+    """A published version."""
+    store.publish(stage()[0], "digits", 2)
+    return store.folder("digits", 2)
+
+
+def _same(first: Classifier, second: Classifier) -> bool:
+    pairs = zip(first.state_dict().items(), second.state_dict().items(), strict=True)
+    return all(a == b and x.dtype == y.dtype and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
+@pytest.mark.parametrize("architecture", [Mlp(hidden=()), Mlp(hidden=(5, 4)), Cnn(channels=(2,), hidden=4)])
+def test_a_model_is_loaded_bit_for_bit_as_it_was_saved(
+    store: VersionStore, manifest: Manifest, architecture: Architecture
+) -> None:
+    model = build(architecture, (1, 6, 6), 3, seed=1)
+    model.mark_forgotten([2])
+    model.null_bias.fill_(1.25)
+    staged = store.stage("attempt-1")
+    digest = weights.save(model, staged / WEIGHTS)
+    store.seal(staged, manifest.model_copy(update={"architecture": architecture, "input_shape": (1, 6, 6)}))
+    loaded = weights.load(staged, digest)
+    assert _same(model, loaded)
+    assert not loaded.training
+    assert loaded.forgotten_classes == (2,)
+
+
+def test_a_torchvision_network_keeps_its_running_statistics(store: VersionStore, manifest: Manifest) -> None:
+    architecture = Torchvision("shufflenet_v2_x0_5")
+    model = build(architecture, (3, 32, 32), 3, seed=1).train()
+    model(torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    staged = store.stage("attempt-1")
+    digest = weights.save(model, staged / WEIGHTS)
+    store.seal(staged, manifest.model_copy(update={"architecture": architecture, "input_shape": (3, 32, 32)}))
+    assert _same(model, weights.load(staged, digest))
+
+
+def test_equal_models_have_equal_digests_and_unequal_ones_do_not(model: Classifier, tmp_path: Path) -> None:
+    first, again = weights.save(model, tmp_path / "first"), weights.save(model, tmp_path / "again")
+    model.head.bias.data[0] += 1
+    assert first == again == digest_of((tmp_path / "again").read_bytes())
+    assert weights.save(model, tmp_path / "other") != first
+
+
+def test_saving_never_overwrites(model: Classifier, tmp_path: Path) -> None:
+    weights.save(model, tmp_path / WEIGHTS)
+    before = (tmp_path / WEIGHTS).read_bytes()
+    with pytest.raises(StorageUnavailable, match="File exists"):
+        weights.save(model, tmp_path / WEIGHTS)
+    assert (tmp_path / WEIGHTS).read_bytes() == before
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    digest = digest_of((folder / WEIGHTS).read_bytes())
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(VersionCorrupted, match=r"models/digits/2/model\.safetensors cannot be read"):
+        weights.load(folder, digest)
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, -1])
+def test_a_file_cut_short_is_named(folder: Path, size: int) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[:size])
+    with pytest.raises(VersionCorrupted, match=r"models/digits/2/model\.safetensors does not match its digest"):
+        weights.load(folder, digest_of(content))
+
+
+def test_a_file_far_too_long_is_refused_unread(folder: Path) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    with (folder / WEIGHTS).open("ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(VersionCorrupted, match="longer than the"):
+        weights.load(folder, digest_of(content))
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header
+
+
+def _with_header(content: bytes, header: str) -> bytes:
+    data = content[8 + int.from_bytes(content[:8], "little") :]
+    return len(header).to_bytes(8, "little") + header.encode() + data
+
+
+def _renamed(content: bytes) -> bytes:
+    return _with_header(content, json.dumps(_header(content)).replace("head.bias", "head.bios"))
+
+
+def _retyped(content: bytes) -> bytes:
+    header = _header(content)
+    header["head.bias"]["dtype"] = "I32"
+    return _with_header(content, json.dumps(header))
+
+
+def _reshaped(content: bytes) -> bytes:
+    header = _header(content)
+    header["head.bias"]["shape"] = [3, 1]
+    return _with_header(content, json.dumps(header))
+
+
+def _overlapping(content: bytes) -> bytes:
+    header = _header(content)
+    header["body.1.bias"]["data_offsets"] = header["head.bias"]["data_offsets"]
+    return _with_header(content, json.dumps(header))
+
+
+def _doubled(content: bytes) -> bytes:
+    header = json.dumps(_header(content))
+    return _with_header(content, header[:-1] + ', "head.bias": ' + json.dumps(_header(content)["head.bias"]) + "}")
+
+
+def _undescribed(content: bytes) -> bytes:
+    return _with_header(content, json.dumps(_header(content) | {"head.bias": "F32"}))
+
+
+def _huge_header(content: bytes) -> bytes:
+    return (2**60).to_bytes(8, "little") + content[8:]
+
+
+def _not_json(content: bytes) -> bytes:
+    return _with_header(content, "not JSON")
+
+
+def _nested(content: bytes) -> bytes:
+    return _with_header(content, "[" * 1500)
+
+
+def _not_finite(content: bytes) -> bytes:
+    start = 8 + int.from_bytes(content[:8], "little") + _header(content)["head.bias"]["data_offsets"][0]
+    return content[:start] + b"\x00\x00\xc0\x7f" + content[start + 4 :]
+
+
+FORGERIES: list[tuple[Callable[[bytes], bytes], str]] = [
+    (_renamed, "names of its tensors are others"),
+    (_retyped, r"head\.bias is not F32"),
+    (_reshaped, r"head\.bias is not F32 \[3\]"),
+    (_overlapping, "does not hold the model"),
+    (_doubled, "a name occurs twice"),
+    (_huge_header, "length is not that of these tensors"),
+    (_undescribed, "header does not describe tensors"),
+    (_not_json, "does not hold the model"),
+    (_nested, "does not hold the model"),
+    (_not_finite, r"head\.bias has values that are not finite"),
+]
+
+
+@pytest.mark.parametrize(("forge", "reason"), FORGERIES, ids=[forge.__name__ for forge, _ in FORGERIES])
+def test_a_file_that_is_not_the_model_is_refused_even_with_the_right_digest(
+    folder: Path, forge: Callable[[bytes], bytes], reason: str
+) -> None:
+    forged = forge((folder / WEIGHTS).read_bytes())
+    (folder / WEIGHTS).write_bytes(forged)
+    with pytest.raises(VersionCorrupted, match=rf"models/digits/2/model\.safetensors .*{reason}"):
+        weights.load(folder, digest_of(forged))
+
+
+def test_a_manifest_of_another_architecture_is_noticed(folder: Path, manifest: Manifest) -> None:
+    digest = digest_of((folder / WEIGHTS).read_bytes())
+    (folder / "manifest.json").write_bytes(manifest.model_copy(update={"architecture": Mlp(hidden=(4,))}).to_bytes())
+    with pytest.raises(VersionCorrupted, match=r"model\.safetensors does not hold the model of its manifest"):
+        weights.load(folder, digest)
