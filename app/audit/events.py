@@ -80,7 +80,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     "serving.moved": {"from_version": Number},
     "relearning.refused": {"classes": Classes},
     "api-key.created": {"key": Id, "scopes": list[ApiScope]},
-    "api-key.revoked": {"key": Id},
+    "api-key.revoked": {"key": Id, "scopes": list[ApiScope]},
 }
 
 _SUBJECT: Mapping[str, Any] = {
