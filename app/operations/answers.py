@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -45,26 +46,39 @@ class PredictionsJson(msgspec.Struct):
     predictions: list[PredictionJson]
 
 
-def encode_answers(version: ServedVersion, probabilities: Floats, options: Options) -> bytes:
-    """The JSON of `schemas.Predictions` for served probabilities [N, classes + 1], the null unit in the last column.
+@dataclass(frozen=True)
+class EncodedAnswers:
+    """An answer as it goes over the wire, and its counts for the metrics."""
+
+    content: bytes
+    """The JSON of `schemas.Predictions`."""
+    forgotten: int
+    known: int
+
+
+def encode_answers(version: ServedVersion, probabilities: Floats, options: Options) -> EncodedAnswers:
+    """The answers for served probabilities [N, classes + 1], the null unit in the last column.
 
     The null unit answers only where it is strictly likelier than every retained class: of equals the first column
     wins, here as in `app.unlearning.verification`, so that what is served is what was measured.
     """
-    rows = _columns(version, probabilities, options)
-    return msgspec.json.encode(PredictionsJson(version.model, version.number, version.digest, list(rows)))
+    forgotten = probabilities.argmax(axis=1) == len(version.class_names)
+    rows = list(_rows(version, probabilities, forgotten, options))
+    content = msgspec.json.encode(PredictionsJson(version.model, version.number, version.digest, rows))
+    return EncodedAnswers(content, forgotten=int(forgotten.sum()), known=int((~forgotten).sum()))
 
 
-def _columns(version: ServedVersion, probabilities: Floats, options: Options) -> Iterable[PredictionJson]:
+def _rows(
+    version: ServedVersion, probabilities: Floats, forgotten: npt.NDArray[np.bool_], options: Options
+) -> Iterable[PredictionJson]:
     num_classes = len(version.class_names)
-    forgotten = probabilities.argmax(axis=1) == num_classes
     likeliest = likeliest_retained(probabilities, version.forgotten)
     named = np.ones_like(forgotten) if options.on_forgotten == "next_best" else ~forgotten
     answered = np.where(named, likeliest, num_classes)
     confidence = np.take_along_axis(probabilities, answered[:, None], axis=1)[:, 0]
     labels: Labels = [*range(num_classes), _label_of_forgotten(options.on_forgotten)]
     names: list[str | None] = [*version.class_names, None]
-    columns = (
+    columns: tuple[list[Any], ...] = (
         [labels[column] for column in answered.tolist()],
         forgotten.tolist(),
         [names[column] for column in answered.tolist()],
@@ -82,7 +96,8 @@ def likeliest_retained(probabilities: Floats, forgotten: tuple[int, ...]) -> npt
     """
     competing = probabilities[:, :-1].copy()
     competing[:, list(forgotten)] = -1.0
-    return competing.argmax(axis=1)
+    likeliest: npt.NDArray[np.int64] = competing.argmax(axis=1)
+    return likeliest
 
 
 def _label_of_forgotten(on_forgotten: OnForgotten) -> int | str | None:

@@ -43,7 +43,9 @@ def decode(media_type: str, content: bytes, options: Options, input_shape: Shape
     if media_type != JSON_TYPE:
         raise UnreadableInput(f"send one of {', '.join(MEDIA_TYPES)}, named in the Content-Type header")
     if options != Options():
-        raise InvalidInput("a JSON body carries task, on_forgotten and probabilities itself; leave them out of the query")
+        raise InvalidInput(
+            "a JSON body carries task, on_forgotten and probabilities itself; leave them out of the query"
+        )
     return decode_json(content, input_shape)
 
 
@@ -152,13 +154,14 @@ def _refuse_outside(rows: npt.NDArray[np.floating[Any]], first_index: int = 0) -
 # --- npy -----------------------------------------------------------------------------------------
 
 _NPY_MAGIC = b"\x93NUMPY"
-_NPY_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}
+_NPY_VERSION_END = 8
+_NPY_LENGTH_BYTES = {b"\x01\x00": 2, b"\x02\x00": 4, b"\x03\x00": 4}
 _LARGEST_NPY_HEADER = 4096
 # numpy evaluates the header as a Python literal; three patterns for the three known keys need no evaluation.
 _NPY_HEADER = re.compile(r"\{[^{}]*\}\s*")
 _NPY_DTYPE = re.compile(r"'descr':\s*'([<>|=][a-zA-Z]\d{1,4})'")
 _NPY_ORDER = re.compile(r"'fortran_order':\s*(True|False)")
-_NPY_SHAPE = re.compile(r"'shape':\s*\(((?:\d{1,9},?\s*){0,8})\)")
+_NPY_SHAPE = re.compile(r"'shape':\s*\(((?:\d{1,9},\s*){0,8}(?:\d{1,9})?)\)")
 _NPY_DTYPES: dict[str, type[np.generic]] = {"<f4": np.float32, "|u1": np.uint8}
 
 
@@ -180,18 +183,18 @@ def decode_npy(content: bytes, input_shape: Shape) -> Floats:
         raise UnreadableInput("the .npy file is truncated or longer than its header says")
     array = np.frombuffer(data, _NPY_DTYPES[dtype[1]]).reshape(sizes, order="F" if order[1] == "True" else "C")
     if array.dtype == np.uint8:
-        return array.reshape(rows, *input_shape).astype(np.float32) / np.float32(255)
+        return array.reshape(rows, *input_shape).astype(np.float32, order="C") / np.float32(255)
     _refuse_outside(array.reshape(rows, *input_shape))
     return np.ascontiguousarray(array.reshape(rows, *input_shape))
 
 
 def _split_npy(content: bytes) -> tuple[str, memoryview]:
     """Header and data of a .npy file, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html."""
-    length_bytes = _NPY_LENGTH_BYTES.get(content[6]) if len(content) > 8 and content.startswith(_NPY_MAGIC) else None
-    if length_bytes is None:
+    format_version = content[len(_NPY_MAGIC) : _NPY_VERSION_END]
+    if not content.startswith(_NPY_MAGIC) or format_version not in _NPY_LENGTH_BYTES:
         raise UnreadableInput("the body is not a .npy file; write it with numpy.save")
-    start = 8 + length_bytes
-    length = int.from_bytes(content[8:start], "little")
+    start = _NPY_VERSION_END + _NPY_LENGTH_BYTES[format_version]
+    length = int.from_bytes(content[_NPY_VERSION_END:start], "little")
     if length > min(_LARGEST_NPY_HEADER, len(content) - start):
         raise UnreadableInput("the header of the .npy file is truncated or too long")
     return content[start : start + length].decode("latin-1"), memoryview(content)[start + length :]
@@ -221,8 +224,6 @@ def decode_image(content: bytes, input_shape: Shape) -> Floats:
     channels, height, width = input_shape
     try:
         with _open_image(content) as image:
-            if image.width * image.height > LARGEST_PIXELS:  # known from the header; nothing is decoded yet
-                raise UnreadableInput(f"the image has more than {LARGEST_PIXELS:,} pixels; scale it down first")
             pixels = _convert(image, channels).resize((width, height), Image.Resampling.BILINEAR)
     except UnreadableInput:
         raise
@@ -235,10 +236,14 @@ def decode_image(content: bytes, input_shape: Shape) -> Floats:
 def _open_image(content: bytes) -> Image.Image:
     """Read the header only. The class is chosen here, so that Pillow never tries its many other formats."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImageFile(io.BytesIO(content))
-    if content.startswith(b"\xff\xd8\xff"):
-        return JpegImageFile(io.BytesIO(content))
-    raise UnreadableInput("the body is neither a PNG nor a JPEG")
+        image: Image.Image = PngImageFile(io.BytesIO(content))
+    elif content.startswith(b"\xff\xd8\xff"):
+        image = JpegImageFile(io.BytesIO(content))
+    else:
+        raise UnreadableInput("the body is neither a PNG nor a JPEG")
+    if image.width * image.height > LARGEST_PIXELS:
+        raise UnreadableInput(f"the image has more than {LARGEST_PIXELS:,} pixels; scale it down first")
+    return image
 
 
 def _convert(image: Image.Image, channels: int) -> Image.Image:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from app.errors import FieldError, InvalidInput, VersionCorrupted
 from app.operations import versions
-from app.operations.answers import Options, encode_answers
+from app.operations.answers import EncodedAnswers, Options, encode_answers
 from app.operations.callers import Caller
 from app.operations.inputs import IMAGE_TYPES, decode
 from app.operations.serving import ServedVersion, ServedVersions
@@ -33,9 +33,9 @@ class Body:
 
 
 async def predict(
-    served: ServedVersions, predictor: Predictor, caller: Caller, name: str, number: int | None, body: Body
-) -> bytes:
-    """Classify inputs with the version of this number, or the serving one; the JSON of `schemas.Predictions`.
+    served: ServedVersions, predictor: Predictor, caller: Caller, *, name: str, number: int | None, body: Body
+) -> EncodedAnswers:
+    """Classify inputs with the version of this number, or with the serving one for None.
 
     Pointer and state of the version are read after the request arrived, and nothing is read later: the answer is as of
     that read. So a request that arrives after the commit of a switch is answered by the new version, and none that
@@ -51,7 +51,7 @@ async def predict(
     if options.task is not None:
         detail = f'the model "{name}" was not trained on tasks; leave "task" out'
         raise InvalidInput(detail, errors=[FieldError("/task", detail)])
-    answering, probabilities = await _ask(served, predictor, caller, version, number, inputs)
+    answering, probabilities = await _ask(served, predictor, caller, version, inputs, by_number=number is not None)
     if len(inputs) <= _FEW_ROWS:
         return encode_answers(answering, probabilities, options)
     return await asyncio.to_thread(encode_answers, answering, probabilities, options)
@@ -69,8 +69,9 @@ async def _ask(
     predictor: Predictor,
     caller: Caller,
     version: ServedVersion,
-    number: int | None,
     inputs: Floats,
+    *,
+    by_number: bool,
 ) -> tuple[ServedVersion, Floats]:
     """The probabilities, and the version that gave them.
 
@@ -81,7 +82,7 @@ async def _ask(
         try:
             return version, await predictor.predict(version.model, version.number, version.digest, inputs)
         except VersionCorrupted:
-            now = await served.find(version.model, number)
+            now = await served.find(version.model, version.number if by_number else None)
             if now == version:
                 await asyncio.to_thread(_report_corrupted, served, caller, version)
                 raise

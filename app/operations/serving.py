@@ -7,8 +7,8 @@ import copy
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Integer, Row, bindparam, func, select
@@ -150,7 +150,7 @@ _STATEMENT = (
 )
 
 
-def _find(session: Session, name: str, number: int | None) -> Row[Any]:
+def _find(session: Session, name: str, number: int | None) -> Row[UUID, datetime | None, int | None, int, str, str]:
     """The row of the version that answers; raises what `ServedVersions.find` does."""
     if number is not None and number > _LARGEST_NUMBER:  # more than the column holds
         number = 0

@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from app.errors import InternalError, PredictorUnavailable, errors_by_slug
 from app.predictor.protocol import LARGEST_FORWARD, Answer, Ask, FrameReader, Header, Ready, Refusal, encode
 
-READY_SECONDS = 20.0
+READY_SECONDS = 30.0
 """How long a request waits for a process that is starting."""
 START_SECONDS = 120.0
 """A process that is not ready after so long is replaced."""
@@ -105,7 +106,7 @@ class Predictor:
 
     async def _run_once(self) -> None:
         """One life of the process, from its start until it is gone and reaped."""
-        connection = await _start_process(self._home)
+        connection = await _start_process(self._home, self._ready.clear)
         try:
             await asyncio.wait_for(connection.ready, START_SECONDS)
             self._connection = connection
@@ -118,14 +119,14 @@ class Predictor:
             await connection.end()
 
 
-async def _start_process(home: Path) -> _Connection:
+async def _start_process(home: Path, ended: Callable[[], None]) -> _Connection:
     """Start the process with one end of a socket pair, which has no name that anybody else could connect to."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = _spawn(home, theirs)
     loop = asyncio.get_running_loop()
     try:
-        _, connection = await loop.create_unix_connection(lambda: _Connection(process), sock=ours)
+        _, connection = await loop.create_unix_connection(lambda: _Connection(process, ended), sock=ours)
     except BaseException:  # stopped in this very moment
         process.kill()
         process.wait()
@@ -170,8 +171,9 @@ async def _ask_in_chunks(connection: _Connection, model: str, number: int, diges
 class _Connection(asyncio.Protocol):
     """The line to one process: sends what is asked, hands answers to those who wait."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], ended: Callable[[], None]) -> None:
         self.process = process
+        self._tell_end = ended
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -185,12 +187,11 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
-        unavailable = PredictorUnavailable("the predictor process ended while it worked on this; try again shortly")
-        if not self.ready.done():
-            self.ready.set_exception(unavailable)
-        for future in self._waiting.values():
+        self._tell_end()
+        waiting: list[asyncio.Future[Any]] = [self.ready, *self._waiting.values()]
+        for future in waiting:
             if not future.done():
-                future.set_exception(PredictorUnavailable(unavailable.detail))
+                future.set_exception(PredictorUnavailable("the predictor process has just ended; try again shortly"))
         self._waiting.clear()
         if not self._ended.done():
             self._ended.set_result(None)

@@ -89,7 +89,9 @@ class LoadedVersions:
 
     def _bytes(self) -> int:
         return sum(
-            tensor.numel() * tensor.element_size() for kept in self._cached.values() for tensor in kept.state_dict().values()
+            tensor.numel() * tensor.element_size()
+            for kept in self._cached.values()
+            for tensor in kept.state_dict().values()
         )
 
     def _load_all(self) -> None:

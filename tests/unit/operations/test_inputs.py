@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import io
+import json
+import math
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from app.errors import InvalidInput, InvalidShape, InvalidValue, UnreadableInput
+from app.operations import inputs
+from app.operations.answers import Options
+from app.operations.inputs import decode, decode_image, decode_json, decode_npy
+from app.schemas import PredictRequest
+
+GREY = (1, 4, 3)
+COLOUR = (3, 4, 3)
+SHAPES = [GREY, COLOUR]
+MARK = "8417.25"
+"""A value that is refused; no error may repeat it."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def npy(array: npt.NDArray[Any], **options: Any) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, **options)
+    return file.getvalue()
+
+
+def picture(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def grey(seed: int = 0, size: tuple[int, int] = (4, 3)) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, size, np.uint8))
+
+
+def rows(count: int, shape: tuple[int, ...] = GREY) -> Floats:
+    return np.random.default_rng(0).random((count, *shape), np.float32)
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(SHAPES), st.integers(1, 5), st.data())
+def test_nested_and_flat_lists_are_the_same_inputs(
+    shape: tuple[int, int, int], count: int, data: st.DataObject
+) -> None:
+    array = rows(count, shape)
+    forms: list[Callable[[Floats], Any]] = [lambda row: row.ravel().tolist(), lambda row: row.tolist()]
+    if shape[0] == 1:
+        forms.append(lambda row: row[0].tolist())
+    body = {"inputs": [data.draw(st.sampled_from(forms))(row) for row in array]}
+    decoded, options = decode_json(json.dumps(body).encode(), shape)
+    np.testing.assert_array_equal(decoded, array)
+    assert decoded.dtype == np.float32
+    assert options == Options()
+
+
+def test_options_come_from_the_body_and_whole_numbers_count_as_numbers() -> None:
+    body = {"inputs": [[0, 1] * 6], "task": 3, "on_forgotten": "token", "probabilities": True}
+    decoded, options = decode_json(json.dumps(body).encode(), GREY)
+    assert options == Options(3, "token", probabilities=True)
+    assert decoded.sum() == 6
+
+
+def test_the_body_has_the_fields_and_defaults_of_the_published_schema() -> None:
+    defaults = {field.name: field.default for field in msgspec.structs.fields(inputs._Body) if field.name != "inputs"}
+    published = {name: field.default for name, field in PredictRequest.model_fields.items() if name != "inputs"}
+    assert defaults == published
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "pointer"),
+    [
+        ("", UnreadableInput, None),
+        ("{", UnreadableInput, None),
+        ('{"inputs": [[NaN]]}', UnreadableInput, None),
+        ('{"inputs": [[Infinity]]}', UnreadableInput, None),
+        ('{"inputs": ' + "[" * 100_000, UnreadableInput, None),
+        ("[]", InvalidInput, ""),
+        ("{}", InvalidInput, ""),
+        ('{"inputs": [], "8417.25": 1}', InvalidInput, ""),
+        ('{"inputs": "8417.25"}', InvalidInput, "/inputs"),
+        ('{"inputs": []}', InvalidInput, "/inputs"),
+        ('{"inputs": [0], "task": -1}', InvalidInput, "/task"),
+        ('{"inputs": [0], "task": 8417.25}', InvalidInput, "/task"),
+        ('{"inputs": [0], "on_forgotten": "8417.25"}', InvalidInput, "/on_forgotten"),
+        ('{"inputs": [0], "probabilities": 1}', InvalidInput, "/probabilities"),
+        ('{"inputs": [0]}', InvalidShape, "/inputs/0"),
+        ('{"inputs": [{"a": 1}]}', InvalidShape, "/inputs/0"),
+        ('{"inputs": [[[[[0]]]]]}', InvalidShape, "/inputs/0"),
+        ('{"inputs": [[]]}', InvalidShape, "/inputs/0"),
+        ('{"inputs": [[[]]]}', InvalidShape, "/inputs/0"),
+        ('{"inputs": [[0, 0, 0]]}', InvalidShape, "/inputs/0"),
+        ('{"inputs": [[0, [0]]]}', InvalidValue, "/inputs/0"),
+        ('{"inputs": [[[0, 0], [0]]]}', InvalidValue, "/inputs/0"),
+        ('{"inputs": [[null]]}', InvalidValue, "/inputs/0"),
+        ('{"inputs": [[true]]}', InvalidValue, "/inputs/0"),
+        ('{"inputs": [["8417.25"]]}', InvalidValue, "/inputs/0"),
+        ('{"inputs": [[1e999]]}', InvalidValue, "/inputs/0"),
+        ('{"inputs": [[' + "9" * 5000 + "]]}", InvalidValue, "/inputs/0"),
+        ('{"inputs": [[0,0,0,0,0,0,0,0,0,0,0,1], [0,0,0,0,0,0,0,0,0,0,0,8417.25]]}', InvalidValue, "/inputs/1"),
+        ('{"inputs": [[0,0,0,0,0,0,0,0,0,0,0,-1e-9]]}', InvalidValue, "/inputs/0"),
+        ('{"inputs": [[0,0,0,0,0,0,0,0,0,0,0,1.0000000001]]}', InvalidValue, "/inputs/0"),
+    ],
+)
+def test_a_wrong_body_is_refused_with_a_pointer_and_never_echoed(
+    body: str, kind: type[InvalidInput], pointer: str | None
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode_json(body.encode(), GREY)
+    assert type(caught.value) is kind
+    assert [fault.pointer for fault in caught.value.errors] == ([] if pointer is None else [pointer])
+    assert MARK not in caught.value.detail + str(caught.value.errors)
+
+
+@pytest.mark.parametrize("count", [10_001, 100_000])
+def test_too_many_rows_are_refused_before_they_are_decoded(count: int) -> None:
+    with pytest.raises(InvalidInput, match="10,000"):
+        decode_json(b'{"inputs": [' + b",".join([b"[]"] * count) + b"]}", GREY)
+    with pytest.raises(InvalidShape, match="10,000"):
+        decode_npy(npy(np.zeros((count, 12), np.uint8)), GREY)
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(["inputs", "task", "x"]), inner),
+        max_leaves=30,
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_json_is_decoded_or_refused(body: bytes) -> None:
+    for shape in SHAPES:
+        accepts_or_refuses(rows_of_json, body, shape)
+        accepts_or_refuses(rows_of_json, b'{"inputs": ' + body + b"}", shape)
+        accepts_or_refuses(rows_of_json, b'{"inputs": [' + body + b"]}", shape)
+
+
+def rows_of_json(body: bytes, shape: tuple[int, int, int]) -> Floats:
+    return decode_json(body, shape)[0]
+
+
+def accepts_or_refuses(
+    decoder: Callable[[bytes, tuple[int, int, int]], Floats], content: bytes, shape: tuple[int, int, int]
+) -> None:
+    """The law of every decoder: inputs as the model wants them, or an error of the tree."""
+    try:
+        decoded = decoder(content, shape)
+    except InvalidInput:
+        return
+    assert decoded.dtype == np.float32
+    assert decoded.shape[1:] == shape
+    assert decoded.flags.c_contiguous
+    assert ((decoded >= 0) & (decoded <= 1)).all()
+
+
+# --- npy -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_arrays_are_read_as_numpy_wrote_them(
+    version: tuple[int, int], order: Any, shape: tuple[int, int, int], dtype: type[np.generic]
+) -> None:
+    expected = (rows(5, shape) * 255).astype(np.uint8).astype(np.float32) / np.float32(255)
+    stored = np.round(expected * 255).astype(np.uint8) if dtype is np.uint8 else expected
+    forms = [stored, stored.reshape(5, -1)] + ([stored[:, 0]] if shape[0] == 1 else [])
+    for form in forms:
+        decoded = decode_npy(npy(np.asarray(form, order=order), version=version), shape)
+        np.testing.assert_array_equal(decoded, expected)
+        assert decoded.flags.c_contiguous
+        one = decode_npy(npy(np.asarray(form[0], order=order), version=version), shape)
+        np.testing.assert_array_equal(one, expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("array", "kind"),
+    [
+        (np.zeros((2, 12), np.float64), InvalidInput),
+        (np.zeros((2, 12), ">f4"), InvalidInput),
+        (np.zeros((2, 12), np.int64), InvalidInput),
+        (np.zeros((2, 12), np.bool_), InvalidInput),
+        (np.zeros((2, 12), "S4"), InvalidInput),
+        (np.zeros(2, [("a", "<f4")]), InvalidInput),
+        (np.array([{"a": 1}], object), InvalidInput),
+        (np.zeros((0, 12), np.float32), InvalidShape),
+        (np.zeros((2, 11), np.float32), InvalidShape),
+        (np.zeros((), np.float32), InvalidShape),
+        (np.zeros((1, 1, 1, 4, 3), np.float32), InvalidShape),
+        (np.zeros((2, 4, 3, 1), np.float32), InvalidShape),
+        (np.full((2, 12), np.nan, np.float32), InvalidValue),
+        (np.full((2, 12), np.inf, np.float32), InvalidValue),
+        (np.full((2, 12), -np.inf, np.float32), InvalidValue),
+        (np.full((2, 12), 1.5, np.float32), InvalidValue),
+    ],
+)
+def test_an_array_that_does_not_fit_is_refused(array: npt.NDArray[Any], kind: type[InvalidInput]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode_npy(npy(array), GREY)
+    assert isinstance(caught.value, kind)
+
+
+def test_a_pickle_in_an_array_is_never_run() -> None:
+    class Armed:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return pytest.fail, ("the pickle was run",)
+
+    with pytest.raises(InvalidInput, match="pickled objects are refused"):
+        decode_npy(npy(np.array([Armed()], object)), GREY)
+
+
+def test_the_first_row_outside_the_range_is_named() -> None:
+    array = rows(9)
+    array[4, 0, 1, 1] = np.nan
+    array[7, 0, 1, 1] = 2
+    with pytest.raises(InvalidValue, match="input 4 "):
+        decode_npy(npy(array), GREY)
+
+
+@pytest.mark.parametrize("cut", [-1, 1])
+def test_data_shorter_or_longer_than_the_header_says_is_refused(cut: int) -> None:
+    content = npy(rows(3))
+    with pytest.raises(UnreadableInput):
+        decode_npy(content[:-1] if cut < 0 else content + b"\0", GREY)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 4000 + ",)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (999999999, 999999999, 999999999, 999999999)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1" + "0" * 20 + ", 12)}",
+        "{'descr': '<f4', 'fortran_order': False}",
+        "__import__('os').abort()",
+        "(" * 4000,
+        " " * 5000,
+    ],
+)
+def test_a_lying_header_costs_nothing(header: str) -> None:
+    content = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header.encode() + bytes(48)
+    with pytest.raises(InvalidInput):
+        decode_npy(content, GREY)
+
+
+def test_the_keys_of_a_header_may_come_in_any_order() -> None:
+    header = "{'shape': (1, 12), 'fortran_order': False, 'descr': '<f4', }\n"
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(48)
+    assert decode_npy(content, GREY).shape == (1, *GREY)
+
+
+@given(hnp.arrays(st.sampled_from(["<f4", "|u1", "<f8"]), hnp.array_shapes(max_side=4)), st.data())
+def test_any_array_however_damaged_is_decoded_or_refused(array: npt.NDArray[Any], data: st.DataObject) -> None:
+    content = damaged(npy(array), data)
+    for shape in SHAPES:
+        accepts_or_refuses(decode_npy, content, shape)
+
+
+def damaged(content: bytes, data: st.DataObject) -> bytes:
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(0, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(changed[: data.draw(st.integers(0, len(changed)) | st.just(len(changed)))])
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+def test_a_picture_of_the_right_size_is_its_pixels() -> None:
+    image = grey()
+    expected = np.asarray(image, np.float32) / np.float32(255)
+    np.testing.assert_array_equal(decode_image(picture(image), GREY)[0, 0], expected)
+    np.testing.assert_array_equal(decode_image(picture(image), COLOUR)[0, 2], expected)
+
+
+def test_colour_goes_to_channels_in_order_and_to_luminance() -> None:
+    image = Image.new("RGB", (3, 4), (255, 0, 51))
+    assert decode_image(picture(image), COLOUR)[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
+    assert decode_image(picture(image), GREY)[0, 0, 0, 0] == pytest.approx(0.299 + 0.2 * 0.114, abs=0.01)
+
+
+def test_16_bit_grey_keeps_its_precision() -> None:
+    image = Image.fromarray(np.full((4, 3), 300, np.uint16))
+    assert decode_image(picture(image), GREY)[0, 0, 0, 0] == pytest.approx(300 / 65535)
+    assert decode_image(picture(image), COLOUR)[0, 0, 0, 0] == pytest.approx(1 / 255)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_what_is_transparent_becomes_black(mode: str) -> None:
+    image = Image.new("RGBA", (3, 4), (255, 255, 255, 0))
+    image.putpixel((0, 0), (255, 255, 255, 255))
+    decoded = decode_image(picture(image.convert(mode) if mode != "PA" else image.quantize()), GREY)
+    assert decoded[0, 0, 0, 0] == 1
+    assert decoded.sum() == 1
+
+
+def test_palettes_single_bits_and_cmyk_are_read_as_what_they_show() -> None:
+    white = Image.new("RGB", (3, 4), "white")
+    for content in (
+        picture(white.convert("P")),
+        picture(white.convert("1")),
+        picture(white, "JPEG"),
+        picture(white.convert("CMYK"), "JPEG"),
+        picture(white, "JPEG", progressive=True),
+    ):
+        assert decode_image(content, COLOUR).min() == pytest.approx(1, abs=0.01)
+
+
+def test_of_an_animation_the_first_picture_counts() -> None:
+    first, second = grey(1), grey(2)
+    content = picture(first, save_all=True, append_images=[second])
+    np.testing.assert_array_equal(decode_image(content, GREY), decode_image(picture(first), GREY))
+
+
+def test_a_large_picture_is_scaled_to_the_inputs_size() -> None:
+    decoded = decode_image(picture(Image.new("L", (500, 300), 128)), GREY)
+    assert decoded.shape == (1, *GREY)
+    assert decoded == pytest.approx(128 / 255)
+
+
+def png_with_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size, and holds a few compressed zeros."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("size", [(5001, 5000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_a_decompression_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    with pytest.raises(UnreadableInput, match="pixels"):
+        decode_image(png_with_header(*size), GREY)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_other_formats_are_refused(kind: str) -> None:
+    with pytest.raises(UnreadableInput, match="neither a PNG nor a JPEG"):
+        decode_image(picture(grey(), kind), GREY)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_truncated_picture_is_refused_unless_all_its_pixels_are_there(kind: str) -> None:
+    content = picture(grey(size=(40, 40)), kind)
+    whole = decode_image(content, GREY)
+    for length in range(len(content)):
+        try:
+            np.testing.assert_array_equal(decode_image(content[:length], GREY), whole)
+        except UnreadableInput:
+            continue
+        assert length > len(content) - 24  # checksum of the last data, and the end chunk
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["PNG", "JPEG"]), st.sampled_from(["L", "P", "RGB", "RGBA", "1", "I;16"]), st.data())
+def test_any_picture_however_damaged_is_decoded_or_refused(kind: str, mode: str, data: st.DataObject) -> None:
+    image = grey(size=(9, 8)).convert("RGB")
+    if kind == "PNG":
+        image = image.convert("I").convert("I;16") if mode == "I;16" else image.convert(mode)
+    content = damaged(picture(image, kind), data)
+    for shape in SHAPES:
+        accepts_or_refuses(decode_image, content, shape)
+
+
+# --- by media type -------------------------------------------------------------------------------
+
+
+def test_the_media_type_decides_and_options_belong_to_one_place() -> None:
+    token = Options(on_forgotten="token")
+    assert decode("image/png", picture(grey()), token, GREY)[1] == token
+    assert decode("application/x-npy", npy(rows(2)), token, GREY)[1] == token
+    body = json.dumps({"inputs": [[0.5] * math.prod(GREY)]}).encode()
+    assert decode("application/json", body, Options(), GREY)[1] == Options()
+    with pytest.raises(InvalidInput, match="leave them out of the query"):
+        decode("application/json", body, token, GREY)
+    with pytest.raises(UnreadableInput, match="Content-Type"):
+        decode("text/plain", body, Options(), GREY)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import select
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.errors import VersionCorrupted
+from app.predictor.loaded import LoadedVersions, probabilities
+from app.unlearning.architectures import Classifier
+from tests.stored_versions import StoredVersion, inputs, store_version
+
+
+def load(versions: LoadedVersions, stored: StoredVersion) -> Classifier | Exception:
+    versions.load(stored.model, stored.number, stored.digest)
+    select.select([versions.wake], [], [])
+    [(digest, version)] = versions.take_loaded()
+    assert digest == stored.digest
+    return version
+
+
+def test_the_version_used_longest_ago_is_dropped_when_there_are_too_many(tmp_path: Path) -> None:
+    stored = [store_version(tmp_path, number=number) for number in (1, 2, 3)]
+    versions = LoadedVersions(tmp_path, versions=2)
+    load(versions, stored[0])
+    load(versions, stored[1])
+    assert versions.get(stored[0].digest)
+    load(versions, stored[2])
+    assert [versions.get(version.digest) is not None for version in stored] == [True, False, True]
+
+
+def test_versions_are_dropped_when_they_are_too_large_together_but_never_the_last_one(tmp_path: Path) -> None:
+    stored = [store_version(tmp_path, number=number) for number in (1, 2)]
+    versions = LoadedVersions(tmp_path, size=100)
+    for version in stored:
+        load(versions, version)
+    assert [versions.get(version.digest) is not None for version in stored] == [False, True]
+
+
+def test_a_version_asked_for_twice_is_loaded_once(tmp_path: Path) -> None:
+    stored = store_version(tmp_path)
+    versions = LoadedVersions(tmp_path)
+    versions.load(stored.model, stored.number, stored.digest)
+    load(versions, stored)
+    assert not select.select([versions.wake], [], [], 0.2)[0]
+
+
+def test_what_cannot_be_loaded_comes_back_as_the_reason_and_is_not_kept(tmp_path: Path) -> None:
+    stored = store_version(tmp_path)
+    versions = LoadedVersions(tmp_path)
+    other = StoredVersion("digits", 1, f"sha256:{1:064x}", stored.network, stored.manifest)
+    assert isinstance(load(versions, other), VersionCorrupted)
+    assert versions.get(other.digest) is None
+
+
+def test_probabilities_sum_to_one_and_forgotten_classes_are_exactly_zero(tmp_path: Path) -> None:
+    network = store_version(tmp_path, forgotten=(0, 2)).network
+    answers = probabilities(network, inputs(100).numpy())
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
+    assert not answers[:, [0, 2]].any()
+
+
+def test_a_network_that_overflows_is_an_error_and_no_answer(tmp_path: Path) -> None:
+    network = store_version(tmp_path).network
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(3e38)
+    with pytest.raises(ArithmeticError):
+        probabilities(network, inputs(1).numpy())
