@@ -170,9 +170,7 @@ def list_forget_requests(
 def _views(session: Session, rows: list[ForgetRequestRow]) -> list[ForgetRequest]:
     jobs = {job.id: job for job in session.scalars(select(JobRow).where(JobRow.id.in_([row.job_id for row in rows])))}
     names = dict(
-        session.execute(select(ModelRow.id, ModelRow.name).where(ModelRow.id.in_([row.model_id for row in rows])))
-        .tuples()
-        .all()
+        session.execute(select(ModelRow.id, ModelRow.name).where(ModelRow.id.in_([row.model_id for row in rows]))).all()
     )
     return [forget_request_view(row, jobs[row.job_id], names[row.model_id]) for row in rows]
 

@@ -26,9 +26,9 @@ def _sweep_store(database: Database, settings: Settings) -> None:
     """Remove folders that dead attempts left behind."""
     with database.reading() as session:
         numbered = select(ModelRow.name, VersionRow.number).join(ModelRow, ModelRow.id == VersionRow.model_id)
-        known = {(name, number) for name, number in session.execute(numbered).tuples()}
+        known = {(name, number) for name, number in session.execute(numbered)}
         running = select(JobRow.id, JobRow.fence).where(JobRow.status == "running")
-        live = {f"{job_id}-{fence}" for job_id, fence in session.execute(running).tuples()}
+        live = {f"{job_id}-{fence}" for job_id, fence in session.execute(running)}
     VersionStore(settings.home).sweep(known, live)
 
 

@@ -28,9 +28,7 @@ def get_job(session: Session, job_id: UUID) -> Job:
 
 def get_job_and_revision(session: Session, job_id: UUID) -> tuple[Job, int]:
     """One job and its revision, which rises with every change of the job; raises `JobNotFound`."""
-    found = (
-        session.execute(select(JobRow, ModelRow.name).join(ModelRow).where(JobRow.id == job_id)).tuples().one_or_none()
-    )
+    found = session.execute(select(JobRow, ModelRow.name).join(ModelRow).where(JobRow.id == job_id)).one_or_none()
     if found is None:
         raise JobNotFound(f"there is no job {job_id}; GET /v1/jobs lists them")
     row, model_name = found
@@ -55,7 +53,7 @@ def list_jobs(
         statement = statement.where(JobRow.model_id.in_(select(ModelRow.id).where(ModelRow.name == model)))
     rows, next_token = paginate(session, statement, [JobRow.sequence], "jobs", page)
     models = select(ModelRow.id, ModelRow.name).where(ModelRow.id.in_([row.model_id for row in rows]))
-    names = dict(session.execute(models).tuples().all())
+    names = dict(session.execute(models).all())
     return Page(items=[job_view(row, names[row.model_id]) for row in rows], next_page_token=next_token)
 
 
@@ -71,4 +69,4 @@ def cancel_job(session: Session, caller: Caller, job_id: UUID) -> Job:
 
 def count_by_status(session: Session) -> dict[str, int]:
     """How many jobs are in each status that occurs."""
-    return dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).tuples().all())
+    return dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all())

@@ -153,7 +153,7 @@ def purge_expired(database: Database, settings: Settings) -> None:
             .where(VersionRow.state == "quarantined")
             .where((VersionRow.quarantined_at <= expired) | ModelRow.deleted_at.is_not(None))
         )
-        found = session.execute(due).tuples().all()
+        found = session.execute(due).all()
     for model_id, number in found:
         _destroy(database, settings, model_id, number, actor=HOUSEKEEPING_ACTOR, request_id=None)
 

@@ -20,9 +20,7 @@ def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
             select(VersionRow.model_id, func.max(VersionRow.number))
             .where(VersionRow.model_id.in_(ids))
             .group_by(VersionRow.model_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     forgotten = forgotten_classes(session, ids)
     return [
@@ -49,7 +47,7 @@ def forgotten_classes(session: Session, model_ids: Sequence[UUID]) -> dict[UUID,
         .where(TombstoneRow.model_id.in_(model_ids), TombstoneRow.kind == "class")
         .order_by(TombstoneRow.item)
     )
-    for model_id, item in session.execute(tombstones).tuples():
+    for model_id, item in session.execute(tombstones):
         found[model_id].append(item)
     return found
 
