@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -45,13 +46,13 @@ _UNIQUE_VIOLATIONS = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PR
 
 def problem_response(
     error: ForgetteryError,
-    instance: str,
+    path: str,
     *,
     checks: dict[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The error as an answer; `checks` are those of `/readyz`, `headers` go beside the error's own."""
-    problem = problem_of(error, instance).model_copy(update={"checks": checks})
+    """The error as the answer to a request of this (unquoted) path; `checks` are those of `/readyz`, `headers` go beside the error's own."""
+    problem = problem_of(error, quote(path)).model_copy(update={"checks": checks})
     return Response(
         problem.model_dump_json(exclude_none=True),
         status_code=problem.status,
