@@ -11,12 +11,13 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from app.durable_files import file_digest, storage_faults, sync_file, sync_folder, write_durably
-from app.errors import InvalidValue, VersionCorrupted
+from app.errors import InvalidValue, StorageUnavailable, VersionCorrupted
 from app.store.manifest import CARD, MANIFEST, MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from app.store.model_card import render
 
@@ -161,35 +162,46 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify_files(folder: Path, digests: Mapping[str, str]) -> None:
-    """Raise VersionCorrupted, naming the first file that is missing or whose bytes do not have its digest."""
+    """Raise VersionCorrupted, naming the first file that is missing or whose bytes do not have its digest.
+
+    Raises StorageUnavailable where a file is there but the system does not let it be read.
+    """
     for name, digest in sorted(digests.items()):
-        path = folder / name
-        if not path.is_file():
-            raise VersionCorrupted(f"{_name(folder)}/{name} is missing; restore the version's folder from a backup.")
-        check_digest(path, file_digest(path), digest)
+        with _reading(folder / name):
+            found = file_digest(folder / name)
+        check_digest(folder / name, found, digest)
 
 
 def check_digest(path: Path, found: str, digest: str) -> None:
     """Raise VersionCorrupted, naming the file, unless the digest found is the one recorded."""
     if found != digest:
         raise VersionCorrupted(
-            f"{_name(path.parent)}/{path.name} does not match its digest: recorded {digest}, found {found}; "
+            f"{_file_name(path)} does not match its digest: recorded {digest}, found {found}; "
             "restore the file from a backup."
         )
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """All bytes of a version's file; raises VersionCorrupted, naming it, if it is missing or longer than the limit."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-    except OSError as fault:
-        raise VersionCorrupted(
-            f"{_name(path.parent)}/{path.name} cannot be read ({fault.strerror}); restore it from a backup."
-        ) from fault
+    """All bytes of a version's file; raises VersionCorrupted, naming it, if it is missing or longer than the limit.
+
+    Raises StorageUnavailable where it is there but the system does not let it be read.
+    """
+    with _reading(path), path.open("rb") as file:
+        content = file.read(limit + 1)
     if len(content) > limit:
-        raise VersionCorrupted(f"{_name(path.parent)}/{path.name} is longer than the {limit:,} bytes it may have.")
+        raise VersionCorrupted(f"{_file_name(path)} is longer than the {limit:,} bytes it may have.")
     return content
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as fault:
+        raise VersionCorrupted(f"{_file_name(path)} is missing; restore the file from a backup.") from fault
+    except OSError as fault:
+        reason = fault.strerror or str(fault)
+        raise StorageUnavailable(f"{_file_name(path)} cannot be read: {reason}; see to the disk.") from fault
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -209,6 +221,10 @@ def _modified(path: Path) -> float:
 def _unless_gone(_function: object, _path: str, fault: tuple[type[BaseException], BaseException, object]) -> None:
     if not isinstance(fault[1], FileNotFoundError):  # another process sweeps, too
         raise fault[1]
+
+
+def _file_name(path: Path) -> str:
+    return f"{_name(path.parent)}/{path.name}"
 
 
 def _name(folder: Path) -> str:

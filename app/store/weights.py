@@ -13,7 +13,7 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from app.durable_files import digest_of, write_durably
-from app.errors import VersionCorrupted
+from app.errors import GateMissed, VersionCorrupted
 from app.store.manifest import WEIGHTS
 from app.store.versions import check_digest, read_bounded, read_manifest
 from app.unlearning.architectures import Classifier, build
@@ -26,10 +26,15 @@ _TYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.
 def save(model: Classifier, path: Path) -> str:
     """Write every parameter and buffer to a new file, durably; `sha256:…` of the file.
 
-    Equal tensors give equal bytes. Raises StorageUnavailable.
+    Equal tensors give equal bytes. Raises GateMissed where a value is not finite, and StorageUnavailable.
     """
     # Contiguous, because layouts such as channels last are how a process computes, not what a model is.
-    content = serialize({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    try:
+        _check_finite(tensors)
+    except ValueError as fault:
+        raise GateMissed(f"The training diverged: {fault}. Use a lower learning rate.") from fault
+    content = serialize(tensors)
     write_durably(path, content)
     return digest_of(content)
 

@@ -153,7 +153,7 @@ def test_a_missing_file_is_named(store: VersionStore, stage: Any) -> None:
 
 
 def test_a_missing_manifest_is_named(store: VersionStore) -> None:
-    with pytest.raises(VersionCorrupted, match=r"models/digits/2/manifest\.json cannot be read"):
+    with pytest.raises(VersionCorrupted, match=r"models/digits/2/manifest\.json is missing"):
         store.read_manifest("digits", 2)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.durable_files import digest_of
-from app.errors import StorageUnavailable, VersionCorrupted
+from app.errors import GateMissed, StorageUnavailable, VersionCorrupted
 from app.specs import Architecture, Cnn, Mlp, Torchvision
 from app.store import weights
 from app.store.manifest import WEIGHTS, Manifest
@@ -62,6 +62,13 @@ def test_equal_models_have_equal_digests_and_unequal_ones_do_not(model: Classifi
     assert weights.save(model, tmp_path / "other") != first
 
 
+def test_a_model_that_diverged_is_not_saved(model: Classifier, tmp_path: Path) -> None:
+    model.head.bias.data[1] = torch.inf
+    with pytest.raises(GateMissed, match=r"diverged: the tensor head\.bias has values that are not finite"):
+        weights.save(model, tmp_path / WEIGHTS)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_saving_never_overwrites(model: Classifier, tmp_path: Path) -> None:
     weights.save(model, tmp_path / WEIGHTS)
     before = (tmp_path / WEIGHTS).read_bytes()
@@ -73,7 +80,7 @@ def test_saving_never_overwrites(model: Classifier, tmp_path: Path) -> None:
 def test_a_missing_file_is_named(folder: Path) -> None:
     digest = digest_of((folder / WEIGHTS).read_bytes())
     (folder / WEIGHTS).unlink()
-    with pytest.raises(VersionCorrupted, match=r"models/digits/2/model\.safetensors cannot be read"):
+    with pytest.raises(VersionCorrupted, match=r"models/digits/2/model\.safetensors is missing"):
         weights.load(folder, digest)
 
 
