@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from app.errors import FieldError, InvalidInput, InvalidShape, InvalidValue, UnreadableInput
+from app.errors import FieldError, InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
 from app.operations.answers import Options
 from app.schemas import OnForgotten
 
@@ -34,14 +34,14 @@ Floats = npt.NDArray[np.float32]
 def decode(media_type: str, content: bytes, options: Options, input_shape: Shape) -> tuple[Floats, Options]:
     """Inputs float32 [N, C, H, W] in 0..1 and the options that go with them: of the body if it is JSON.
 
-    Raises `UnreadableInput`, `InvalidShape`, `InvalidValue`, `InvalidInput`.
+    Raises `UnreadableInput`, `InvalidShape`, `InvalidValue`, `InvalidInput`, `UnsupportedMediaType`.
     """
     if media_type in IMAGE_TYPES:
         return decode_image(content, input_shape), options
     if media_type == NPY_TYPE:
         return decode_npy(content, input_shape), options
     if media_type != JSON_TYPE:
-        raise UnreadableInput(f"send one of {', '.join(MEDIA_TYPES)}, named in the Content-Type header")
+        raise UnsupportedMediaType(f"name one of {', '.join(MEDIA_TYPES)} in the Content-Type header")
     if options != Options():
         raise InvalidInput(
             "a JSON body carries task, on_forgotten and probabilities itself; leave them out of the query"

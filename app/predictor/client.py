@@ -85,6 +85,8 @@ class Predictor:
         return await _ask_in_chunks(connection, model, number, digest, inputs)
 
     async def _wait_for_process(self) -> _Connection:
+        if self._supervisor is None:
+            raise PredictorUnavailable("this server runs without a predictor, or is about to stop")
         if not self._ready.is_set():
             try:
                 await asyncio.wait_for(self._ready.wait(), READY_SECONDS)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from app.errors import InvalidInput, InvalidShape, InvalidValue, UnreadableInput
+from app.errors import InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
 from app.operations import inputs
 from app.operations.answers import Options
 from app.operations.inputs import decode, decode_image, decode_json, decode_npy
@@ -392,5 +392,5 @@ def test_the_media_type_decides_and_options_belong_to_one_place() -> None:
     assert decode("application/json", body, Options(), GREY)[1] == Options()
     with pytest.raises(InvalidInput, match="leave them out of the query"):
         decode("application/json", body, token, GREY)
-    with pytest.raises(UnreadableInput, match="Content-Type"):
+    with pytest.raises(UnsupportedMediaType, match="Content-Type"):
         decode("text/plain", body, Options(), GREY)

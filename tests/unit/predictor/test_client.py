@@ -283,3 +283,11 @@ def test_the_process_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
     while not gone(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_predictor_that_was_never_started_refuses_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with pytest.raises(PredictorUnavailable):
+            await Predictor(tmp_path).predict("digits", 1, "sha256:0", inputs(1).numpy())
+
+    asyncio.run(scenario())
