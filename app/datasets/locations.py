@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,16 +51,18 @@ def locate(spec: DatasetSpec, settings: Settings) -> LooseFiles | Archive | None
     """The data set's files, or None if not all are here.
 
     Looked for in the data folder, then in our own, then in the package; loose files before an archive. In each, files
-    may lie where torchvision keeps them or in a folder named like the data set, unpacked or with `.gz` after the name.
+    may lie where torchvision keeps them or in a folder named like the data set, unpacked or with `.gz` after the name;
+    an archive may also lie beside these folders.
     """
-    folders = list(_folders(spec, settings))
+    roots = [settings.resolved_data_dir, own_folder(settings), *([BUNDLED] if spec.bundled else [])]
+    folders = [root / folder for root in roots for folder in _folders(spec)]
     paths = {file.name: _first(folders, (file.name, file.name + ".gz")) for file in spec.files}
     found = {name: path for name, path in paths.items() if path is not None}
     if len(found) == len(paths):
         return LooseFiles(found)
     if spec.archive_member is None:
         return None
-    archive = _first(folders, (spec.downloads[0].name,))
+    archive = _first([*roots, *folders], (spec.downloads[0].name,))
     return Archive(archive) if archive else None
 
 
@@ -72,13 +74,10 @@ def placing_advice(spec: DatasetSpec, settings: Settings) -> str:
     return f"Place {names} (or these files unpacked) in {settings.resolved_data_dir / spec.folder}."
 
 
-def _folders(spec: DatasetSpec, settings: Settings) -> Iterator[Path]:
-    roots = [settings.resolved_data_dir, own_folder(settings), *([BUNDLED] if spec.bundled else [])]
-    for root in dict.fromkeys(roots):
-        # The last is how Debian's packages below /usr/share/datasets name their folders.
-        for folder in (spec.folder, spec.torchvision_class, spec.name, spec.name.replace("_", "-")):
-            yield root / folder
-        yield root
+def _folders(spec: DatasetSpec) -> tuple[str, ...]:
+    # Never the root itself: MNIST, Fashion-MNIST and Kuzushiji-MNIST name their files alike. The last is how Debian's
+    # packages below /usr/share/datasets name their folders.
+    return spec.folder, spec.torchvision_class, spec.name, spec.name.replace("_", "-")
 
 
 def _first(folders: list[Path], names: tuple[str, ...]) -> Path | None:

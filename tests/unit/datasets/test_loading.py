@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
@@ -45,7 +46,7 @@ def test_the_digest_of_mnist_is_that_of_every_release_before(mnist: LoadedDatase
     assert mnist.data_digest == "sha256:46fa6dbf3db721c0a4e58a574484c28440b4ea2ed75750a089bff8e3950df2c3"
 
 
-@pytest.mark.parametrize("folder", ["KMNIST/raw", "KMNIST", "kmnist", "."])
+@pytest.mark.parametrize("folder", ["KMNIST/raw", "KMNIST", "kmnist"])
 @pytest.mark.parametrize("packed", [False, True], ids=["unpacked", "packed"])
 def test_files_are_found_in_the_data_folder(settings: Settings, tiny: Any, folder: str, packed: bool) -> None:  # noqa: FBT001
     tiny.place(settings.resolved_data_dir / folder, packed=packed)
@@ -53,6 +54,24 @@ def test_files_are_found_in_the_data_folder(settings: Settings, tiny: Any, folde
     pixels = np.frombuffer(tiny.contents[IMAGES][16:], dtype=np.uint8).reshape(24, 1, 4, 5)
     assert np.array_equal(data.train_images.numpy(), pixels)
     assert data.train_labels.tolist() == list(tiny.contents[LABELS][8:])
+
+
+def test_files_beside_the_named_folders_are_not_taken_for_those_of_any_data_set(settings: Settings, tiny: Any) -> None:
+    tiny.place(settings.resolved_data_dir)
+    with pytest.raises(DatasetUnavailable):
+        load_described(tiny.spec, settings)
+
+
+def test_the_folder_name_of_a_system_package_is_known(settings: Settings, shrunk: Callable[[str], Any]) -> None:
+    tiny = shrunk("fashion_mnist")
+    tiny.place(settings.resolved_data_dir / "fashion-mnist", packed=True)
+    assert len(load_described(tiny.spec, settings).dataset.train_images) == 24
+
+
+def test_files_in_the_data_folder_come_before_those_in_the_home(settings: Settings, tiny: Any) -> None:
+    (tiny.place(settings.home / "datasets/KMNIST") / LABELS).write_bytes(b"damaged")
+    tiny.place(settings.resolved_data_dir / "KMNIST")
+    assert len(load_described(tiny.spec, settings).dataset.train_images) == 24
 
 
 def test_whether_a_file_is_compressed_shows_in_its_content_not_in_its_name(settings: Settings, tiny: Any) -> None:
@@ -274,6 +293,20 @@ def test_progress_rises_and_may_stop_the_load(settings: Settings, tiny: Any) -> 
         load_described(tiny.spec, settings, stop)
     assert told == sorted(told)
     assert not list((settings.home / "datasets").rglob("*.safetensors"))
+
+
+def test_a_load_that_waits_for_another_process_says_so_and_may_be_stopped(settings: Settings, tiny: Any) -> None:
+    def stop(_fraction: float, _stage: str, message: str) -> None:
+        assert message == "waiting for another process that reads kmnist"
+        raise KeyboardInterrupt
+
+    tiny.place(settings.resolved_data_dir / "KMNIST")
+    (settings.home / "datasets").mkdir(parents=True)
+    with (settings.home / "datasets/.kmnist.lock").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(KeyboardInterrupt):
+            load_described(tiny.spec, settings, stop)
+    assert len(load_described(tiny.spec, settings).dataset.train_images) == 24
 
 
 def _load_in_a_process(spec: DatasetSpec, settings: Settings, ready: Any, answers: Any) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,14 @@ def test_sweeping_a_store_that_is_not_there_yet_does_nothing(store: VersionStore
     assert store.sweep(set(), set(), older_than=0) == []
 
 
+def test_many_may_sweep_at_once(store: VersionStore) -> None:
+    for number in range(30):
+        (store.stage(f"dead-{number}") / "part").write_text("of a dead process")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: store.sweep(set(), set(), older_than=0), range(8)))
+    assert list((store.root / "staging").iterdir()) == []
+
+
 def test_sweeping_never_follows_a_link(store: VersionStore, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -149,6 +158,22 @@ def test_a_missing_file_is_named(store: VersionStore, stage: Any) -> None:
     folder, sealed = stage()
     (folder / CARD).unlink()
     with pytest.raises(VersionCorrupted, match=r"README\.md is missing"):
+        verify_files(folder, sealed.files)
+
+
+def test_a_file_that_is_no_file_is_named(store: VersionStore, stage: Any) -> None:
+    folder, sealed = stage()
+    (folder / CARD).unlink()
+    (folder / CARD).mkdir()
+    with pytest.raises(VersionCorrupted, match=r"README\.md is missing"):
+        verify_files(folder, sealed.files)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_is_not_called_corrupted(store: VersionStore, stage: Any) -> None:
+    folder, sealed = stage()
+    (folder / CARD).chmod(0)
+    with pytest.raises(StorageUnavailable, match=r"README\.md cannot be read"):
         verify_files(folder, sealed.files)
 
 
@@ -180,20 +205,16 @@ def test_a_failed_publication_shows_nothing(store: VersionStore, stage: Any) -> 
     assert sorted(path.name for path in folder.iterdir()) == sorted([WEIGHTS, MANIFEST, CARD])
 
 
-SAVE_UNDER_A_LIMIT = """
+WRITE_UNDER_A_LIMIT = """
 import resource, sys
 from pathlib import Path
+from app.durable_files import write_durably
 from app.errors import StorageUnavailable
-from app.specs import Mlp
-from app.store import weights
 from app.store.versions import VersionStore
-from app.unlearning.architectures import build
-store = VersionStore(Path(sys.argv[1]))
-staged = store.stage("attempt-1")
-model = build(Mlp(hidden=(64,)), (1, 28, 28), 10, seed=0)
+staged = VersionStore(Path(sys.argv[1])).stage("attempt-1")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    weights.save(model, staged / "model.safetensors")
+    write_durably(staged / "model.safetensors", bytes(200_000))
 except StorageUnavailable as fault:
     print(fault.detail)
 print(sorted(path.name for path in staged.iterdir()))
@@ -202,7 +223,7 @@ print(sorted(path.name for path in staged.iterdir()))
 
 def test_a_file_that_the_system_stops_from_growing_leaves_nothing_half_written(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", SAVE_UNDER_A_LIMIT, str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", WRITE_UNDER_A_LIMIT, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines() == [
         f"The store at {tmp_path}/staging/attempt-1 cannot be written: File too large; raise the limit on the size of files.",
