@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from time import monotonic, sleep
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -108,7 +108,8 @@ def _use_write_ahead_log(cursor: DBAPICursor, busy_seconds: float) -> None:
 
 def _postgres_engine(url: str, busy_seconds: float) -> Engine:
     # The audit log's lock needs a snapshot per statement, not per transaction (docs/decisions/0004).
-    engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    driver = make_url(url).set(drivername="postgresql+psycopg")  # a bare postgresql:// would mean another one
+    engine = create_engine(driver, isolation_level="READ COMMITTED", pool_pre_ping=True)
 
     @event.listens_for(engine, "do_connect")
     def _connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:

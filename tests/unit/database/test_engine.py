@@ -185,6 +185,15 @@ def test_a_server_that_does_not_listen_is_named() -> None:
 
 
 @POSTGRESQL
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_every_usual_spelling_of_the_url_is_understood(database: Database, scheme: str) -> None:
+    rest = database.engine.url.render_as_string(hide_password=False).partition("://")[2]
+    other = Database(f"{scheme}://{rest}")
+    assert count_in(other) == 0
+    other.dispose()
+
+
+@POSTGRESQL
 def test_a_connection_lost_while_idle_is_replaced(database: Database) -> None:
     assert count_in(database) == 0
     other = Database(database.engine.url.render_as_string(hide_password=False))
