@@ -66,23 +66,23 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ForgetteryError)
     async def _ours(request: Request, error: ForgetteryError) -> Response:
-        return problem_response(error, request.url.path)
+        return problem_response(error, request.scope["path"])
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(error_from_validation(error), request.url.path)
+        return problem_response(error_from_validation(error), request.scope["path"])
 
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> Response:
         # The framework wraps whatever is raised while it reads a body, the body limit's refusal too.
         cause = error.__cause__
         ours = cause if isinstance(cause, ForgetteryError) else _FRAMEWORK_ERRORS.get(error.status_code)
-        return problem_response(ours or InternalError(), request.url.path, headers=error.headers)
+        return problem_response(ours or InternalError(), request.scope["path"], headers=error.headers)
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)
     async def _database(request: Request, error: DBAPIError | PoolTimeout) -> Response:
-        return problem_response(error_from_database(error), request.url.path)
+        return problem_response(error_from_database(error), request.scope["path"])
 
 
 def error_from_database(error: DBAPIError | PoolTimeout) -> ForgetteryError:
