@@ -57,7 +57,6 @@ def _guard() -> None:
     end_with_parent(_FORK_SERVER)
     end_with_writer(supervisor.sentinel)
     os.setsid()
-    os.nice(_NICENESS)
 
 
 def _make(attempt: Attempt, handler: Handler) -> None:
@@ -78,6 +77,7 @@ def _run(attempt: Attempt, handler: Handler) -> None:
     for module in handler.preload:  # already there, unless the fork server could not import it: then this says why
         importlib.import_module(module)
     _prepare_torch(attempt.settings.resolved_torch_threads)
+    os.nice(_NICENESS)
     handler.run(attempt)
     with attempt.database.reading() as session:
         if queue.standing(session, attempt.claim) != "lost":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -116,4 +117,6 @@ def _driver(database: Database) -> list[str]:
 
 
 def _preloads(handlers: Mapping[str, Handler]) -> list[str]:
-    return sorted({module for handler in handlers.values() for module in handler.preload})
+    """What the handlers ask for, and all that this program has loaded of ours: an attempt imports its main module again."""
+    ours = {name for name in sys.modules if name.partition(".")[0] == __name__.partition(".")[0]}
+    return sorted(ours.union(*(handler.preload for handler in handlers.values())))

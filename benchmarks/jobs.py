@@ -1,0 +1,120 @@
+"""How long a job waits: from the commit that queued it to the end of its first torch operation.
+
+    python -m benchmarks.jobs [--jobs 100] [--database-url URL] [--json FILE]
+
+One worker at its usual pace, jobs submitted one at a time at random moments, so that each finds the worker idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import logs
+from app.database import migrate
+from app.database.engine import Database
+from app.database.tables import JobRow, ModelRow
+from app.jobs import queue
+from app.jobs.attempt import Attempt
+from app.jobs.handlers import Handler
+from app.jobs.worker import run_worker
+from app.settings import Settings
+
+_SECONDS_FOR_A_JOB = 60.0
+
+
+def multiply(attempt: Attempt) -> None:
+    """Run one torch operation and say when it was done, by the clock that the benchmark reads as well."""
+    import torch  # noqa: PLC0415  the worker that supervises must not import it
+
+    torch.ones(64, 64).matmul(torch.ones(64, 64))
+    with attempt.succeeding({"computed_at": time.time()}):
+        pass
+
+
+def ignore(_session: Session, _job: JobRow) -> None:
+    """No row of a benchmark depends on how its job ended."""
+
+
+def work(home: str, database_url: str) -> None:
+    """Be the worker."""
+    logs.configure("warning")
+    handlers = {"train": Handler(multiply, ignore, ("torch", "torchvision", "benchmarks.jobs"))}
+    run_worker(Settings(home=Path(home), database_url=database_url), handlers, embedded=True, housekeeping=lambda: None)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--database-url", default="", help="an empty PostgreSQL database; default: a new SQLite file")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        figures = _measure(home, asked.database_url, asked.jobs)
+    print(json.dumps(figures, indent=2))
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _measure(home: str, database_url: str, jobs: int) -> dict[str, object]:
+    settings = Settings(home=Path(home), database_url=database_url)
+    migrate.upgrade(settings.resolved_database_url)
+    database = Database(settings.resolved_database_url)
+    model = _model(database)
+    program = f"from benchmarks import jobs; jobs.work({home!r}, {database_url!r})"
+    worker = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        first = _wait_of_one(database, model)
+        waits = [_wait_of_one(database, model) for _ in range(jobs)]
+    finally:
+        worker.terminate()
+        worker.wait()
+        database.dispose()
+    percentiles = statistics.quantiles(waits, n=100, method="inclusive")
+    return {
+        "database": database.engine.dialect.name,
+        "jobs": jobs,
+        "first_seconds": round(first, 2),
+        "p50_ms": round(percentiles[49] * 1000, 1),
+        "p99_ms": round(percentiles[98] * 1000, 1),
+    }
+
+
+def _model(database: Database) -> UUID:
+    model = ModelRow(id=uuid4(), name=f"benchmark-{uuid4().hex}", dataset="mnist", created_at=datetime.now(UTC))
+    model.architecture = model.learning = model.training = {}
+    with database.writing() as session:
+        session.add(model)
+    return model.id
+
+
+def _wait_of_one(database: Database, model: UUID) -> float:
+    """Seconds from the commit to the end of the torch operation of one job."""
+    time.sleep(random.uniform(0.2, 0.4))  # noqa: S311  not for secrets
+    with database.writing() as session:
+        job_id = queue.submit(session, "train", model, {}, actor="local", request_id=None).id
+    submitted_at = time.time()
+    while time.time() < submitted_at + _SECONDS_FOR_A_JOB:
+        time.sleep(0.01)
+        with database.reading() as session:
+            job = session.scalars(select(JobRow).where(JobRow.id == job_id)).one()
+            if job.result is not None:
+                return float(job.result["computed_at"]) - submitted_at
+    raise TimeoutError(f"job {job_id} has not ended")
+
+
+if __name__ == "__main__":
+    main()

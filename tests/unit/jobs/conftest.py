@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.database.engine import Database
+from app.database.tables import ModelRow
+
+
+def new_model(database: Database) -> UUID:
+    """A model that jobs can be about."""
+    model = ModelRow(id=uuid4(), name=f"toy-{uuid4().hex}", dataset="mnist", created_at=datetime.now(UTC))
+    model.architecture = model.learning = model.training = {}
+    with database.writing() as session:
+        session.add(model)
+    return model.id
+
+
+@pytest.fixture
+def model(database: Database) -> UUID:
+    return new_model(database)
+
+
+@pytest.fixture
+def other_model(database: Database) -> UUID:
+    return new_model(database)
