@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from app.schemas import ForgetRequest, Predictions
 
 app = typer.Typer()
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PIXELS = 28 * 28
 _IMAGES = 500
 _IMAGES_HEADER, _LABELS_HEADER = 16, 8
@@ -45,7 +47,7 @@ def demo(
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Train on MNIST, forget a digit, predict, and show the evidence; starts a server if none answers at --url."""
+    """Train on MNIST, forget a digit, predict, and show the evidence; starts a server if none answers on this machine."""
     digits = test_digits(_IMAGES)
     with _server(url, key) as client:
         name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -78,7 +80,7 @@ def _server(url: str, key: str) -> Iterator[Client]:
         try:
             client.health()
         except Unavailable:
-            if url != LOCAL:
+            if urlsplit(url).hostname not in _LOOPBACK:
                 raise
         else:
             _say(f"Using the server at {url}.")
@@ -88,7 +90,7 @@ def _server(url: str, key: str) -> Iterator[Client]:
         _say(f"No server answers at {url}: started one at {own.url}, with its data in {own.home}.")
         with connect(own.url, key or os.environ.get("FORGETTERY_ADMIN_KEY", "")) as client:
             yield client
-    _say(f"Stopped the server; `forgettery serve` from here serves what it made, kept in {own.home}.")
+    _say(f"Stopped the server; `FORGETTERY_HOME={own.home} forgettery serve` serves what it made.")
 
 
 def _train(client: Client, name: str, epochs: int) -> None:

@@ -81,7 +81,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.console import Console  # noqa: PLC0415  likewise
     from rich.table import Table  # noqa: PLC0415  likewise
 
-    table = Table(title=title or None, box=SIMPLE_HEAD, show_header=any(columns), title_justify="left")
+    if title:
+        typer.echo(title)
+    table = Table(box=SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

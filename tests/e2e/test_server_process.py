@@ -1,0 +1,196 @@
+"""The server as a process: it dies and comes back, stops when told to, and keeps its door shut."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from app.client import Client
+from app.errors import ForeignHost, MissingScope, Unauthenticated
+from app.schemas import ForgetCreate, ForgetTarget, Job, ModelCreate
+from app.specs import Mlp, Training
+from tests.e2e.conftest import StartServer
+from tests.e2e.server_process import ROOT, Server, environment
+
+TINY = Mlp(hidden=(8,))
+
+
+def create(client: Client, name: str, epochs: int) -> Job:
+    body = ModelCreate(name=name, dataset="mnist", architecture=TINY, training=Training(epochs=epochs))
+    return client.create_model(body).job
+
+
+def wait_until_it_computes(client: Client, job: Job) -> None:
+    """Until an attempt is past loading data, so that a kill lands in the middle of the training."""
+    give_up_at = time.monotonic() + 120
+    while (now := client.job(job.id)).progress.fraction < 0.1:
+        assert now.status in {"queued", "running"}, now
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
+def assert_nothing_is_half_done(client: Client, home: Path, model: str, versions: list[int]) -> None:
+    assert [version.number for version in client.versions(model)] == versions
+    folders = sorted(int(folder.name) for folder in (home / "models" / model).iterdir())
+    assert folders == versions
+    for number in versions:
+        stored = home / "models" / model / str(number)
+        assert {"model.safetensors", "manifest.json", "README.md"} <= {file.name for file in stored.iterdir()}
+    assert client.verify_audit_log().ok
+
+
+def test_a_job_survives_the_death_of_the_server_and_takes_effect_once(start_server: StartServer) -> None:
+    server = start_server()
+    outcome: list[Job] = []
+    with server.client() as client:
+        job = create(client, "survivor", epochs=6)
+        waiting = threading.Thread(target=lambda: outcome.append(client.wait_for_job(job)))
+        waiting.start()
+        with server.client() as other:
+            wait_until_it_computes(other, job)
+        server.kill()
+        server.start()
+        waiting.join()
+        assert outcome[0].status == "succeeded"
+        assert outcome[0].attempts >= 2, "the kill did not land"
+        assert_nothing_is_half_done(client, server.home, "survivor", [1])
+        events = [event.event for event in client.audit_events(model="survivor")]
+        assert [events.count(name) for name in ("training.requested", "version.published", "training.completed")] == [
+            1
+        ] * 3
+
+        request = client.forget("survivor", ForgetCreate(target=ForgetTarget(classes=[2])))
+        server.kill()
+        server.start()
+        client.wait_for_job(request.job)
+        forgotten = client.forget_request(request.id)
+        assert forgotten.status in {"completed", "failed"}
+        assert_nothing_is_half_done(client, server.home, "survivor", [1, 2] if forgotten.version else [1])
+
+
+def test_told_to_stop_it_gives_running_jobs_back_and_leaves_no_process(start_server: StartServer) -> None:
+    server = start_server()
+    with server.client() as client:
+        job = create(client, "interrupted", epochs=1000)
+        wait_until_running(client, job)
+    assert server.stop() == 0
+    assert processes_with(str(server.home)) == []
+    server.start()
+    with server.client() as client:
+        wait_until_running(client, job)
+        client.cancel_job(job.id)
+        give_up_at = time.monotonic() + 60
+        while client.job(job.id).status != "cancelled":
+            assert time.monotonic() < give_up_at
+            time.sleep(0.1)
+        assert list(client.versions("interrupted")) == []
+        assert client.verify_audit_log().ok
+
+
+@pytest.mark.xdist_group("shared_server")
+def test_a_second_server_on_the_same_home_is_refused(server: Server) -> None:
+    second = server.run("serve", "--port", "0")
+    assert second.returncode == 8
+    assert f"another server uses {server.home}" in second.stderr
+    assert json.loads((server.home / "server.json").read_text())["url"] == server.url
+    with server.client() as client:
+        assert client.health().status == "ok"
+
+
+def test_it_does_not_listen_to_the_network_without_a_key(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "app.cli", "serve", "--host", "0.0.0.0", "--port", "0"],
+        cwd=ROOT,
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 4
+    assert "FORGETTERY_ADMIN_KEY" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_keys_open_what_their_scopes_name(start_server: StartServer) -> None:
+    server = start_server(settings={"FORGETTERY_ADMIN_KEY": "the-first-key-is-long-enough"})
+    with server.client("wrong") as stranger, pytest.raises(Unauthenticated):
+        list(stranger.models())
+    made = server.run_json("api-keys", "create", "reader", "--scope", "read")
+    with server.client(made["key"]) as reader:
+        assert list(reader.models()) == []
+        with pytest.raises(MissingScope):
+            create(reader, "refused", epochs=1)
+        assert server.run("audit", "verify", settings={"FORGETTERY_KEY": made["key"]}).returncode == 4
+        assert server.run("api-keys", "revoke", made["id"]).returncode == 0
+        with pytest.raises(Unauthenticated):
+            list(reader.models())
+    revoked = {key["id"]: key["revoked_at"] for key in server.run_json("api-keys", "list")}
+    assert revoked[made["id"]] is not None
+    assert made["key"] not in server.log.read_text()
+
+
+@pytest.mark.xdist_group("shared_server")
+def test_without_keys_a_foreign_host_name_is_refused(server: Server) -> None:
+    with server.client() as client:
+        client._connection._http.headers["Host"] = "attacker.example"
+        with pytest.raises(ForeignHost):
+            list(client.models())
+
+
+def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(start_server: StartServer, tmp_path: Path) -> None:
+    settings = {"FORGETTERY_WORKER": "external"}
+    home = tmp_path / "home"
+    assert (
+        subprocess.run(
+            [sys.executable, "-m", "app.cli", "db", "upgrade"],
+            cwd=ROOT,
+            env=environment(home, settings),
+            check=False,
+            capture_output=True,
+        ).returncode
+        == 0
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "worker"],
+        cwd=ROOT,
+        env=environment(home, settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        server = start_server(home, settings)
+        with server.client() as client:
+            assert client.wait_for_job(create(client, "external", epochs=1)).result == {"version": 1, "served": True}
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(40) == 0
+
+
+def wait_until_running(client: Client, job: Job) -> None:
+    give_up_at = time.monotonic() + 120
+    while client.job(job.id).status != "running":
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+
+
+def processes_with(home: str) -> list[str]:
+    """Command lines of the processes whose environment names this home."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if f"FORGETTERY_HOME={home}".encode() in (folder / "environ").read_bytes():
+                    found.append((folder / "cmdline").read_bytes().decode())
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
+                continue
+    return found
