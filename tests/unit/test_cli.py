@@ -22,7 +22,7 @@ NOBODY = "http://127.0.0.1:9"
 def forgettery(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
-        env={"PATH": os.environ["PATH"], "COLUMNS": "200"} | (environment or {}),
+        env={**os.environ, "COLUMNS": "200", **(environment or {})},
         cwd=ROOT,
         capture_output=True,
         text=True,
