@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 from app.specs import Edit
@@ -25,8 +24,8 @@ RETAIN_ROWS = 1000
 """Training rows of the retain set that importance is measured on, at most."""
 
 _DAMPING = 0.1  # of a layer's mean retain importance: keeps 0 / 0 of weights that never act from ranking first
-_LARGEST_CHUNK = 256  # images whose gradients are held at once
-_CHUNK_VALUES = 2**25  # float32 values of per-sample gradients held at once: 128 MiB
+_BATCH = 256
+_HELD_VALUES = 2**24  # float32 values of per-sample gradients of one layer held at once: 64 MiB
 
 ByTensor = dict[str, Tensor]
 """One tensor per parameter name, shaped like the parameter."""
@@ -34,11 +33,7 @@ ByTensor = dict[str, Tensor]
 
 def hidden_weights(model: Classifier) -> ByTensor:
     """The weights of every linear and convolution layer of the body, by the parameter's name in the model."""
-    return {
-        f"body.{name}.weight": module.weight
-        for name, module in model.body.named_modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
-    }
+    return {f"body.{name}.weight": module.weight for name, module in _weight_layers(model)}
 
 
 def importance_ratio(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> ByTensor:
@@ -63,20 +58,24 @@ def damped_ratio(forget: Tensor, retain: Tensor) -> Tensor:
 def empirical_fisher(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> ByTensor:
     """The mean over images of the squared gradient of each image's own loss, for every hidden weight.
 
-    Images uint8 [N, C, H, W], labels int64 [N]. Per-sample gradients, because the square of a batch's mean gradient
-    depends on the batch size (Kunstner et al. 2019, arXiv 1905.12558; Foster et al. 2023, arXiv 2308.07707).
+    Images uint8 [N, C, H, W], labels int64 [N]; the model in evaluation mode, so that images do not act on each other.
+    Per-sample gradients, because the square of a batch's mean gradient depends on the batch size (Kunstner et al.
+    2019, arXiv 1905.12558; Foster et al. 2023, arXiv 2308.07707). They are the products of each layer's inputs and
+    output gradients, so one pass over the batch gives them all (three to eight times faster here than vmap of grad).
     """
-    weights = {name: weight.detach() for name, weight in hidden_weights(model).items()}
-    if not weights:
-        return {}
-    per_sample = vmap(grad(_loss_of_one(model)), in_dims=(None, 0, 0))
-    totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    chunk = max(1, min(_LARGEST_CHUNK, _CHUNK_VALUES // sum(weight.numel() for weight in weights.values())))
-    for rows in in_batches(torch.arange(len(labels)), chunk):
-        context.check()
-        batch = images_as_float(images[rows].to(context.device))
-        for name, gradient in per_sample(weights, batch, labels[rows].to(context.device)).items():
-            totals[name] += gradient.square().sum(dim=0)
+    totals = {name: torch.zeros_like(weight) for name, weight in hidden_weights(model).items()}
+    hooks = [
+        module.register_forward_hook(_adding_squares(totals[f"body.{name}.weight"]))
+        for name, module in _weight_layers(model)
+    ]
+    try:
+        for rows in in_batches(torch.arange(len(labels)), _BATCH):
+            context.check()
+            _summed_loss(model, images[rows], labels[rows], context).backward()  # type: ignore[no-untyped-call]  # torch's
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.zero_grad()
     return {name: total / len(labels) for name, total in totals.items()}
 
 
@@ -87,27 +86,65 @@ def sensitivity(model: Classifier, images: Tensor, labels: Tensor, context: Cont
     """
     weights = hidden_weights(model)
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for rows in in_batches(torch.arange(len(labels)), _LARGEST_CHUNK):
+    for rows in in_batches(torch.arange(len(labels)), _BATCH):
         context.check()
-        logits = model(images_as_float(images[rows].to(context.device)))
-        loss = functional.cross_entropy(
-            logits.masked_fill(model.forgotten, -torch.inf), labels[rows].to(context.device), reduction="sum"
-        )
+        loss = _summed_loss(model, images[rows], labels[rows], context)
         gradients = torch.autograd.grad(loss, list(weights.values())) if weights else ()
         for name, gradient in zip(weights, gradients, strict=True):
             totals[name] += gradient
     return {name: (weights[name].detach() * total / len(labels)).abs() for name, total in totals.items()}
 
 
-def _loss_of_one(model: Classifier) -> Callable[[ByTensor, Tensor, Tensor], Tensor]:
-    """The loss of one image [C, H, W] and its label [], as a function of the hidden weights."""
-    fixed = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+def _weight_layers(model: Classifier) -> list[tuple[str, nn.Linear | nn.Conv2d]]:
+    """The linear and convolution layers of the body, by name in it."""
+    return [(name, module) for name, module in model.body.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
 
-    def loss(weights: ByTensor, image: Tensor, label: Tensor) -> Tensor:
-        logits: Tensor = functional_call(model, {**fixed, **weights}, (image.unsqueeze(0),))
-        return functional.cross_entropy(logits.masked_fill(model.forgotten, -torch.inf), label.unsqueeze(0))
 
-    return loss
+def _summed_loss(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> Tensor:
+    """Sum of the images' cross-entropies, scalar, over the classes not forgotten so far."""
+    logits = model(images_as_float(images.to(context.device))).masked_fill(model.forgotten, -torch.inf)
+    return functional.cross_entropy(logits, labels.to(context.device), reduction="sum")
+
+
+def _adding_squares(total: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    """A forward hook that adds, when the gradient passes, each sample's squared weight gradient to `total`."""
+
+    def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        layer_input = inputs[0].detach()
+
+        # On the tensor, before anything later changes it in place, as activations of torchvision's networks do.
+        def backward_hook(gradient: Tensor) -> None:
+            square = _linear_squares if isinstance(module, nn.Linear) else _convolution_squares
+            total.add_(square(module, layer_input, gradient))  # type: ignore[arg-type]  # chosen by the type above
+
+        output.register_hook(backward_hook)  # type: ignore[no-untyped-call]  # torch's
+
+    return forward_hook
+
+
+def _linear_squares(layer: nn.Linear, inputs: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG001  one signature
+    """Sum over samples of the squared gradient g a^T; inputs a [N, I], gradient g [N, O], result [O, I]."""
+    return gradient.square().T @ inputs.square()
+
+
+def _convolution_squares(layer: nn.Conv2d, inputs: Tensor, gradient: Tensor) -> Tensor:
+    """Sum over samples of the squared weight gradient; inputs [N, I, H, W], gradient [N, O, H', W']."""
+    total = torch.zeros_like(layer.weight)
+    chunk = max(1, _HELD_VALUES // layer.weight.numel())
+    for rows in in_batches(torch.arange(len(inputs)), chunk):
+        patches = functional.unfold(
+            inputs[rows],
+            layer.kernel_size,
+            layer.dilation,
+            layer.padding,  # type: ignore[arg-type]  # a string only for 'same', which no network here uses
+            layer.stride,
+        )
+        positions = patches.shape[-1]
+        by_group = patches.view(len(rows), layer.groups, -1, positions)  # [N, G, I/G * kernel, positions]
+        gradients = gradient[rows].reshape(len(rows), layer.groups, -1, positions)  # [N, G, O/G, positions]
+        per_sample = gradients @ by_group.transpose(2, 3)  # [N, G, O/G, I/G * kernel]
+        total += per_sample.square().sum(dim=0).view(layer.weight.shape)
+    return total
 
 
 def _draw(data: Dataset, rows: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,6 @@ class VersionMetrics:
     confusion_matrix: list[list[int]]
     sparsity: float
     num_parameters: int
-    training_seconds: float
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,8 @@ def measure(model: Classifier, data: Dataset, partition: Partition, device: torc
     )
 
 
-def version_metrics(
-    model: Classifier, data: Dataset, training_seconds: float, device: torch.device = _CPU
-) -> VersionMetrics:
-    """What is kept with a version; `training_seconds` is what it took to make its weights."""
+def version_metrics(model: Classifier, data: Dataset, device: torch.device = _CPU) -> VersionMetrics:
+    """What is kept with a version."""
     test = answers(model, data.test_images, data.test_labels, torch.arange(len(data.test_labels)), device)
     retained = (~model.forgotten.cpu()).nonzero().flatten().tolist()
     return VersionMetrics(
@@ -138,7 +135,6 @@ def version_metrics(
         confusion_matrix=test.confusion_matrix(),
         sparsity=sparsity(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        training_seconds=training_seconds,
     )
 
 

@@ -1,0 +1,86 @@
+"""Small image sets with separable classes, and networks fitted to them in well under a second."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from app.specs import Architecture, Edit, EditParameters, Mlp, Refusal, Scope, Selection, Strategy, Training
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.training import fit
+
+CPU = torch.device("cpu")
+
+
+def blobs(
+    *,
+    num_classes: int = 4,
+    rows: int = 800,
+    size: int = 8,
+    channels: int = 1,
+    noise: float = 40.0,
+    seed: int = 0,
+    overlap: tuple[int, int] | None = None,
+) -> Dataset:
+    """Each class is one random pattern plus noise; the two classes of `overlap` share theirs."""
+    generator = torch.Generator().manual_seed(seed)
+    patterns = torch.randint(40, 216, (num_classes, channels, size, size), generator=generator).float()
+    if overlap:
+        patterns[overlap[1]] = patterns[overlap[0]]
+
+    def draw(count: int) -> tuple[Tensor, Tensor]:
+        labels = torch.arange(count) % num_classes
+        images = patterns[labels] + noise * torch.randn((count, *patterns.shape[1:]), generator=generator)
+        return images.clamp(0, 255).to(torch.uint8), labels
+
+    train_images, train_labels = draw(rows)
+    test_images, test_labels = draw(rows // 2)
+    order = torch.randperm(rows, generator=generator)
+    return Dataset(
+        name="blobs",
+        class_names=tuple(f"pattern {number}" for number in range(num_classes)),
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        train_rows=order[rows // 4 :].sort().values,
+        calibration_rows=order[: rows // 4].sort().values,
+    )
+
+
+def fitted(data: Dataset, architecture: Architecture | None = None, *, seed: int = 0, epochs: int = 6) -> Classifier:
+    """A network fitted to the training rows."""
+    model = build(architecture or Mlp(hidden=(32,)), data.input_shape, data.num_classes, seed)
+    fit(model, data, data.train_rows, Training(epochs=epochs, batch_size=32, seed=seed), Context())
+    return model
+
+
+def edit_of(
+    *classes: int,
+    strategy: Strategy = "zero",
+    scope: Scope = "network",
+    refusal: Refusal = "push",
+    selection: Selection = "importance",
+    share: float = 0.02,
+    push_steps: int = 60,
+    refusal_budget: float = 0.01,
+    seed: int = 0,
+) -> Edit:
+    """An edit with few push steps."""
+    parameters = EditParameters(
+        selection=selection, share=share, push_steps=push_steps, refusal_budget=refusal_budget, utility_budget=0.05
+    )
+    return Edit(classes, strategy, scope, refusal, parameters, seed)
+
+
+def same_bits(first: Classifier, second: Classifier) -> bool:
+    """Whether every parameter and buffer is equal, bit for bit."""
+    other = second.state_dict()
+    return all(torch.equal(tensor, other[name]) for name, tensor in first.state_dict().items())
+
+
+def everything(model: Classifier) -> dict[str, Tensor]:
+    """A copy of every parameter and buffer."""
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
