@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -19,6 +19,7 @@ from app.errors import JobFinished, JobNotFound, NotApplicable
 from app.jobs import queue, workers
 from app.jobs.processes import name_of
 from app.jobs.queue import MOST_DEATHS, Claim, Ended, LostClaim
+from tests.unit.jobs.conftest import new_model
 
 KINDS = ["toy"]
 ELSEWHERE = "another-host:1:1:another-boot:another-namespace"
@@ -113,8 +114,6 @@ def test_the_database_itself_refuses_a_second_running_publishing_job_of_a_model(
 
 
 def test_claiming_side_by_side_gives_every_job_to_one_owner(database: Database) -> None:
-    from tests.unit.jobs.conftest import new_model  # noqa: PLC0415
-
     jobs = [submit(database, model) for model in [new_model(database) for _ in range(6)] for _ in range(4)]
     claims: list[Claim] = []
 
@@ -166,7 +165,7 @@ def test_who_lost_the_claim_can_write_nothing(database: Database, model: UUID, e
         queue.release(session, old, endings.by_kind)
     taken(database)
     before = look(database, job)
-    writes = {
+    writes: dict[str, Callable[[Session], object]] = {
         "progress": lambda session: queue.report_progress(session, old, 0.5, "late", ""),
         "succeed": lambda session: queue.succeed(session, old, {}),
         "fail": lambda session: queue.fail(session, old, NotApplicable(), endings.by_kind),

@@ -1,0 +1,78 @@
+"""Kinds of job that the tests and their worker processes share. An effect is a row in `effect`, an ending one in `ending`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert
+from sqlalchemy.orm import Session
+
+from app.database.tables import JobRow
+from app.errors import NotApplicable
+from app.jobs.attempt import Attempt
+from app.jobs.handlers import Handler
+
+TOYS = MetaData()
+EFFECT = Table("effect", TOYS, Column("job", String(36)), Column("fence", Integer))
+"""Without any unique constraint, so that an effect applied twice would be seen."""
+ENDING = Table("ending", TOYS, Column("job", String(36)), Column("status", String(20)))
+
+
+def have_an_effect(attempt: Attempt) -> None:
+    """Work for `steps` times 20 ms, then insert one row."""
+    for step in range(attempt.spec["steps"]):
+        attempt.progress(step / attempt.spec["steps"], "working", f"step {step}")
+        time.sleep(0.02)
+    _succeed(attempt)
+
+
+def wait_for_file(attempt: Attempt) -> None:
+    """Write the own pid to `started`, and succeed when the file `goal` is there."""
+    Path(f"{attempt.spec['started']}-{attempt.fence}").write_text(str(os.getpid()))
+    while not Path(attempt.spec["goal"]).exists():
+        time.sleep(0.01)
+    _succeed(attempt)
+
+
+def ignore_term(attempt: Attempt) -> None:
+    """As `wait_for_file`, deaf to SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    wait_for_file(attempt)
+
+
+def refuse(_attempt: Attempt) -> None:
+    """Raise what a caller may know."""
+    raise NotApplicable("this toy cannot be applied to anything")
+
+
+def crash(_attempt: Attempt) -> None:
+    """Raise what no caller may know."""
+    raise ValueError("secret detail")
+
+
+def die(_attempt: Attempt) -> None:
+    """End as a process that runs out of memory does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def do_nothing(_attempt: Attempt) -> None:
+    """Return without succeeding."""
+
+
+def note_ending(session: Session, job: JobRow) -> None:
+    """Insert what the job ended as."""
+    session.execute(insert(ENDING).values(job=str(job.id), status=job.status))
+
+
+def _succeed(attempt: Attempt) -> None:
+    with attempt.succeeding({"fence": attempt.fence}) as session:
+        session.execute(insert(EFFECT).values(job=str(attempt.job_id), fence=attempt.fence))
+
+
+TOY_HANDLERS = {
+    function.__name__: Handler(function, note_ending, (__name__,))
+    for function in (have_an_effect, wait_for_file, ignore_term, refuse, crash, die, do_nothing)
+}
