@@ -11,7 +11,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.concurrency import run_in_threadpool
 
 from app.api.resources import Resources
-from app.errors import DatabaseUnavailable
+from app.errors import Unavailable
 from app.operations import jobs
 from app.schemas import Job
 
@@ -54,5 +54,5 @@ async def changes(held: Resources, job_id: UUID, told: int | None) -> AsyncItera
 async def _look_patiently(held: Resources, job_id: UUID) -> tuple[Job, int] | None:
     try:
         return await run_in_threadpool(look, held, job_id)
-    except DatabaseUnavailable:
+    except Unavailable:
         return None

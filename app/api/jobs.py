@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from app.api import examples
 from app.api.answers import json_answer
@@ -63,7 +63,7 @@ def get_job(_: Reader, session: ReadingSession, job_id: JobInPath) -> Job:
 @router.get(
     "/{job_id}/events",
     summary="Watch a job",
-    response_class=EventSourceResponse,
+    response_class=StreamingResponse,
     responses=answers(200, None, JobNotFound) | _EVENTS,
 )
 async def watch_job(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database.engine import Database, database_now
 from app.database.tables import WorkerRow
-from app.errors import DatabaseUnavailable
+from app.errors import Unavailable
 
 OK = "ok"
 _WORKER_SILENCE = timedelta(seconds=30)
@@ -23,7 +23,7 @@ def check(database: Database, home: Path, *, predictor_alive: bool) -> dict[str,
     try:
         with database.reading() as session:
             checks["worker"] = _worker(session)
-    except DatabaseUnavailable:
+    except Unavailable:
         checks["database"] = "does not answer"
     return checks | {"predictor": OK if predictor_alive else "starting, or not running"}
 

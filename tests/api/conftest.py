@@ -14,7 +14,7 @@ from app.settings import Settings
 from tests.real_server import ADMIN_KEY, StartServer, serving
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _log_as_a_server_does() -> None:
     logs.configure("info")
 

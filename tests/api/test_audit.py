@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from app.database.engine import Database
+from app.schemas import AuditEvent, AuditVerification
+from tests.real_server import assert_problem
+
+
+@pytest.fixture
+def history(client: httpx.Client) -> httpx.Client:
+    """A client of a server where two models were created, and a class of one is to be forgotten."""
+    for name in ("digits", "letters"):
+        assert client.post("/v1/models", json={"name": name, "dataset": "mnist"}).status_code == 202
+    assert client.post("/v1/models/digits/forget", json={"target": {"classes": [2]}}).status_code == 202
+    return client
+
+
+def listed(client: httpx.Client, **filters: str) -> list[AuditEvent]:
+    items = client.get("/v1/audit/events", params=filters).json()["items"]
+    return [AuditEvent.model_validate(item) for item in items]
+
+
+def test_entries_come_in_the_order_of_the_log(history: httpx.Client) -> None:
+    entries = listed(history)
+    assert [entry.index for entry in entries] == list(range(len(entries)))
+    assert [entry.event for entry in entries] == [
+        *("model.created", "training.requested") * 2,
+        "forget.requested",
+    ]
+    assert all(entry.actor == "local" for entry in entries)
+    assert all(len(entry.leaf_hash) == 64 for entry in entries)
+
+
+def test_entries_are_found_by_model_event_and_forget_request(history: httpx.Client) -> None:
+    (forgetting,) = listed(history, event="forget.requested")
+    assert forgetting.details["classes"] == [2]
+    assert listed(history, forget_request=str(forgetting.forget_request)) == [forgetting]
+    assert {entry.model for entry in listed(history, model="letters")} == {"letters"}
+    assert listed(history, model="letters", event="forget.requested") == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_filter_that_nothing_can_match_is_422(client: httpx.Client) -> None:
+    for filters in ({"event": "x" * 61}, {"event": "UPPER"}, {"model": "UPPER"}, {"forget_request": "17"}):
+        assert_problem(client.get("/v1/audit/events", params=filters), 422, "invalid-input")
+
+
+def test_an_untouched_log_verifies(history: httpx.Client) -> None:
+    verification = AuditVerification.model_validate(history.get("/v1/audit/verify").json())
+    assert verification.ok
+    assert verification.size == 5
+    assert verification.problems == []
+
+
+def test_a_changed_entry_is_named(history: httpx.Client, database: Database) -> None:
+    with database.writing() as session:
+        if database.is_sqlite:
+            for name in session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+                session.execute(text(f"DROP TRIGGER {name}"))
+        else:
+            session.execute(text("ALTER TABLE audit_entry DISABLE TRIGGER ALL"))
+        session.execute(text("UPDATE audit_entry SET actor = 'somebody' WHERE leaf_index = 3"))
+    verification = AuditVerification.model_validate(history.get("/v1/audit/verify").json())
+    assert not verification.ok
+    assert (verification.problems[0].index, verification.problems[0].column) == (3, "actor")

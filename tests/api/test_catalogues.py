@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import httpx
+import pytest
+from jsonschema_rs import Draft202012Validator, meta
+
+from tests.real_server import assert_problem
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+def test_the_datasets_are_listed_with_their_classes(client: httpx.Client) -> None:
+    datasets = {item["name"]: item for item in client.get("/v1/datasets").json()["items"]}
+    assert {"mnist", "fashion_mnist", "kmnist", "emnist_digits", "cifar10", "cifar100"} <= set(datasets)
+    for name, dataset in datasets.items():
+        assert client.get(f"/v1/datasets/{name}").json() == dataset
+        assert len(dataset["input_shape"]) == 3
+    assert datasets["mnist"]["classes"] == list("0123456789")
+    assert datasets["mnist"]["num_train"] == 60_000
+
+
+def test_an_unknown_dataset_is_404(client: httpx.Client) -> None:
+    assert_problem(client.get("/v1/datasets/imagenet"), 404, "dataset-not-found")
+
+
+def test_every_architecture_publishes_a_schema_that_describes_its_parameters(client: httpx.Client) -> None:
+    architectures = {item["name"]: item for item in client.get("/v1/architectures").json()["items"]}
+    assert {"mlp", "cnn", "resnet18"} <= set(architectures)
+    for name, architecture in architectures.items():
+        assert meta.is_valid(architecture["parameters"])
+        assert Draft202012Validator(architecture["parameters"]).is_valid({"type": name})
+        assert not Draft202012Validator(architecture["parameters"]).is_valid({"type": name, "no_such": 1})
+
+
+def test_every_method_says_what_it_claims_and_when_not_to_use_it(client: httpx.Client) -> None:
+    methods = client.get("/v1/methods").json()["items"]
+    assert [method["name"] for method in methods] == ["edit"]
+    for method in methods:
+        assert method["claim"] == "edited"
+        assert method["targets"] == ["classes"]
+        assert method["reference_paper"]
+        assert method["when_not"]
+        assert meta.is_valid(method["parameters"])
+        assert "share" in method["parameters"]["properties"]
