@@ -41,7 +41,8 @@ SCOPES = ["read", "predict", "train", "forget", "audit", "admin"]
 def create_key(admin: httpx.Client, *scopes: str) -> dict[str, str]:
     answer = admin.post("/v1/api-keys", json={"name": "a test", "scopes": scopes})
     assert answer.status_code == 201, answer.text
-    return answer.json()
+    created: dict[str, str] = answer.json()
+    return created
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -57,7 +58,7 @@ def test_everything_else_asks_for_a_key(start_server: StartServer) -> None:
     client = start_server(admin_key=ADMIN_KEY)
     for method, path, _ in CLOSED:
         for headers in ({}, bearer("wrong"), bearer(ADMIN_KEY + "x"), bearer("é"), {"Authorization": ADMIN_KEY}):
-            sent = {name: value.encode() for name, value in headers.items()}
+            sent = {name.encode(): value.encode() for name, value in headers.items()}
             response = client.request(method, path, headers=sent)
             assert_problem(response, 401, "unauthenticated")
             assert response.headers["www-authenticate"].startswith("Bearer")

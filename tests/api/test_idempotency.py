@@ -122,7 +122,7 @@ def test_of_many_requests_at_once_exactly_one_starts_work(client: httpx.Client, 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("key", ["", "with space", "x" * 256, "é"])
 def test_a_key_is_bounded_visible_ascii(client: httpx.Client, key: str) -> None:
-    response = client.post("/v1/models", json=BODY, headers={"Idempotency-Key": key.encode()})
+    response = client.post("/v1/models", json=BODY, headers={b"Idempotency-Key": key.encode()})
     assert_problem(response, 422, "invalid-input")
 
 

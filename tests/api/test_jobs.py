@@ -91,7 +91,7 @@ def test_events_tell_every_state_and_end_with_the_last(client: httpx.Client, dat
     told = threading.Event()
 
     def watch() -> list[str]:
-        seen = []
+        seen: list[str] = []
         with Client(str(client.base_url)) as watcher:
             for event in watcher.job_events(UUID(job)):
                 seen.append(event.job.status)

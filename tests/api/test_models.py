@@ -79,7 +79,7 @@ def test_models_come_page_by_page_and_a_token_fits_its_list_alone(client: httpx.
     for name in names:
         assert client.post("/v1/models", json=BODY | {"name": name}).status_code == 202
     found: list[str] = []
-    token = None
+    token: str | None = None
     while True:
         page = client.get("/v1/models", params={"limit": 3} | ({"page_token": token} if token else {})).json()
         found += [model["name"] for model in page["items"]]
@@ -88,6 +88,7 @@ def test_models_come_page_by_page_and_a_token_fits_its_list_alone(client: httpx.
         token = page["next_page_token"]
         client.post("/v1/models", json=BODY | {"name": f"a-{len(found)}"})  # sorted before what was read already
     assert found == names
+    assert token is not None
     for path in ("/v1/jobs", "/v1/forget-requests", "/v1/audit/events"):
         assert_problem(client.get(path, params={"page_token": token}), 422, "invalid-page-token")
     for wrong in ("x", "", "é", token[:-4], token[::-1]):

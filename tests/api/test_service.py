@@ -99,7 +99,7 @@ def test_the_clients_request_id_is_echoed_and_the_servers_own_is_a_uuid(client: 
     assert response.headers["x-request-id"] == "order-17/b"
     assert UUID(response.headers["x-forgettery-request"]).version == 4
     for unfit in ("with space", "x" * 129, "é"):
-        response = client.get("/healthz", headers={"X-Request-Id": unfit.encode()})
+        response = client.get("/healthz", headers={b"X-Request-Id": unfit.encode()})
         assert "x-request-id" not in response.headers
     assert "x-request-id" in client.get("/no-such", headers={"X-Request-Id": "a"}).headers
 

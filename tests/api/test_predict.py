@@ -1,0 +1,183 @@
+"""Predictions over HTTP with a real predictor process; what the operation does itself is tested beside it."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.client import Client
+from app.database import migrate
+from app.database.engine import Database
+from app.operations.lookups import find_model
+from app.schemas import Predictions
+from app.settings import Settings
+from tests.real_server import ADMIN_KEY, assert_problem, serving
+from tests.stored_versions import record_model, record_version, set_state, store_version
+
+PREDICT = "/v1/models/digits/predict"
+ROW = [0.5] * 16
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Versions 1 and 2 of `digits`, of which 2 serves and has forgotten class 1; `empty` has no version."""
+    home = tmp_path_factory.mktemp("home")
+    migrate.upgrade(f"sqlite:///{home}/forgettery.db")
+    return home
+
+
+@pytest.fixture(scope="module")
+def stored(home: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{home}/forgettery.db")
+    model_id = record_model(database)
+    for number, forgotten in ((1, ()), (2, (1,)), (3, ())):
+        version = store_version(home, number=number, forgotten=forgotten)
+        record_version(database, model_id, version, serve=number == 2)
+    with database.writing() as session:
+        set_state(session, model_id, 3, "quarantined")
+    record_model(database, "empty")
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(scope="module")
+def client(home: Path, stored: Database) -> Iterator[httpx.Client]:
+    settings = Settings.model_validate({"home": home, "worker": "external", "torch_threads": 1, "admin_key": ADMIN_KEY})
+    with serving(settings, stored, processes=True) as client:
+        client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
+        client.post(PREDICT, json={"inputs": [ROW]})  # waits for the process
+        yield client
+
+
+def test_the_serving_version_answers_and_says_which_it_is(client: httpx.Client) -> None:
+    response = client.post(PREDICT, json={"inputs": [ROW, ROW], "probabilities": True})
+    assert response.status_code == 200
+    answer = Predictions.model_validate_json(response.content)
+    assert (answer.model, answer.version) == ("digits", 2)
+    assert answer.digest == client.get("/v1/models/digits/versions/2").json()["digest"]
+    assert len(answer.predictions) == 2
+    for prediction in answer.predictions:
+        assert prediction.probabilities is not None
+        assert prediction.p_forgotten is not None
+        assert prediction.probabilities[1] == 0
+        assert sum(prediction.probabilities) + prediction.p_forgotten == pytest.approx(1, abs=1e-5)
+
+
+def test_a_version_answers_by_number(client: httpx.Client) -> None:
+    response = client.post("/v1/models/digits/versions/1/predict", json={"inputs": [ROW]})
+    assert response.json()["version"] == 1
+    gone = client.post("/v1/models/digits/versions/3/predict", json={"inputs": [ROW]})
+    assert_problem(gone, 410, "version-gone")
+    unknown = client.post("/v1/models/digits/versions/9/predict", json={"inputs": [ROW]})
+    assert_problem(unknown, 404, "version-not-found")
+
+
+def test_lists_arrays_and_images_of_the_same_input_get_the_same_answer(client: httpx.Client) -> None:
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
+    npy, png = io.BytesIO(), io.BytesIO()
+    np.save(npy, pixels[None])
+    Image.fromarray(pixels).save(png, "PNG")
+    as_json = client.post(PREDICT, json={"inputs": [(pixels / 255).tolist()]}).json()
+    for content, media_type in ((npy, "application/x-npy"), (png, "image/png; charset=binary")):
+        answer = client.post(PREDICT, content=content.getvalue(), headers={"Content-Type": media_type}).json()
+        assert answer["predictions"][0]["label"] == as_json["predictions"][0]["label"]
+        assert answer["predictions"][0]["confidence"] == pytest.approx(
+            as_json["predictions"][0]["confidence"], rel=1e-4
+        )
+
+
+def test_the_query_says_how_images_and_arrays_are_answered(client: httpx.Client) -> None:
+    npy = io.BytesIO()
+    np.save(npy, np.zeros((1, 4, 4), np.float32))
+    query = {"on_forgotten": "probabilities", "probabilities": "true"}
+    headers = {"Content-Type": "application/x-npy"}
+    answer = client.post(PREDICT, content=npy.getvalue(), params=query, headers=headers).json()
+    assert len(answer["predictions"][0]["probabilities"]) == 3
+    wrong = client.post(PREDICT, content=npy.getvalue(), params={"on_forgotten": "guess"}, headers=headers)
+    assert_problem(wrong, 422, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    ("body", "slug"),
+    [
+        (b'{"inputs": [[0.5]]}', "invalid-shape"),
+        (b'{"inputs": []}', "invalid-input"),
+        (b'{"inputs": [[2' + b", 0" * 15 + b"]]}", "invalid-value"),
+        (b'{"inputs": [[NaN' + b", 0" * 15 + b"]]}", "unreadable-input"),
+        (b'{"inputs": [[1e999' + b", 0" * 15 + b"]]}", "invalid-value"),
+        (b'{"inputs": ' + b"[" * 50_000, "unreadable-input"),
+        (b'{"inputs": [' + b",".join([b"[0]"] * 100_000) + b"]}", "invalid-input"),
+        (b"", "unreadable-input"),
+        (b"{", "unreadable-input"),
+    ],
+    ids=["shape", "none", "too large", "NaN", "infinity", "too deep", "100,000 rows", "empty", "truncated"],
+)
+def test_inputs_that_cannot_be_are_422(client: httpx.Client, body: bytes, slug: str) -> None:
+    assert_problem(client.post(PREDICT, content=body, headers=JSON_TYPE), 422, slug)
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "", "application/x-www-form-urlencoded", "image/gif"])
+def test_other_kinds_of_bodies_are_415(client: httpx.Client, media_type: str) -> None:
+    response = client.post(PREDICT, content=b"x", headers={"Content-Type": media_type})
+    assert_problem(response, 415, "unsupported-media-type")
+
+
+def test_a_model_without_version_is_409_and_an_unknown_one_404(client: httpx.Client) -> None:
+    waiting = client.post("/v1/models/empty/predict", json={"inputs": [ROW]})
+    assert_problem(waiting, 409, "no-serving-version")
+    assert_problem(client.post("/v1/models/none/predict", json={"inputs": [ROW]}), 404, "model-not-found")
+
+
+def test_predictions_are_counted(client: httpx.Client) -> None:
+    client.post(PREDICT, json={"inputs": [ROW] * 3})
+    lines = client.get("/metrics").text.splitlines()
+    counted = [float(line.split()[-1]) for line in lines if line.startswith("forgettery_predictions_total")]
+    assert sum(counted) >= 3
+
+
+def test_no_request_after_a_switch_is_answered_by_the_old_version(client: httpx.Client, stored: Database) -> None:
+    stop = threading.Event()
+    late: list[int] = []
+    switched_at = [float("inf")]
+
+    def ask() -> None:
+        with Client(str(client.base_url), ADMIN_KEY) as asking:
+            while not stop.is_set():
+                asked_at = time.monotonic()
+                answered_by = asking.predict("digits", [ROW]).version
+                if asked_at > switched_at[0]:
+                    late.append(answered_by)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    assert client.put("/v1/models/digits/serving", json={"version": 1}).status_code == 200
+    switched_at[0] = time.monotonic()
+    time.sleep(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    with stored.reading() as session:
+        assert find_model(session, "digits").serving_version == 1
+    assert late
+    assert set(late) == {1}
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_without_its_process_a_prediction_is_503(settings: Settings, database: Database) -> None:
+    version = store_version(settings.home)
+    record_version(database, record_model(database), version)
+    with serving(settings, database) as client:
+        response = client.post(PREDICT, json={"inputs": [ROW]}, timeout=60)
+        assert_problem(response, 503, "predictor-unavailable")
+        assert response.headers["retry-after"]
