@@ -66,9 +66,10 @@ def test_server_and_worker_are_one_image_that_starts_after_the_migration() -> No
     assert found["worker"]["depends_on"]["server"]["condition"] == "service_healthy"
 
 
-def test_workers_can_be_scaled() -> None:
-    worker = services()["worker"]
-    assert not {"container_name", "ports"} & worker.keys()
+def test_workers_can_be_scaled_and_do_not_know_the_admin_key() -> None:
+    found = services()
+    assert not {"container_name", "ports"} & found["worker"].keys()
+    assert [name for name in found if "FORGETTERY_ADMIN_KEY" in found[name]["environment"]] == ["server"]
 
 
 def test_compose_publishes_on_loopback_alone() -> None:

@@ -56,7 +56,10 @@ def test_every_page_is_reached_from_the_index() -> None:
         page = waiting.pop()
         if page not in reached:
             reached.add(page)
-            waiting += [target for target in links(page) if target.suffix == ".md"]
+            for target in links(page):
+                waiting += (
+                    sorted(target.rglob("*.md")) if target.is_dir() else [target] if target.suffix == ".md" else []
+                )
     assert [page for page in PAGES if page not in reached] == []
 
 

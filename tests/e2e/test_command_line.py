@@ -19,7 +19,7 @@ NAME = "by-command"
 
 @pytest.fixture(scope="module")
 def trained(server: Server) -> subprocess.CompletedProcess[str]:
-    return server.run("train", NAME, "--hidden", "32", "--epochs", "1", "--json")
+    return server.run("train", NAME, "--hidden", "128", "--epochs", "2", "--json")
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from app.errors import (
     VersionServing,
 )
 from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCreate, TrainRequest
-from app.specs import Mlp, Training
+from app.specs import Training
 from tests.e2e.server_process import Server
 
 pytestmark = pytest.mark.xdist_group("shared_server")
@@ -41,9 +41,9 @@ def client(server: Server) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def progress(client: Client) -> list[Job]:
-    """A model of one epoch is trained; the states that its job went through."""
+    """A model is trained; the states that its job went through."""
     states: list[Job] = []
-    body = ModelCreate(name=NAME, dataset="mnist", architecture=Mlp(hidden=(64,)), training=ONE_EPOCH)
+    body = ModelCreate(name=NAME, dataset="mnist", training=Training(epochs=2))
     client.wait_for_job(client.create_model(body).job, on_progress=states.append)
     return states
 
