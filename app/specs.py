@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
-_STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
+_STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "use_attribute_docstrings": True}
 
 Width = Annotated[int, Ge(1), Le(4096)]
 Seed = Annotated[int, Ge(0), Lt(2**53)]

@@ -37,9 +37,9 @@ router = APIRouter(prefix="/v1", tags=["forget"])
 
 _DRY_RUN: Responses = {
     200: {
+        **answers(200, examples.FORGET_PLAN)[200],
         "model": ForgetPlan,
         "description": "With `dry_run`: what would happen and cost; nothing was changed.",
-        "content": {"application/json": {"example": examples.FORGET_PLAN}},
     }
 }
 

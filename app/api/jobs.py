@@ -64,7 +64,7 @@ def get_job(_: Reader, session: ReadingSession, job_id: JobInPath) -> Job:
     "/{job_id}/events",
     summary="Watch a job",
     response_class=StreamingResponse,
-    responses=answers(200, None, JobNotFound) | _EVENTS,
+    responses=answers(200, None, JobNotFound, InvalidInput) | _EVENTS,
 )
 async def watch_job(
     _: Reader,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,6 +26,14 @@ from app.schemas import PredictRequest, Problem
 Responses = dict[int | str, dict[str, Any]]
 
 _REFERENCE = "#/components/schemas/{model}"
+_HEADERS = {
+    202: [
+        ("Location", "The job to follow."),
+        ("Idempotency-Replayed", "`true` on an answer that was given before to the same `Idempotency-Key`."),
+    ],
+    401: [("WWW-Authenticate", "Always `Bearer`.")],
+    503: [("Retry-After", "Seconds to wait.")],
+}
 TAGS = [
     {"name": "models", "description": "Named models: a line of versions, one of which serves."},
     {"name": "versions", "description": "Immutable versions: look at, download, serve, purge."},
@@ -74,6 +83,7 @@ def install_openapi(app: FastAPI) -> None:
             )
             document["components"]["schemas"] |= extra["$defs"]
             _drop_framework_errors(document)
+            _unfold_examples(document)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
@@ -90,8 +100,27 @@ def _drop_framework_errors(document: dict[str, Any]) -> None:
         document["components"]["schemas"].pop(name, None)
 
 
+def _unfold_examples(document: dict[str, Any]) -> None:
+    """FastAPI drops every null of the document, those of examples too; so they went through it as text."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {}).get("application/json", {})
+                if "example" in content:
+                    content["example"] = json.loads(content["example"])
+
+
 def _success(status: int, example: Any) -> Responses:
-    return {status: {"content": {"application/json": {"example": example}}} if example is not None else {}}
+    content = {"content": {"application/json": {"example": json.dumps(example)}}} if example is not None else {}
+    return {status: content | _headers(status)}
+
+
+def _headers(status: int) -> dict[str, Any]:
+    return {"headers": {name: _header(sentence) for name, sentence in _HEADERS[status]}} if status in _HEADERS else {}
+
+
+def _header(sentence: str) -> dict[str, Any]:
+    return {"description": sentence, "schema": {"type": "string"}}
 
 
 def _problem(kinds: list[type[ForgetteryError]]) -> dict[str, Any]:
@@ -101,5 +130,6 @@ def _problem(kinds: list[type[ForgetteryError]]) -> dict[str, Any]:
     }
     return {
         "description": "; ".join(dict.fromkeys(kind.title for kind in kinds)),
+        **_headers(status_of(kinds[0])),
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="Problem")}, "examples": examples}},
     }

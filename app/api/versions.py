@@ -29,7 +29,7 @@ from app.schemas import Page, Version, VersionState
 
 router = APIRouter(prefix="/v1/models/{model}/versions", tags=["versions"])
 
-IfNoneMatch = Annotated[str | None, Header(description="`ETag`s that the client already has.", max_length=2000)]
+IfNoneMatch = Annotated[str | None, Header(description="`ETag`s that the client already has.")]
 _ETAG = {"ETag": {"description": "The version's digest.", "schema": {"type": "string"}}}
 _NOT_MODIFIED: Responses = {304: {"description": "The client has what this `ETag` names."}}
 
