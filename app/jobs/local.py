@@ -50,6 +50,8 @@ class LocalEngine:
     """
 
     def __init__(self, preload: Iterable[str]) -> None:
+        # numpy's OpenBLAS starts its threads when imported, and a process is forked safely only while it has one thread.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([child.__name__, *preload])
         self._started: dict[str, _Started] = {}

@@ -74,10 +74,12 @@ class Supervisor:
 
     def tick(self) -> None:
         """See to every attempt, take over from dead workers, start what may start; may be called again after any error."""
-        self._engine.warm()
         for attempt in list(self._attempts.values()):
             self._attend(attempt)
-        self._take_over()
+        if time.monotonic() - self._looked_for_dead_at >= self._pace.look_for_dead:
+            self._engine.warm()
+            self._take_over()
+            self._looked_for_dead_at = time.monotonic()
         while len(self._attempts) < self._pace.attempts and self._start_next():
             pass
 
@@ -132,15 +134,12 @@ class Supervisor:
                 _logger.warning("attempt_lost", job=str(claim.job_id), attempt=claim.fence)
 
     def _take_over(self) -> None:
-        if time.monotonic() - self._looked_for_dead_at < self._pace.look_for_dead:
-            return
         with self._database.reading() as session:
             lapsed = queue.any_lapsed(session, self._name, self._ended.keys())
         if lapsed:
             with self._database.writing() as session:
                 released = queue.release_dead(session, self._name, self._ended)
             _logger.warning("jobs_taken_over", former_owners={str(job): owner for job, owner in released.items()})
-        self._looked_for_dead_at = time.monotonic()
 
     def _start_next(self) -> bool:
         claim = self._claim()

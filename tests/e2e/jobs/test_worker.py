@@ -101,6 +101,7 @@ def test_an_attempt_ends_with_those_it_works_for_and_is_made_again(toys: Toys, t
     job = toys.submit("wait_for_file", started=str(tmp_path / "started"), goal=str(tmp_path / "goal"))
     attempt = _pid_of(tmp_path / "started-1")
     fork_server = next(pid for pid in children_of(worker.pid) if attempt in children_of(pid))
+    assert len(list(Path(f"/proc/{fork_server}/task").iterdir())) == 1, "only one thread can be forked safely"
     kill({"worker": worker.pid, "fork server": fork_server, "attempt": attempt}[victim])
     wait_until(lambda: not is_alive(attempt), seconds=10)
     if victim == "worker":

@@ -73,6 +73,6 @@ def _succeed(attempt: Attempt) -> None:
 
 
 TOY_HANDLERS = {
-    function.__name__: Handler(function, note_ending, (__name__,))
+    function.__name__: Handler(function, note_ending, ("numpy", __name__))
     for function in (have_an_effect, wait_for_file, ignore_term, refuse, crash, die, do_nothing)
 }
