@@ -20,6 +20,9 @@ from app.database import migrate
 from app.database.engine import Database
 from app.settings import Settings
 
+# Two test processes on two cores: threads of torch would only wait for each other. Read when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DIALECTS = ["sqlite", "postgresql"]
 TEMPLATE = "migrated_template"
 

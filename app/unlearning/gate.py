@@ -137,6 +137,7 @@ def _refused_enough(after: Answers, classes: tuple[int, ...], refusal: Refusal) 
 
 
 def _still_refused(before: Answers, after: Answers, classes: tuple[int, ...]) -> list[Criterion]:
+    """A refusal once reached by `push` must be kept; below its floor a refusal is incidental, and only reported."""
     was = before.refusal_by_class(classes)
     detail = "Share of inputs of a class forgotten earlier answered as forgotten: at most {} below the {:.4f} before."
     return [
@@ -147,6 +148,7 @@ def _still_refused(before: Answers, after: Answers, classes: tuple[int, ...]) ->
             was[number] - REFUSAL_DRIFT,
         )
         for number, rate in after.refusal_by_class(classes).items()
+        if was[number] >= REFUSAL_FLOOR["push"]
     ]
 
 

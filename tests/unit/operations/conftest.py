@@ -1,0 +1,102 @@
+"""A model trained once on real MNIST, copied for each test; jobs run in the test's own process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.database import migrate
+from app.database.engine import Database
+from app.jobs import queue
+from app.jobs.attempt import Attempt
+from app.operations import forget, models, train
+from app.operations.callers import Caller
+from app.operations.handlers import HANDLERS
+from app.schemas import ForgetCreate, ForgetRequest, Job, ModelCreate, TrainRequest
+from app.settings import Settings
+
+CALLER = Caller("local", frozenset({"admin"}), "00000000-0000-0000-0000-00000000000a")
+OWNER = "host:1:1:boot"
+
+
+@dataclass(frozen=True)
+class House:
+    """A home with its database, and the verbs that change it."""
+
+    database: Database
+    settings: Settings
+    caller: Caller = CALLER
+
+    def create(self, **changes: Any) -> Job:
+        body = {
+            "name": "digits",
+            "dataset": "mnist",
+            "architecture": {"type": "mlp", "hidden": [32]},
+            "training": {"epochs": 1, "batch_size": 64},
+        }
+        with self.database.writing() as session:
+            return models.create_model(session, CALLER, ModelCreate.model_validate(body | changes)).job
+
+    def train(self, **body: Any) -> Job:
+        with self.database.writing() as session:
+            return train.continue_training(session, CALLER, "digits", TrainRequest.model_validate(body)).job
+
+    def forget(self, *classes: int, **options: Any) -> ForgetRequest:
+        body = ForgetCreate.model_validate({"target": {"classes": list(classes)}, **options})
+        with self.database.writing() as session:
+            return forget.submit(session, CALLER, "digits", body)
+
+    def request(self, request_id: UUID) -> ForgetRequest:
+        with self.database.reading() as session:
+            return forget.get_forget_request(session, request_id)
+
+    def claim(self) -> Attempt:
+        """Take the next job as a worker would."""
+        with self.database.writing() as session:
+            claim = queue.claim(session, OWNER, HANDLERS.keys())
+        assert claim is not None
+        return Attempt(claim, self.settings, self.database)
+
+    def work(self) -> None:
+        """Take the next job and carry it out here."""
+        attempt = self.claim()
+        HANDLERS[attempt.kind].run(attempt)
+
+    def changed(self, **changes: Any) -> House:
+        """The same house under other settings."""
+        return House(self.database, self.settings.model_copy(update=changes))
+
+
+def _house(home: Path) -> House:
+    settings = Settings(home=home, download=False, torch_threads=1)
+    return House(Database(settings.resolved_database_url), settings)
+
+
+@pytest.fixture(scope="session")
+def _trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    house = _house(tmp_path_factory.mktemp("trained"))
+    migrate.upgrade(house.settings.resolved_database_url)
+    house.create()
+    house.work()
+    house.database.dispose()
+    return house.settings.home
+
+
+@pytest.fixture
+def house(_trained_home: Path, tmp_path: Path) -> Iterator[House]:
+    """A house of its own in which the model `digits` has one version; only the data set is shared."""
+    home = tmp_path / "house"
+    for part in ("models", "staging"):
+        shutil.copytree(_trained_home / part, home / part)
+    shutil.copytree(_trained_home / "datasets", home / "datasets", copy_function=os.link)
+    shutil.copy(_trained_home / "forgettery.db", home)
+    house = _house(home)
+    yield house
+    house.database.dispose()

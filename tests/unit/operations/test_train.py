@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from app.database.tables import JobRow, VersionRow
+from app.errors import ClassForgotten, ClassNotFound, GateMissed, ModelExists, NotApplicable
+from app.operations import audit, jobs, models, train, versions
+from app.operations.pages import PageQuery
+from app.schemas import TrainRequest, Version
+from app.store.weights import load
+from tests.unit.operations.conftest import CALLER, House
+
+
+def version(house: House, number: int) -> Version:
+    with house.database.reading() as session:
+        return versions.get_version(session, "digits", number)
+
+
+def forgotten_house(house: House) -> House:
+    house.forget(2, refusal="calibrate")
+    house.work()
+    return house
+
+
+def test_the_first_version_serves_and_its_manifest_says_how_it_was_made(house: House) -> None:
+    first = version(house, 1)
+    assert (first.origin, first.parent, first.state, first.serving, first.claim) == (
+        "trained",
+        None,
+        "available",
+        True,
+        None,
+    )
+    assert first.metrics.test_accuracy > 0.85
+    manifest = first.manifest
+    assert manifest["recipe"]["training"]["epochs"] == 1
+    assert sum(manifest["recipe"]["rows_by_class"]) == 55_000
+    assert manifest["files"]["model.safetensors"] == first.digest
+    assert manifest["environment"]["threads"] >= 1
+
+
+def test_further_training_starts_from_the_serving_version(house: House) -> None:
+    house.train()
+    house.work()
+    second = version(house, 2)
+    assert (second.parent, second.serving) == (1, True)
+    assert second.metrics.test_accuracy > version(house, 1).metrics.test_accuracy
+
+
+def test_training_without_serving_leaves_the_pointer(house: House) -> None:
+    house.train(serve=False)
+    house.work()
+    assert version(house, 1).serving
+    assert not version(house, 2).serving
+
+
+def test_training_after_forgetting_never_sees_the_class_and_keeps_it_refused(house: House) -> None:
+    forgotten_house(house).train()
+    house.work()
+    third = version(house, 3)
+    assert third.forgotten.classes == [2]
+    assert third.claim == "edited"
+    assert third.manifest["recipe"]["rows_by_class"][2] == 0
+    network = load(house.settings.home / "models" / "digits" / "3", third.digest)
+    assert network.forgotten.nonzero().flatten().tolist() == [2]
+    assert bool((network.head.weight[2] == 0).all())
+    assert third.metrics.confusion_matrix[2][2] == 0
+
+
+def test_training_from_scratch_after_forgetting_keeps_the_class_struck(house: House) -> None:
+    forgotten_house(house).train(from_scratch=True)
+    house.work()
+    third = version(house, 3)
+    assert (third.parent, third.forgotten.classes) == (None, [2])
+    assert third.metrics.confusion_matrix[2][2] == 0
+
+
+def test_a_forgotten_class_cannot_be_asked_for_by_name_and_the_attempt_is_logged(house: House) -> None:
+    forgotten_house(house)
+    with pytest.raises(ClassForgotten, match="2"):
+        house.train(classes=[2, 3])
+    with pytest.raises(ClassForgotten):
+        train.refuse_relearning(house.database, CALLER, "digits", TrainRequest(tasks=[[2, 3]]))
+    with house.database.reading() as session:
+        last = audit.list_events(session, PageQuery()).items[-1]
+    assert (last.event, last.details) == ("relearning.refused", {"classes": [2, 3]})
+
+
+def test_what_is_not_forgotten_is_not_refused(house: House) -> None:
+    train.refuse_relearning(house.database, CALLER, "digits", TrainRequest(classes=[3]))
+
+
+def test_unknown_classes_and_tasks_are_refused(house: House) -> None:
+    with pytest.raises(ClassNotFound):
+        house.train(classes=[10])
+    with pytest.raises(NotApplicable):
+        house.train(tasks=[[8, 9]])
+
+
+def test_training_on_named_classes_learns_from_their_rows_alone(house: House) -> None:
+    house.train(classes=[3, 4])
+    house.work()
+    rows = version(house, 2).manifest["recipe"]["rows_by_class"]
+    assert [index for index, count in enumerate(rows) if count] == [3, 4]
+
+
+def test_training_that_would_bring_a_refused_class_back_publishes_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten_house(house)
+    # The calibrated null unit refuses a few inputs of the class: made a promise, further training cannot keep it.
+    monkeypatch.setattr("app.unlearning.gate.REFUSAL_FLOOR", {"none": 0.0, "calibrate": 0.0, "push": 0.0})
+    monkeypatch.setattr("app.unlearning.gate.REFUSAL_DRIFT", -1.0)
+    house.train()
+    with pytest.raises(GateMissed, match="forgotten earlier"):
+        house.work()
+    with house.database.reading() as session:
+        assert len(session.scalars(select(VersionRow)).all()) == 2
+
+
+def test_a_cancelled_first_training_can_be_asked_for_again(house: House) -> None:
+    job = house.create(name="late", architecture={"type": "mlp", "hidden": [8]})
+    with house.database.writing() as session:
+        jobs.cancel_job(session, CALLER, job.id)
+    with house.database.writing() as session:
+        train.continue_training(session, CALLER, "late", TrainRequest())
+    house.work()
+    with house.database.reading() as session:
+        assert models.get_model(session, "late").serving_version == 1
+
+
+def test_a_name_is_used_once(house: House) -> None:
+    with pytest.raises(ModelExists):
+        house.create()
+    with house.database.reading() as session:
+        assert len(session.scalars(select(JobRow)).all()) == 1
