@@ -25,7 +25,7 @@ from tests.e2e.jobs.toy_jobs import EFFECT, ENDING, TOY_HANDLERS, TOYS
 _ROOT = Path(__file__).parents[3]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Return when the condition holds; fail if it does not within a time that only a fault exceeds."""
     give_up_at = time.monotonic() + seconds
     while not condition():
