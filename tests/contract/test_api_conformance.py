@@ -1,0 +1,76 @@
+"""Whatever is sent, the server answers as its OpenAPI document says: no unexpected error, no undeclared status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import CHECKS, load_all_checks
+
+from app.database import migrate
+from app.database.engine import Database
+from app.settings import Settings
+from tests.real_server import ADMIN_KEY, serving
+from tests.stored_versions import record_model, record_version, store_version
+
+pytestmark = pytest.mark.slow
+
+load_all_checks()
+NOT_OURS = {
+    "positive_data_acceptance",  # valid by its schema is not always possible: a model must exist, a class be there
+    "negative_data_rejection",  # a path that no resource can have is 404, by contract
+    "missing_required_header",
+    "unsupported_method",  # HEAD and OPTIONS are 405 as they should, with a problem document
+    "use_after_free",  # deleted names stay known as 410
+    "ensure_resource_availability",
+    "ignored_auth",  # tests/api/test_authentication.py knows which routes are open
+}
+CHECKED: list[Any] = [check for check in CHECKS.get_all() if check.__name__ not in NOT_OURS]
+
+
+PUBLISHED = json.loads(Path(__file__).with_name("openapi.json").read_text(encoding="utf-8"))
+OPERATIONS = [
+    (method, path)
+    for path, methods in PUBLISHED["paths"].items()
+    for method in methods
+    if not path.endswith(("/events", "/readyz"))  # without a worker the ones never end, and the other is 503
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with a model of two versions."""
+    home = tmp_path_factory.mktemp("home")
+    migrate.upgrade(f"sqlite:///{home}/forgettery.db")
+    database = Database(f"sqlite:///{home}/forgettery.db")
+    model_id = record_model(database)
+    for number in (1, 2):
+        record_version(database, model_id, store_version(home, number=number))
+    chosen = Settings.model_validate({"home": home, "admin_key": ADMIN_KEY, "download": False})
+    with serving(chosen, database) as client:
+        yield str(client.base_url)
+    database.dispose()
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_answer_is_a_documented_one(url: str, method: str, path: str) -> None:
+    schema = schemathesis.openapi.from_dict(PUBLISHED)
+
+    @settings(
+        max_examples=15,
+        derandomize=True,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=schema[path][method.upper()].as_strategy())
+    def check(case: schemathesis.Case[Any]) -> None:
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        case.call_and_validate(base_url=url, headers=headers, checks=CHECKED, timeout=60)
+
+    check()
