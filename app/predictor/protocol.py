@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 LARGEST_FORWARD = 32
-"""Rows of one forward pass at most, and so of one `Ask`."""
+"""Rows of one forward pass at most, and so of one `Ask`; small requests are gathered up to it."""
 
 _LENGTHS = struct.Struct("<II")
 _LARGEST_HEADER = 1 << 16
