@@ -69,7 +69,8 @@ def database_now(session: Session) -> datetime:
 
 
 def _sqlite_engine(url: str, busy_seconds: float) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": busy_seconds})
+    # Hidden here and below: errors end in logs, and parameters may be what no log may hold.
+    engine = create_engine(url, connect_args={"timeout": busy_seconds}, hide_parameters=True)
 
     # pysqlite opens transactions behind SQLAlchemy's back; its autocommit mode leaves BEGIN to us:
     # https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#sqlite-transactions
@@ -109,7 +110,7 @@ def _use_write_ahead_log(cursor: DBAPICursor, busy_seconds: float) -> None:
 def _postgres_engine(url: str, busy_seconds: float) -> Engine:
     # The audit log's lock needs a snapshot per statement, not per transaction (docs/decisions/0004).
     driver = make_url(url).set(drivername="postgresql+psycopg")  # a bare postgresql:// would mean another one
-    engine = create_engine(driver, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = create_engine(driver, isolation_level="READ COMMITTED", pool_pre_ping=True, hide_parameters=True)
 
     @event.listens_for(engine, "do_connect")
     def _connecting(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:

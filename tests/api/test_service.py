@@ -12,6 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from app import logs
 from app.database.engine import Database, database_now
@@ -123,3 +124,20 @@ def test_the_log_names_request_and_actor_and_never_a_key(
     assert last["actor"] == f"key:{key['id']}"
     assert key["key"] not in logged.getvalue()
     assert ADMIN_KEY not in logged.getvalue()
+
+
+@on_sqlite
+def test_the_log_of_an_unexpected_error_holds_its_traceback_and_nothing_that_was_stored(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", logged := io.StringIO())
+    logs.configure("info")
+    with database.writing() as session:
+        session.execute(text("CREATE TRIGGER broken BEFORE INSERT ON api_key BEGIN SELECT raise(ABORT, 'no'); END"))
+    with serving(settings, database) as client:
+        answered = client.post("/v1/api-keys", json={"name": "a private name", "scopes": ["admin"]})
+    assert_problem(answered, 500, "internal-error")
+    (entry,) = [json.loads(line) for line in logged.getvalue().splitlines() if "unexpected error" in line]
+    assert entry["request_id"] == answered.headers["x-forgettery-request"]
+    assert "Traceback" in entry["exception"]
+    assert "a private name" not in logged.getvalue()
