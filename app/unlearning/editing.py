@@ -70,13 +70,10 @@ def replacement(values: Tensor, strategy: Strategy, generator: torch.Generator) 
 
 @torch.no_grad()
 def _replace(weight: Tensor, positions: Tensor, strategy: Strategy, generator: torch.Generator) -> None:
-    flat = weight.flatten()  # a copy where the layout is channels last
-    flat[positions] = replacement(flat[positions], strategy, generator)
-    weight.copy_(flat.view(weight.shape))
+    places = torch.unravel_index(positions, weight.shape)  # positions count in logical order, whatever the layout
+    weight[places] = replacement(weight[places], strategy, generator)
 
 
 @torch.no_grad()
 def _shrink(weight: Tensor, positions: Tensor, factor: float) -> None:
-    flat = weight.flatten()
-    flat[positions] *= factor
-    weight.copy_(flat.view(weight.shape))
+    weight[torch.unravel_index(positions, weight.shape)] *= factor

@@ -82,6 +82,7 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
         optimizer.step()
         schedule.step()
+    model.zero_grad()
     with torch.no_grad():
         model.head.weight[struck], model.head.bias[struck] = rows_before, biases_before
 

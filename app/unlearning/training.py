@@ -54,7 +54,7 @@ def fit(model: Classifier, data: Dataset, rows: Tensor, training: Training, cont
     model.to(context.device)
     with seeded(training.seed), deterministic_algorithms():
         history, best_epoch = _Fitting(model, data, rows, training, context).run()
-    model.eval()
+    model.eval().zero_grad()
     return Fit(time.perf_counter() - start, len(history), best_epoch, tuple(history))
 
 

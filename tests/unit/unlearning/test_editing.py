@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.specs import Cnn, Selection, Strategy
+from app.unlearning.architectures import build
+from app.unlearning.context import Context
+from app.unlearning.editing import edit_weights, replace_output_rows, replacement, top_share
+from app.unlearning.importance import hidden_weights, importance_ratio
+from app.unlearning.partition import Partition
+from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted, same_bits
+
+DATA = blobs()
+PARTITION = Partition.of(DATA, [1])
+
+
+def test_zeroed_rows_are_exactly_zero_and_nothing_else_changes() -> None:
+    model = fitted(DATA)
+    before = everything(model)
+    replaced = edit_weights(model, DATA, PARTITION, edit_of(1, scope="output"), Context())
+    assert bool((model.head.weight[1] == 0).all())
+    assert model.head.bias[1] == 0
+    assert replaced == {"head.weight": 32, "head.bias": 1}
+    kept = [0, 2, 3]
+    for name, tensor in model.state_dict().items():
+        rows = kept if name.startswith("head") else ...
+        assert torch.equal(tensor[rows], before[name][rows])
+
+
+def test_random_rows_look_like_the_rows_they_replace() -> None:
+    model = build(Cnn(hidden=4096), (1, 8, 8), 4, seed=0)
+    before = everything(model)["head.weight"][1]
+    replace_output_rows(model, (1,), "random", torch.Generator().manual_seed(0))
+    after = model.head.weight[1]
+    assert not bool((after == before).any())
+    assert float(after.detach().mean()) == pytest.approx(float(before.mean()), abs=1e-3)
+    assert float(after.detach().std()) == pytest.approx(float(before.std()), rel=0.1)
+    assert model.head.bias[1] != 0
+
+
+@pytest.mark.parametrize("strategy", get_args(Strategy))
+@pytest.mark.parametrize("selection", get_args(Selection))
+def test_the_top_share_of_every_hidden_layer_is_edited(strategy: Strategy, selection: Selection) -> None:
+    model = fitted(DATA, Cnn(channels=(4, 8), hidden=16), epochs=1)
+    edit = edit_of(1, strategy=strategy, selection=selection, share=0.1)
+    ratios = importance_ratio(model, DATA, PARTITION, edit, Context())
+    before = everything(model)
+    replaced = edit_weights(model, DATA, PARTITION, edit, Context())
+    for name, weight in hidden_weights(model).items():
+        changed = (weight != before[name]).flatten()
+        assert int(changed.sum()) == replaced[name] == min(round(0.1 * len(changed)), int((ratios[name] > 0).sum()))
+        assert ratios[name].flatten()[changed].min() >= ratios[name].flatten()[~changed].max()
+        values, old = weight.flatten()[changed], before[name].flatten()[changed]
+        if selection == "l2_shrink":
+            torch.testing.assert_close(values, old * edit.parameters.shrink)
+        elif strategy == "zero":
+            assert bool((values == 0).all())
+
+
+def test_the_same_seed_gives_the_same_edit() -> None:
+    edited = []
+    for seed in (1, 1, 2):
+        model = fitted(DATA, epochs=1)
+        edit_weights(model, DATA, PARTITION, edit_of(1, strategy="random", seed=seed), Context())
+        edited.append(model)
+    assert same_bits(edited[0], edited[1])
+    assert not same_bits(edited[0], edited[2])
+
+
+@given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=200), st.floats(0, 1))
+def test_no_weight_outside_the_top_share_ranks_above_one_inside(values: list[float], share: float) -> None:
+    ratio = torch.tensor(values)
+    top = set(top_share(ratio, share).tolist())
+    assert len(top) == min(round(share * len(values)), int((ratio > 0).sum()))
+    outside = [value for position, value in enumerate(values) if position not in top]
+    assert not top or not outside or min(values[position] for position in top) >= max(outside)
+
+
+@given(st.lists(st.floats(-5, 5, width=32), max_size=50), st.sampled_from(get_args(Strategy)))
+def test_a_replacement_has_the_length_of_what_it_replaces(values: list[float], strategy: Strategy) -> None:
+    new = replacement(torch.tensor(values), strategy, torch.Generator().manual_seed(0))
+    assert len(new) == len(values)
+    assert bool(new.isfinite().all())
