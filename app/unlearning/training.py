@@ -139,15 +139,16 @@ def raw_logits(model: Classifier, images: Tensor, rows: Tensor, device: torch.de
 @contextmanager
 def deterministic_algorithms() -> Iterator[None]:
     """Make torch raise rather than compute in an order that changes from run to run; for the time of the block."""
-    before = torch.are_deterministic_algorithms_enabled()
+    # Not `use_deterministic_algorithms`, which does the same and loads the compiler for it: seconds in a fresh process.
+    before = torch.get_deterministic_debug_mode()
     fill_before = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # a module property
-    torch.use_deterministic_algorithms(mode=True)
+    torch.set_deterministic_debug_mode("error")
     # Filling fresh memory helps to find reads of uninitialised memory in new kernels, and costs time in every step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # likewise
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(mode=before)
+        torch.set_deterministic_debug_mode(before)
         torch.utils.deterministic.fill_uninitialized_memory = fill_before  # type: ignore[attr-defined]  # likewise
 
 

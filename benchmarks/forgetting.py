@@ -1,0 +1,389 @@
+"""Forgetting, measured: refusal, false refusals, retained accuracy and time, over seeds, classes and settings.
+
+    python -m benchmarks.forgetting [--seeds 0 1 2] [--classes 0 … 9] [--architecture mlp cnn] [--dataset mnist]
+                                    [--quick] [--output docs/benchmarks]
+
+Everything is measured on the test set, which decides nothing: thresholds and verdicts come from the calibration split.
+Writes forgetting.md and forgetting.json. `--quick` takes one seed, one class and one epoch, to see that it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any, get_args
+
+import torch
+from torch.nn import functional
+
+from app.datasets.loading import load
+from app.settings import Settings
+from app.specs import Architecture, Cnn, Edit, EditParameters, Mlp, Refusal, Scope, Strategy, Training
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset, images_as_float
+from app.unlearning.forgetting import Unlearned, forget_classes
+from app.unlearning.partition import Partition
+from app.unlearning.training import Fit, fit
+from app.unlearning.verification import version_metrics
+
+ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
+STACK = (2, 5, 8)
+SHORT_PUSH = 150
+_QUICK_PUSH = 30
+_FLOORS = {"mlp": 0.95, "cnn": 0.985}
+_CONTEXT = Context()
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """One forget request and what came of it on the test set."""
+
+    architecture: str
+    seed: int
+    forgotten: tuple[int, ...]
+    """Classes forgotten so far, the last one by this request."""
+    strategy: Strategy
+    scope: Scope
+    refusal: Refusal
+    verdict: str
+    missed: tuple[str, ...]
+    """Criteria of the gate that did not hold."""
+    refused: float
+    false_refusals: float
+    retained_before: float
+    retained_after: float
+    raw_forget_accuracy: float
+    refused_by_class: dict[str, float]
+    method_seconds: float
+    measuring_seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training with the default settings, and what other work took on the same machine, in seconds."""
+
+    architecture: str
+    seed: int
+    test_accuracy: float
+    seconds: float
+    bare_seconds: float
+    """The same batches in a loop of eight lines, over images converted to float once."""
+    epochs: int
+    retrain_seconds: float
+    """Training anew without the first class measured."""
+    short_push_seconds: float
+    """Forgetting it with a push of 150 steps."""
+
+
+def bare_loop(model: Classifier, data: Dataset, training: Training) -> float:
+    """The seconds of the shortest loop that does the same work with the same optimizer."""
+    start = time.perf_counter()
+    images, labels = images_as_float(data.train_images), data.train_labels
+    optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, fused=True)
+    generator = torch.Generator().manual_seed(training.seed)
+    model.train()
+    for _ in range(training.epochs):
+        order = data.train_rows[torch.randperm(len(data.train_rows), generator=generator)]
+        for begin in range(0, len(order), training.batch_size):
+            batch = order[begin : begin + training.batch_size]
+            loss = functional.cross_entropy(model(images[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+            optimizer.step()
+    return time.perf_counter() - start
+
+
+def train(
+    name: str, data: Dataset, training: Training, forget_class: int, push_steps: int
+) -> tuple[Classifier, Trained]:
+    """A model trained with `training`, and the times to compare forgetting with."""
+
+    def fresh() -> Classifier:
+        return build(ARCHITECTURES[name], data.input_shape, data.num_classes, training.seed)
+
+    model = fresh()
+    fitted = fit(model, data, data.train_rows, training, _CONTEXT)
+    bare_seconds = bare_loop(fresh(), data, training)
+    retrained: Fit = fit(fresh(), data, Partition.of(data, [forget_class]).train.retain, training, _CONTEXT)
+    short = Edit((forget_class,), parameters=EditParameters(push_steps=push_steps), seed=training.seed)
+    return model, Trained(
+        architecture=name,
+        seed=training.seed,
+        test_accuracy=version_metrics(model, data).test_accuracy,
+        seconds=fitted.seconds,
+        bare_seconds=bare_seconds,
+        epochs=fitted.epochs,
+        retrain_seconds=retrained.seconds,
+        short_push_seconds=forget_classes(model, data, short, _CONTEXT).report.seconds["method"],
+    )
+
+
+def forget(name: str, model: Classifier, data: Dataset, edit: Edit) -> tuple[Classifier, Forgotten]:
+    """One request, and its figures."""
+    result = forget_classes(model, data, edit, _CONTEXT)
+    before, after = result.report.before, result.report.after
+    found = Forgotten(
+        architecture=name,
+        seed=edit.seed,
+        forgotten=(*model.forgotten_classes, *edit.classes),
+        strategy=edit.strategy,
+        scope=edit.scope,
+        refusal=edit.refusal,
+        verdict=result.verdict,
+        missed=_missed(result),
+        refused=_counted(after.refusal_rate),
+        false_refusals=_counted(after.false_refusal_rate),
+        retained_before=_counted(before.test_accuracy),
+        retained_after=_counted(after.test_accuracy),
+        raw_forget_accuracy=_counted(after.raw_forget_accuracy),
+        refused_by_class=after.refusal_by_class,
+        method_seconds=result.report.seconds["method"],
+        measuring_seconds=result.report.seconds["measuring"],
+    )
+    print(f"{name} seed {edit.seed} {found.forgotten} {edit.strategy}/{edit.scope}/{edit.refusal}: {found.refused:.4f}")
+    return result.model, found
+
+
+def _missed(result: Unlearned) -> tuple[str, ...]:
+    return tuple(criterion.name for criterion in result.report.gate if not criterion.passed)
+
+
+def _counted(share: float | None) -> float:
+    assert share is not None, "the test set has inputs of every class"
+    return share
+
+
+def every_setting(name: str, model: Classifier, data: Dataset, edit: Edit) -> list[Forgotten]:
+    """The class of `edit`, forgotten from `model` with every strategy, scope and refusal."""
+    settings = product(get_args(Strategy), get_args(Scope), get_args(Refusal))
+    return [
+        forget(name, model, data, replace(edit, strategy=strategy, scope=scope, refusal=refusal))[1]
+        for strategy, scope, refusal in settings
+    ]
+
+
+def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iterable[int]) -> list[Forgotten]:
+    """One request after the other, whatever the verdicts."""
+    found = []
+    for number in classes:
+        model, forgotten = forget(name, model, data, replace(edit, classes=(number,)))
+        found.append(forgotten)
+    return found
+
+
+def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
+    """Every figure, as JSON values."""
+    torch.optim.Adam(
+        [torch.nn.Parameter(torch.zeros(1))]
+    )  # torch's first optimizer loads its compiler: not to be timed
+    steps = _QUICK_PUSH if arguments.quick else EditParameters().push_steps
+    trained: list[Trained] = []
+    single: list[Forgotten] = []
+    stacked: list[Forgotten] = []
+    for name, seed in product(arguments.architecture, arguments.seeds):
+        training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)
+        model, times = train(name, data, training, arguments.classes[0], min(steps, SHORT_PUSH))
+        trained.append(times)
+        edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed)
+        for number in arguments.classes:
+            single += every_setting(name, model, data, replace(edit, classes=(number,)))
+        stacked += stack(name, model, data, edit, STACK[:2] if arguments.quick else STACK)
+    return {
+        "dataset": data.name,
+        "quick": arguments.quick,
+        "seeds": arguments.seeds,
+        "classes": arguments.classes,
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        },
+        "trained": [asdict(entry) for entry in trained],
+        "single": [asdict(entry) for entry in single],
+        "stacked": [asdict(entry) for entry in stacked],
+    }
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+Row = dict[str, Any]
+
+
+def report(figures: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    machine = figures["machine"]
+    names = sorted({row["architecture"] for row in figures["trained"]}, reverse=True)
+    lines = [
+        "# Forgetting",
+        "",
+        f"{figures['dataset']}, seeds {_listed(figures['seeds'])}, classes {_listed(figures['classes'])}, default training.",
+        f"Machine: {machine['cores']} cores ({machine['processor']}), {machine['threads']} threads,",
+        f"torch {machine['torch']}.",
+        "All figures are of the test set, which decides nothing; a mean is over seeds and classes. Written by",
+        f"`python -m benchmarks.forgetting{' --quick' if figures['quick'] else ''}`; raw figures:",
+        "[forgetting.json](forgetting.json).",
+        "",
+    ]
+    if figures["quick"]:
+        lines += ["**A quick run of one epoch and few steps: it shows that the benchmark runs, and nothing else.**", ""]
+    lines += _training_table(figures["trained"], figures["single"])
+    for name in names:
+        lines += _default_table(name, [row for row in figures["single"] if row["architecture"] == name])
+    lines += _stack_table(figures["stacked"])
+    for name in names:
+        lines += _settings_table(name, [row for row in figures["single"] if row["architecture"] == name])
+    return "\n".join(lines)
+
+
+def _training_table(trained: list[Row], single: list[Row]) -> list[str]:
+    lines = [
+        "## Time",
+        "",
+        "Mean wall seconds. *Bare* is the shortest loop over the same tensors with the same optimizer. Forgetting is",
+        "the method alone (default request), without measuring before and after, which *measured* gives; *short* is the",
+        "time with a push of 150 steps per epoch.",
+        "",
+        "| network | accuracy (least) | training | bare | ratio | forget | per epoch | per retraining | short | measured |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in sorted({row["architecture"] for row in trained}, reverse=True):
+        rows = [row for row in trained if row["architecture"] == name]
+        defaults = [row for row in _defaults(single) if row["architecture"] == name]
+        seconds, bare = _mean(rows, "seconds"), _mean(rows, "bare_seconds")
+        epoch = fmean(row["seconds"] / row["epochs"] for row in rows)
+        method = _mean(defaults, "method_seconds")
+        lines.append(
+            f"| {name} | {_mean(rows, 'test_accuracy'):.4f} ({min(row['test_accuracy'] for row in rows):.4f}) "
+            f"| {seconds:.2f} | {bare:.2f} | {seconds / bare:.2f} | {method:.2f} | {method / epoch:.2f} "
+            f"| {method / _mean(rows, 'retrain_seconds'):.2f} | {_mean(rows, 'short_push_seconds') / epoch:.2f} "
+            f"| {_mean(defaults, 'measuring_seconds'):.2f} |"
+        )
+    return [*lines, ""]
+
+
+def _default_table(name: str, single: list[Row]) -> list[str]:
+    lines = [
+        f"## {name}: the default request, by class",
+        "",
+        f"Zero, network, push. Floors: {_FLOORS[name]} refused, at most 0.01 false refusals, retained accuracy at most",
+        "0.005 below before. Mean (worst) over seeds.",
+        "",
+        "| class | refused | false refusals | retained before | retained after | gate passed |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = _defaults(single)
+    classes = sorted({row["forgotten"][-1] for row in rows})
+    by_class = [
+        _default_row(str(number), [row for row in rows if row["forgotten"][-1] == number]) for number in classes
+    ]
+    return [*lines, *by_class, _default_row("all", rows), ""]
+
+
+def _default_row(label: str, rows: list[Row]) -> str:
+    return (
+        f"| {label} | {_mean(rows, 'refused'):.4f} ({min(row['refused'] for row in rows):.4f}) "
+        f"| {_mean(rows, 'false_refusals'):.4f} ({max(row['false_refusals'] for row in rows):.4f}) "
+        f"| {_mean(rows, 'retained_before'):.4f} | {_mean(rows, 'retained_after'):.4f} | {_passed(rows)} |"
+    )
+
+
+def _stack_table(stacked: list[Row]) -> list[str]:
+    lines = [
+        "## Requests that stack",
+        "",
+        "Default requests, each on the result of the last. Refused, by class, mean over seeds.",
+        "",
+        "| network | forgotten so far | refused by class | false refusals | retained after | gate passed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, length in product(sorted({row["architecture"] for row in stacked}, reverse=True), range(1, 4)):
+        rows = [row for row in stacked if row["architecture"] == name and len(row["forgotten"]) == length]
+        if rows:
+            classes = rows[0]["forgotten"]
+            refused = ", ".join(
+                f"{number}: {fmean(row['refused_by_class'][str(number)] for row in rows):.4f}" for number in classes
+            )
+            lines.append(
+                f"| {name} | {_listed(classes)} | {refused} | {_mean(rows, 'false_refusals'):.4f} "
+                f"| {_mean(rows, 'retained_after'):.4f} | {_passed(rows)} |"
+            )
+    return [*lines, ""]
+
+
+def _settings_table(name: str, single: list[Row]) -> list[str]:
+    lines = [
+        f"## {name}: every scope, strategy and refusal",
+        "",
+        "Means over seeds and classes. *Raw* is the share of the forgotten class's training images that the head alone,",
+        "without the null unit, gives their class: a zero row can win.",
+        "",
+        "| scope | strategy | refusal | refused (least) | false refusals | retained change | raw | seconds | gate passed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), get_args(Refusal)):
+        rows = [row for row in single if (row["scope"], row["strategy"], row["refusal"]) == (scope, strategy, refusal)]
+        change = fmean(row["retained_after"] - row["retained_before"] for row in rows)
+        lines.append(
+            f"| {scope} | {strategy} | {refusal} "
+            f"| {_mean(rows, 'refused'):.4f} ({min(row['refused'] for row in rows):.4f}) "
+            f"| {_mean(rows, 'false_refusals'):.4f} | {change:+.4f} | {_mean(rows, 'raw_forget_accuracy'):.4f} "
+            f"| {_mean(rows, 'method_seconds'):.2f} | {_passed(rows)} |"
+        )
+    return [*lines, ""]
+
+
+def _defaults(single: list[Row]) -> list[Row]:
+    default = Edit(())
+    return [
+        row
+        for row in single
+        if (row["strategy"], row["scope"], row["refusal"]) == (default.strategy, default.scope, default.refusal)
+    ]
+
+
+def _mean(rows: list[Row], name: str) -> float:
+    return fmean(row[name] for row in rows)
+
+
+def _passed(rows: list[Row]) -> str:
+    return f"{sum(row['verdict'] == 'passed' for row in rows)} of {len(rows)}"
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--classes", type=int, nargs="+", help="default: all")
+    parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=list(ARCHITECTURES))
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        data = load(arguments.dataset, Settings(home=Path(home))).dataset
+        arguments.seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
+        arguments.classes = arguments.classes or list(range(data.num_classes))
+        arguments.classes = arguments.classes[:1] if arguments.quick else arguments.classes
+        figures = run(arguments, data)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "forgetting.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (arguments.output / "forgetting.md").write_text(report(figures))
+
+
+if __name__ == "__main__":
+    main()
