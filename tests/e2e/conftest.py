@@ -33,7 +33,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of the group `shared_server`; they use model names of their own."""
+    """One server for the tests of this process that need no other; they use model names of their own."""
     shared = Server(tmp_path_factory.mktemp("shared") / "home")
     try:
         shared.start()

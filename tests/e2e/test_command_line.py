@@ -13,7 +13,6 @@ import pytest
 
 from tests.e2e.server_process import Server, free_port
 
-pytestmark = pytest.mark.xdist_group("shared_server")
 NAME = "by-command"
 
 

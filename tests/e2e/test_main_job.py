@@ -27,7 +27,6 @@ from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCre
 from app.specs import Training
 from tests.e2e.server_process import Server
 
-pytestmark = pytest.mark.xdist_group("shared_server")
 NAME = "forgetful"
 ONE_EPOCH = Training(epochs=1)
 Images = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]

@@ -7,11 +7,8 @@ import re
 import subprocess
 from typing import Any
 
-import pytest
-
 from tests.e2e.server_process import ROOT, Server
 
-pytestmark = pytest.mark.xdist_group("shared_server")
 ADDRESS = "URL=http://127.0.0.1:8000"
 
 

@@ -95,7 +95,6 @@ def test_told_to_stop_it_gives_running_jobs_back_and_leaves_no_process(start_ser
         assert client.verify_audit_log().ok
 
 
-@pytest.mark.xdist_group("shared_server")
 def test_a_second_server_on_the_same_home_is_refused(server: Server) -> None:
     second = server.run("serve", "--port", "0")
     assert second.returncode == 8
@@ -138,7 +137,6 @@ def test_keys_open_what_their_scopes_name(start_server: StartServer) -> None:
     assert made["key"] not in server.log.read_text()
 
 
-@pytest.mark.xdist_group("shared_server")
 def test_without_keys_a_foreign_host_name_is_refused(server: Server) -> None:
     with server.client() as client:
         client._connection._http.headers["Host"] = "attacker.example"
