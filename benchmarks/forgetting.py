@@ -19,7 +19,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from statistics import fmean
 from typing import Any, get_args
 
 import torch
@@ -35,12 +34,12 @@ from app.unlearning.forgetting import Unlearned, forget_classes
 from app.unlearning.partition import Partition
 from app.unlearning.training import Fit, fit
 from app.unlearning.verification import version_metrics
+from benchmarks.forgetting_report import report
 
 ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
 STACK = (2, 5, 8)
 SHORT_PUSH = 150
 _QUICK_PUSH = 30
-_FLOORS = {"mlp": 0.95, "cnn": 0.985}
 _CONTEXT = Context()
 
 
@@ -213,155 +212,6 @@ def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
         "single": [asdict(entry) for entry in single],
         "stacked": [asdict(entry) for entry in stacked],
     }
-
-
-# --- the report ----------------------------------------------------------------------------------
-
-Row = dict[str, Any]
-
-
-def report(figures: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    machine = figures["machine"]
-    names = sorted({row["architecture"] for row in figures["trained"]}, reverse=True)
-    lines = [
-        "# Forgetting",
-        "",
-        f"{figures['dataset']}, seeds {_listed(figures['seeds'])}, classes {_listed(figures['classes'])}, default training.",
-        f"Machine: {machine['cores']} cores ({machine['processor']}), {machine['threads']} threads,",
-        f"torch {machine['torch']}.",
-        "All figures are of the test set, which decides nothing; a mean is over seeds and classes. Written by",
-        f"`python -m benchmarks.forgetting{' --quick' if figures['quick'] else ''}`; raw figures:",
-        "[forgetting.json](forgetting.json).",
-        "",
-    ]
-    if figures["quick"]:
-        lines += ["**A quick run of one epoch and few steps: it shows that the benchmark runs, and nothing else.**", ""]
-    lines += _training_table(figures["trained"], figures["single"])
-    for name in names:
-        lines += _default_table(name, [row for row in figures["single"] if row["architecture"] == name])
-    lines += _stack_table(figures["stacked"])
-    for name in names:
-        lines += _settings_table(name, [row for row in figures["single"] if row["architecture"] == name])
-    return "\n".join(lines)
-
-
-def _training_table(trained: list[Row], single: list[Row]) -> list[str]:
-    lines = [
-        "## Time",
-        "",
-        "Mean wall seconds. *Bare* is the shortest loop over the same tensors with the same optimizer. Forgetting is",
-        "the method alone (default request), without measuring before and after, which *measured* gives; *short* is the",
-        "time with a push of 150 steps per epoch.",
-        "",
-        "| network | accuracy (least) | training | bare | ratio | forget | per epoch | per retraining | short | measured |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name in sorted({row["architecture"] for row in trained}, reverse=True):
-        rows = [row for row in trained if row["architecture"] == name]
-        defaults = [row for row in _defaults(single) if row["architecture"] == name]
-        seconds, bare = _mean(rows, "seconds"), _mean(rows, "bare_seconds")
-        epoch = fmean(row["seconds"] / row["epochs"] for row in rows)
-        method = _mean(defaults, "method_seconds")
-        lines.append(
-            f"| {name} | {_mean(rows, 'test_accuracy'):.4f} ({min(row['test_accuracy'] for row in rows):.4f}) "
-            f"| {seconds:.2f} | {bare:.2f} | {seconds / bare:.2f} | {method:.2f} | {method / epoch:.2f} "
-            f"| {method / _mean(rows, 'retrain_seconds'):.2f} | {_mean(rows, 'short_push_seconds') / epoch:.2f} "
-            f"| {_mean(defaults, 'measuring_seconds'):.2f} |"
-        )
-    return [*lines, ""]
-
-
-def _default_table(name: str, single: list[Row]) -> list[str]:
-    lines = [
-        f"## {name}: the default request, by class",
-        "",
-        f"Zero, network, push. Floors: {_FLOORS[name]} refused, at most 0.01 false refusals, retained accuracy at most",
-        "0.005 below before. Mean (worst) over seeds.",
-        "",
-        "| class | refused | false refusals | retained before | retained after | gate passed |",
-        "|---|---|---|---|---|---|",
-    ]
-    rows = _defaults(single)
-    classes = sorted({row["forgotten"][-1] for row in rows})
-    by_class = [
-        _default_row(str(number), [row for row in rows if row["forgotten"][-1] == number]) for number in classes
-    ]
-    return [*lines, *by_class, _default_row("all", rows), ""]
-
-
-def _default_row(label: str, rows: list[Row]) -> str:
-    return (
-        f"| {label} | {_mean(rows, 'refused'):.4f} ({min(row['refused'] for row in rows):.4f}) "
-        f"| {_mean(rows, 'false_refusals'):.4f} ({max(row['false_refusals'] for row in rows):.4f}) "
-        f"| {_mean(rows, 'retained_before'):.4f} | {_mean(rows, 'retained_after'):.4f} | {_passed(rows)} |"
-    )
-
-
-def _stack_table(stacked: list[Row]) -> list[str]:
-    lines = [
-        "## Requests that stack",
-        "",
-        "Default requests, each on the result of the last. Refused, by class, mean over seeds.",
-        "",
-        "| network | forgotten so far | refused by class | false refusals | retained after | gate passed |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, length in product(sorted({row["architecture"] for row in stacked}, reverse=True), range(1, 4)):
-        rows = [row for row in stacked if row["architecture"] == name and len(row["forgotten"]) == length]
-        if rows:
-            classes = rows[0]["forgotten"]
-            refused = ", ".join(
-                f"{number}: {fmean(row['refused_by_class'][str(number)] for row in rows):.4f}" for number in classes
-            )
-            lines.append(
-                f"| {name} | {_listed(classes)} | {refused} | {_mean(rows, 'false_refusals'):.4f} "
-                f"| {_mean(rows, 'retained_after'):.4f} | {_passed(rows)} |"
-            )
-    return [*lines, ""]
-
-
-def _settings_table(name: str, single: list[Row]) -> list[str]:
-    lines = [
-        f"## {name}: every scope, strategy and refusal",
-        "",
-        "Means over seeds and classes. *Raw* is the share of the forgotten class's training images that the head alone,",
-        "without the null unit, gives their class: a zero row can win.",
-        "",
-        "| scope | strategy | refusal | refused (least) | false refusals | retained change | raw | seconds | gate passed |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), get_args(Refusal)):
-        rows = [row for row in single if (row["scope"], row["strategy"], row["refusal"]) == (scope, strategy, refusal)]
-        change = fmean(row["retained_after"] - row["retained_before"] for row in rows)
-        lines.append(
-            f"| {scope} | {strategy} | {refusal} "
-            f"| {_mean(rows, 'refused'):.4f} ({min(row['refused'] for row in rows):.4f}) "
-            f"| {_mean(rows, 'false_refusals'):.4f} | {change:+.4f} | {_mean(rows, 'raw_forget_accuracy'):.4f} "
-            f"| {_mean(rows, 'method_seconds'):.2f} | {_passed(rows)} |"
-        )
-    return [*lines, ""]
-
-
-def _defaults(single: list[Row]) -> list[Row]:
-    default = Edit(())
-    return [
-        row
-        for row in single
-        if (row["strategy"], row["scope"], row["refusal"]) == (default.strategy, default.scope, default.refusal)
-    ]
-
-
-def _mean(rows: list[Row], name: str) -> float:
-    return fmean(row[name] for row in rows)
-
-
-def _passed(rows: list[Row]) -> str:
-    return f"{sum(row['verdict'] == 'passed' for row in rows)} of {len(rows)}"
-
-
-def _listed(values: Iterable[object]) -> str:
-    return ", ".join(str(value) for value in values)
 
 
 def main() -> None:
