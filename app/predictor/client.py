@@ -103,7 +103,10 @@ class Predictor:
         failures = 0
         while True:
             started = asyncio.get_running_loop().time()
-            await self._run_once()
+            try:
+                await self._run_once()
+            except (OSError, RuntimeError):  # no memory, process, descriptor or thread is to be had now; later perhaps
+                _log.exception("the predictor process could not be started or reaped")
             lived = asyncio.get_running_loop().time() - started
             failures = 0 if lived > _STEADY_SECONDS else failures + 1
             delay = _BACKOFF_SECONDS[min(max(failures - 1, 0), len(_BACKOFF_SECONDS) - 1)]
@@ -129,7 +132,11 @@ async def _start_process(home: Path, ended: Callable[[], None]) -> _Connection:
     """Start the process with one end of a socket pair, which has no name that anybody else could connect to."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = _spawn(home, theirs)
+        try:
+            process = _spawn(home, theirs)
+        except OSError:
+            ours.close()
+            raise
     loop = asyncio.get_running_loop()
     try:
         _, connection = await loop.create_unix_connection(lambda: _Connection(process, ended), sock=ours)

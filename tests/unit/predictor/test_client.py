@@ -186,6 +186,26 @@ def test_a_damaged_version_is_refused_by_name_and_others_answer_on(service: Serv
     service.run(scenario)
 
 
+def test_a_process_that_cannot_be_started_now_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = store_version(tmp_path)
+
+    async def scenario() -> None:
+        predictor = Predictor(tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", str(tmp_path / "missing"))
+            await predictor.start()
+            await until(lambda: caplog.text.count("could not be started") >= 2)
+            assert not predictor.alive
+        rows = inputs(1).numpy()
+        await until(lambda: predictor.alive)
+        np.testing.assert_allclose(await ask(predictor, version, rows), expected(version, rows), atol=1e-6)
+        await predictor.stop()
+
+    asyncio.run(scenario())
+
+
 def test_the_process_imports_torch_and_its_client_does_not() -> None:
     script = "import sys, app.predictor.client; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
