@@ -243,7 +243,8 @@ def in_process(home: Path) -> list[InProcess]:
     found = []
     for network in ARCHITECTURES:
         folder = VersionStore(home).folder(network, 1)
-        model = weights.load(folder, VersionStore(home).read_manifest(network, 1).weights_digest)
+        manifest = VersionStore(home).read_manifest(network, 1)
+        model = weights.load(folder, manifest.weights_digest, manifest.digest)
         for rows in (1, 32):
             inputs = torch.rand(rows, 1, 28, 28)
             with torch.inference_mode():

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
+from app.predictor.protocol import VersionKey
 from app.schemas import Forgotten, VersionMetrics
 from app.specs import Mlp, Standard
 from app.store import weights
@@ -43,6 +44,11 @@ class StoredVersion:
     network: Classifier
     manifest: Manifest
 
+    @property
+    def key(self) -> VersionKey:
+        """What the predictor is asked for."""
+        return VersionKey(self.model, self.number, self.digest, self.manifest.digest)
+
 
 def store_version(
     home: Path,
@@ -52,11 +58,13 @@ def store_version(
     forgotten: tuple[int, ...] = (),
     hidden: tuple[int, ...] = (8,),
     input_shape: tuple[int, int, int] = INPUT_SHAPE,
+    seed: int | None = None,
 ) -> StoredVersion:
-    """Publish a version whose weights depend on its model and number."""
+    """Publish a version whose weights depend on its model and number, unless there is a seed."""
     store = VersionStore(home)
     architecture = Mlp(hidden=hidden)
-    network = build(architecture, input_shape, len(CLASS_NAMES), seed=number + sum(model.encode()))
+    seed = number + sum(model.encode()) if seed is None else seed
+    network = build(architecture, input_shape, len(CLASS_NAMES), seed=seed)
     network.mark_forgotten(forgotten)
     network.null_bias.fill_(0.05)
     staged = store.stage(uuid4().hex)

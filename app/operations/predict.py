@@ -15,6 +15,7 @@ from app.operations.callers import Caller
 from app.operations.inputs import IMAGE_TYPES, decode
 from app.operations.serving import ServedVersion, ServedVersions
 from app.predictor.client import Predictor
+from app.predictor.protocol import VersionKey
 
 _SMALL_BODY = 1 << 16
 _FEW_ROWS = 256
@@ -75,12 +76,13 @@ async def _ask(
 ) -> tuple[ServedVersion, Floats]:
     """The probabilities, and the version that gave them.
 
-    Weights that do not match their digest may just have been purged, after the version was read. The quarantine is
+    Files that do not match their digests may just have been purged, after the version was read. The quarantine is
     committed before the first file goes, so a second look then finds another version or says that it is gone.
     """
     while True:
         try:
-            return version, await predictor.predict(version.model, version.number, version.digest, inputs)
+            key = VersionKey(version.model, version.number, version.digest, version.manifest_digest)
+            return version, await predictor.predict(key, inputs)
         except VersionCorrupted:
             now = await served.find(version.model, version.number if by_number else None)
             if now == version:

@@ -133,7 +133,7 @@ def load_parent(attempt: Attempt, start: Start) -> Classifier | None:
         return None
     folder = VersionStore(attempt.settings.home).folder(start.model.name, start.parent.number)
     try:
-        return weights.load(folder, start.parent.digest)
+        return weights.load(folder, start.parent.digest, start.parent.manifest_digest)
     except VersionCorrupted:
         versions.report_corrupted(
             attempt.database, start.model.id, start.parent.number, actor=attempt.actor, request_id=attempt.request_id

@@ -33,6 +33,8 @@ class ServedVersion:
     model: str
     number: int
     digest: str
+    """Of the weights."""
+    manifest_digest: str
     input_shape: tuple[int, int, int]
     """Channels, height, width."""
     class_names: tuple[str, ...]
@@ -43,6 +45,7 @@ class ServedVersion:
 class _Facts:
     """What never changes about a version."""
 
+    manifest_digest: str
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     forgotten: tuple[int, ...]
@@ -117,14 +120,22 @@ class ServedVersions:
             return error
         facts = self._facts.get((row.id, row.number)) or self._remember(session, row.id, row.number)
         return ServedVersion(
-            row.id, name, row.number, row.digest, facts.input_shape, facts.class_names, facts.forgotten
+            row.id,
+            name,
+            row.number,
+            row.digest,
+            facts.manifest_digest,
+            facts.input_shape,
+            facts.class_names,
+            facts.forgotten,
         )
 
     def _remember(self, session: Session, model_id: UUID, number: int) -> _Facts:
         version = session.get_one(VersionRow, (model_id, number))
         channels, height, width = version.manifest["input_shape"]
         names = tuple(version.manifest["class_names"])
-        facts = _Facts((channels, height, width), names, tuple(version.forgotten["classes"]))
+        forgotten = tuple(version.forgotten["classes"])
+        facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten)
         if len(self._facts) >= _FACTS_KEPT:
             self._facts.pop(next(iter(self._facts)))
         self._facts[model_id, number] = facts

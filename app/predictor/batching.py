@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from app.predictor.protocol import LARGEST_FORWARD
+from app.predictor.protocol import LARGEST_FORWARD, VersionKey
 
 if TYPE_CHECKING:
     from app.unlearning.architectures import Classifier
@@ -20,7 +20,7 @@ class Question:
     """Rows float32 [N, C, H, W] that one answer is owed for."""
 
     id: int
-    digest: str
+    version: VersionKey
     inputs: npt.NDArray[np.float32]
 
 
@@ -31,25 +31,25 @@ class Batches:
     """
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[str, tuple[Classifier, deque[Question]]] = OrderedDict()
+        self._waiting: OrderedDict[VersionKey, tuple[Classifier, deque[Question]]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def put(self, question: Question, version: Classifier) -> None:
         """Add a question to those of its version."""
-        if question.digest not in self._waiting:
-            self._waiting[question.digest] = (version, deque())
-        self._waiting[question.digest][1].append(question)
+        if question.version not in self._waiting:
+            self._waiting[question.version] = (version, deque())
+        self._waiting[question.version][1].append(question)
 
     def take(self) -> tuple[Classifier, list[Question]]:
         """The next version and as many of its oldest questions as one forward pass holds, at least one."""
-        digest, (version, questions) = self._waiting.popitem(last=False)
+        key, (version, questions) = self._waiting.popitem(last=False)
         batch = [questions.popleft()]
         rows = len(batch[0].inputs)
         while questions and rows + len(questions[0].inputs) <= LARGEST_FORWARD:
             batch.append(questions.popleft())
             rows += len(batch[-1].inputs)
         if questions:
-            self._waiting[digest] = (version, questions)  # at the end: the other versions come first
+            self._waiting[key] = (version, questions)  # at the end: the other versions come first
         return version, batch

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from app.errors import ForgetteryError, InternalError
+from app.predictor.protocol import VersionKey
 from app.store import weights
 from app.store.versions import VersionStore
 from app.unlearning.architectures import Classifier
@@ -43,7 +44,7 @@ def probabilities(version: Classifier, inputs: npt.NDArray[np.float32]) -> npt.N
 
 
 class LoadedVersions:
-    """The versions used last, by digest, within bounds of count and bytes.
+    """The versions used last, within bounds of count and bytes.
 
     Loading happens in a thread of its own, one version after the other, so that the others go on answering. `wake`
     turns readable when `take_loaded()` has something.
@@ -52,37 +53,37 @@ class LoadedVersions:
     def __init__(self, home: Path, *, versions: int = MAXIMUM_VERSIONS, size: int = MAXIMUM_BYTES) -> None:
         self._store = VersionStore(home)
         self._limits = (versions, size)
-        self._cached: OrderedDict[str, Classifier] = OrderedDict()
-        self._loading: set[str] = set()
-        self._requested: queue.SimpleQueue[tuple[str, int, str]] = queue.SimpleQueue()
-        self._loaded: queue.SimpleQueue[tuple[str, Classifier | ForgetteryError]] = queue.SimpleQueue()
+        self._cached: OrderedDict[VersionKey, Classifier] = OrderedDict()
+        self._loading: set[VersionKey] = set()
+        self._requested: queue.SimpleQueue[VersionKey] = queue.SimpleQueue()
+        self._loaded: queue.SimpleQueue[tuple[VersionKey, Classifier | ForgetteryError]] = queue.SimpleQueue()
         self.wake, self._waker = socket.socketpair()
         threading.Thread(target=self._load_all, name="load", daemon=True).start()
 
-    def get(self, digest: str) -> Classifier | None:
-        """The version of this digest, if it is in memory."""
-        if digest not in self._cached:
+    def get(self, key: VersionKey) -> Classifier | None:
+        """This version, if it is in memory."""
+        if key not in self._cached:
             return None
-        self._cached.move_to_end(digest)
-        return self._cached[digest]
+        self._cached.move_to_end(key)
+        return self._cached[key]
 
-    def load(self, model: str, number: int, digest: str) -> None:
-        """Begin to load a version, unless that has begun before; its files must match the digest."""
-        if digest not in self._loading:
-            self._loading.add(digest)
-            self._requested.put((model, number, digest))
+    def load(self, key: VersionKey) -> None:
+        """Begin to load a version, unless that has begun before; its files must match the digests."""
+        if key not in self._loading:
+            self._loading.add(key)
+            self._requested.put(key)
 
-    def take_loaded(self) -> Iterator[tuple[str, Classifier | ForgetteryError]]:
-        """What has been loaded since the last call, by digest, or why it could not be."""
+    def take_loaded(self) -> Iterator[tuple[VersionKey, Classifier | ForgetteryError]]:
+        """What has been loaded since the last call, or why it could not be."""
         for _ in self.wake.recv(4096):
-            digest, version = self._loaded.get()
-            self._loading.remove(digest)
+            key, version = self._loaded.get()
+            self._loading.remove(key)
             if isinstance(version, Classifier):
-                self._keep(digest, version)
-            yield digest, version
+                self._keep(key, version)
+            yield key, version
 
-    def _keep(self, digest: str, version: Classifier) -> None:
-        self._cached[digest] = version
+    def _keep(self, key: VersionKey, version: Classifier) -> None:
+        self._cached[key] = version
         versions, size = self._limits
         while len(self._cached) > 1 and (len(self._cached) > versions or self._bytes() > size):
             self._cached.popitem(last=False)
@@ -90,19 +91,20 @@ class LoadedVersions:
     def _bytes(self) -> int:
         return sum(
             tensor.numel() * tensor.element_size()
-            for kept in self._cached.values()
-            for tensor in kept.state_dict().values()
+            for version in self._cached.values()
+            for tensor in version.state_dict().values()
         )
 
     def _load_all(self) -> None:
         while True:
-            model, number, digest = self._requested.get()
-            self._loaded.put((digest, self._load(model, number, digest)))
+            key = self._requested.get()
+            self._loaded.put((key, self._load(key)))
             self._waker.send(b"\0")
 
-    def _load(self, model: str, number: int, digest: str) -> Classifier | ForgetteryError:
+    def _load(self, key: VersionKey) -> Classifier | ForgetteryError:
+        model, number, digest, manifest_digest = key
         try:
-            version = weights.load(self._store.folder(model, number), digest)
+            version = weights.load(self._store.folder(model, number), digest, manifest_digest)
         except ForgetteryError as error:
             return error
         except Exception:  # noqa: BLE001  the thread must go on loading other versions

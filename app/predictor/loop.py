@@ -15,7 +15,7 @@ import numpy as np
 from app.errors import ForgetteryError, InternalError
 from app.predictor.batching import Batches, Question
 from app.predictor.loaded import LoadedVersions, probabilities
-from app.predictor.protocol import Answer, Ask, FrameReader, Ready, Refusal, encode
+from app.predictor.protocol import Answer, Ask, FrameReader, Ready, Refusal, VersionKey, encode
 from app.unlearning.architectures import Classifier
 
 _READ_BYTES = 1 << 20
@@ -29,7 +29,7 @@ class Loop:
         self._versions = versions
         self._frames = FrameReader()
         self._batches = Batches()
-        self._unloaded: dict[str, list[Question]] = {}
+        self._unloaded: dict[VersionKey, list[Question]] = {}
         self._open = True
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ, self._receive)
@@ -53,19 +53,19 @@ class Loop:
         for header, payload in self._frames.feed(received):
             assert isinstance(header, Ask)
             inputs = np.frombuffer(payload, np.float32).reshape(header.shape)
-            self._enqueue(Question(header.id, header.digest, inputs), header)
+            self._enqueue(Question(header.id, header.version, inputs))
 
-    def _enqueue(self, question: Question, ask: Ask) -> None:
-        version = self._versions.get(ask.digest)
+    def _enqueue(self, question: Question) -> None:
+        version = self._versions.get(question.version)
         if version is not None:
             self._batches.put(question, version)
             return
-        self._unloaded.setdefault(ask.digest, []).append(question)
-        self._versions.load(ask.model, ask.number, ask.digest)
+        self._unloaded.setdefault(question.version, []).append(question)
+        self._versions.load(question.version)
 
     def _take_loaded(self) -> None:
-        for digest, version in self._versions.take_loaded():
-            for question in self._unloaded.pop(digest):
+        for key, version in self._versions.take_loaded():
+            for question in self._unloaded.pop(key):
                 if isinstance(version, ForgetteryError):
                     self._send([encode(Refusal(question.id, version.slug, version.detail))])
                 else:

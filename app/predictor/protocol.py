@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,13 +19,21 @@ _LARGEST_HEADER = 1 << 16
 _LARGEST_PAYLOAD = 1 << 28
 
 
+class VersionKey(NamedTuple):
+    """Which version is meant, and of which bytes; a digest alone says less, since equal weights have equal digests."""
+
+    model: str
+    number: int
+    digest: str
+    """Of the weights."""
+    manifest_digest: str
+
+
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
     """Rows for one version; the payload is float32 of `shape` [N, C, H, W]."""
 
     id: int
-    model: str
-    number: int
-    digest: str
+    version: VersionKey
     shape: tuple[int, int, int, int]
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from app.durable_files import digest_of, write_durably
 from app.errors import GateMissed, VersionCorrupted
-from app.store.manifest import WEIGHTS
-from app.store.versions import check_digest, read_bounded, read_manifest
+from app.store.manifest import MANIFEST, MAX_MANIFEST_BYTES, WEIGHTS, Manifest, parse_manifest
+from app.store.versions import check_digest, read_bounded
 from app.unlearning.architectures import Classifier, build
 
 _LENGTH_BYTES = 8
@@ -39,13 +39,13 @@ def save(model: Classifier, path: Path) -> str:
     return digest_of(content)
 
 
-def load(folder: Path, digest: str) -> Classifier:
-    """The model in a version's folder, in evaluation mode, if its weights have this digest.
+def load(folder: Path, digest: str, manifest_digest: str) -> Classifier:
+    """The model in a version's folder, in evaluation mode, if its weights and its manifest have these digests.
 
     The very bytes that were hashed are used. Raises VersionCorrupted, naming the file, if anything does not hold:
-    size, digest, names, types and shapes of the tensors, or that all values are finite.
+    size, digests, names, types and shapes of the tensors, or that all values are finite.
     """
-    manifest = read_manifest(folder)
+    manifest = _checked_manifest(folder, manifest_digest)
     model = build(manifest.architecture, manifest.input_shape, len(manifest.class_names), seed=0)
     expected = model.state_dict()
     path = folder / WEIGHTS
@@ -61,6 +61,13 @@ def load(folder: Path, digest: str) -> Classifier:
         ) from fault
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _checked_manifest(folder: Path, digest: str) -> Manifest:
+    path = folder / MANIFEST
+    content = read_bounded(path, MAX_MANIFEST_BYTES)
+    check_digest(path, digest_of(content), digest)
+    return parse_manifest(content, f"models/{folder.parent.name}/{folder.name}")
 
 
 def _header_limit(expected: dict[str, Tensor]) -> int:

@@ -32,7 +32,7 @@ def test_a_version_of_every_released_format_is_read_and_answers_as_it_did(releas
     assert manifest.digest == digest
     assert set(manifest.files) | {"manifest.json"} == {path.name for path in folder.iterdir()}
     verify_files(folder, manifest.files)
-    model = weights.load(folder, manifest.weights_digest)
+    model = weights.load(folder, manifest.weights_digest, digest)
     images = torch.linspace(0, 1, 32).reshape(2, *manifest.input_shape)
     torch.testing.assert_close(model.probabilities(images).detach(), torch.tensor(answers), rtol=1e-4, atol=1e-6)
 

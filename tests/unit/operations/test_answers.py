@@ -18,7 +18,7 @@ from app.specs import Mlp
 from app.unlearning.architectures import build
 
 NAMES = ("shirt", "shoe", "bag", "hat")
-VERSION = ServedVersion(uuid4(), "clothes", 3, "sha256:ab", (1, 1, 4), NAMES, forgotten=(0, 2))
+VERSION = ServedVersion(uuid4(), "clothes", 3, "sha256:ab", "sha256:cd", (1, 1, 4), NAMES, forgotten=(0, 2))
 KNOWN = [0.0, 0.6, 0.0, 0.3, 0.1]
 REFUSED = [0.0, 0.1, 0.0, 0.2, 0.7]
 TIE = [0.0, 0.1, 0.0, 0.45, 0.45]
@@ -75,7 +75,7 @@ def test_the_next_best_class_is_never_a_forgotten_one_though_all_probabilities_a
 
 
 def test_without_forgotten_classes_no_input_is_forgotten() -> None:
-    version = ServedVersion(uuid4(), "clothes", 1, "sha256:ab", (1, 1, 4), NAMES, forgotten=())
+    version = ServedVersion(uuid4(), "clothes", 1, "sha256:ab", "sha256:cd", (1, 1, 4), NAMES, forgotten=())
     encoded = encode_answers(version, np.array([[0.25] * 4 + [0]], np.float32), Options(probabilities=True))
     assert (encoded.forgotten, encoded.known) == (0, 1)
     assert json.loads(encoded.content)["predictions"][0]["p_forgotten"] == 0
@@ -104,7 +104,7 @@ def test_what_is_answered_is_what_verification_measures(
     network.null_bias.fill_(null_bias)
     served = network.serve(torch.tensor(logits))
     measured = served.argmax(dim=1).tolist()
-    version = ServedVersion(uuid4(), "clothes", 1, "sha256:ab", (1, 1, 4), NAMES, tuple(sorted(forgotten)))
+    version = ServedVersion(uuid4(), "clothes", 1, "sha256:ab", "sha256:cd", (1, 1, 4), NAMES, tuple(sorted(forgotten)))
     content = encode_answers(version, served.softmax(dim=1).numpy(), Options(on_forgotten="token")).content
     answered = [row["label"] for row in json.loads(content)["predictions"]]
     assert answered == ["[forgotten]" if column == 4 else column for column in measured]

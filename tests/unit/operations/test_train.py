@@ -8,6 +8,7 @@ from app.errors import ClassForgotten, ClassNotFound, GateMissed, ModelExists, N
 from app.operations import audit, jobs, models, train, versions
 from app.operations.pages import PageQuery
 from app.schemas import TrainRequest, Version
+from app.store.versions import VersionStore
 from app.store.weights import load
 from tests.unit.operations.conftest import CALLER, House
 
@@ -62,7 +63,8 @@ def test_training_after_forgetting_never_sees_the_class_and_keeps_it_refused(hou
     assert third.forgotten.classes == [2]
     assert third.claim == "edited"
     assert third.manifest["recipe"]["rows_by_class"][2] == 0
-    network = load(house.settings.home / "models" / "digits" / "3", third.digest)
+    store = VersionStore(house.settings.home)
+    network = load(store.folder("digits", 3), third.digest, store.read_manifest("digits", 3).digest)
     assert network.forgotten.nonzero().flatten().tolist() == [2]
     assert bool((network.head.weight[2] == 0).all())
     assert third.metrics.confusion_matrix[2][2] == 0

@@ -19,12 +19,14 @@ import torch
 from app.errors import PredictorUnavailable, VersionCorrupted
 from app.predictor import client
 from app.predictor.client import Floats, Predictor
-from app.store.manifest import WEIGHTS
+from app.predictor.protocol import VersionKey
+from app.store.manifest import MANIFEST, WEIGHTS
 from app.store.versions import VersionStore
 from tests.stored_versions import StoredVersion, inputs, store_version
 
 WIDE = (4096, 4096, 4096)
 """Hidden layers that make a forward pass of many rows take a while."""
+ANY_VERSION = VersionKey("digits", 1, "sha256:0", "sha256:0")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def ask(predictor: Predictor, version: StoredVersion, rows: Floats) -> Awaitable[Floats]:
-    return predictor.predict(version.model, version.number, version.digest, rows)
+    return predictor.predict(version.key, rows)
 
 
 def expected(version: StoredVersion, rows: Floats) -> Floats:
@@ -186,6 +188,36 @@ def test_a_damaged_version_is_refused_by_name_and_others_answer_on(service: Serv
     service.run(scenario)
 
 
+def test_a_damaged_version_does_not_have_an_intact_one_of_equal_weights_refused(service: Service) -> None:
+    damaged, intact = (store_version(service.home, model=model, seed=1) for model in ("equal-damaged", "equal-intact"))
+    assert damaged.digest == intact.digest
+    (VersionStore(service.home).folder("equal-damaged", 1) / WEIGHTS).unlink()
+
+    async def scenario(predictor: Predictor) -> None:
+        rows = inputs(2).numpy()
+        for _ in range(2):
+            refused, answers = await asyncio.gather(
+                ask(predictor, damaged, rows), ask(predictor, intact, rows), return_exceptions=True
+            )
+            assert isinstance(refused, VersionCorrupted)
+            assert isinstance(answers, np.ndarray)
+            np.testing.assert_allclose(answers, expected(intact, rows), atol=1e-6)
+
+    service.run(scenario)
+
+
+def test_a_version_whose_manifest_was_changed_is_refused_by_name(service: Service) -> None:
+    version = store_version(service.home, model="other-manifest")
+    changed = version.manifest.model_copy(update={"seed": 1})
+    (VersionStore(service.home).folder("other-manifest", 1) / MANIFEST).write_bytes(changed.to_bytes())
+
+    async def scenario(predictor: Predictor) -> None:
+        with pytest.raises(VersionCorrupted, match=r"models/other-manifest/1/manifest\.json does not match its digest"):
+            await ask(predictor, version, inputs(1).numpy())
+
+    service.run(scenario)
+
+
 def test_a_process_that_cannot_be_started_now_is_started_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -271,7 +303,7 @@ def test_a_request_waits_only_so_long_for_a_process_that_does_not_get_ready(
         predictor = Predictor(tmp_path)
         await predictor.start()
         with pytest.raises(PredictorUnavailable):
-            await predictor.predict("digits", 1, "sha256:0", inputs(1).numpy())
+            await predictor.predict(ANY_VERSION, inputs(1).numpy())
         await predictor.stop()
 
     asyncio.run(scenario())
@@ -308,6 +340,6 @@ def test_the_process_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
 def test_a_predictor_that_was_never_started_refuses_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         with pytest.raises(PredictorUnavailable):
-            await Predictor(tmp_path).predict("digits", 1, "sha256:0", inputs(1).numpy())
+            await Predictor(tmp_path).predict(ANY_VERSION, inputs(1).numpy())
 
     asyncio.run(scenario())

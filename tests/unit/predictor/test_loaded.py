@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import select
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,17 @@ import torch
 
 from app.errors import VersionCorrupted
 from app.predictor.loaded import LoadedVersions, probabilities
+from app.store.manifest import WEIGHTS
+from app.store.versions import VersionStore
 from app.unlearning.architectures import Classifier
 from tests.stored_versions import StoredVersion, inputs, store_version
 
 
 def load(versions: LoadedVersions, stored: StoredVersion) -> Classifier | Exception:
-    versions.load(stored.model, stored.number, stored.digest)
+    versions.load(stored.key)
     select.select([versions.wake], [], [])
-    [(digest, version)] = versions.take_loaded()
-    assert digest == stored.digest
+    [(key, version)] = versions.take_loaded()
+    assert key == stored.key
     return version
 
 
@@ -26,9 +29,9 @@ def test_the_version_used_longest_ago_is_dropped_when_there_are_too_many(tmp_pat
     versions = LoadedVersions(tmp_path, versions=2)
     load(versions, stored[0])
     load(versions, stored[1])
-    assert versions.get(stored[0].digest)
+    assert versions.get(stored[0].key)
     load(versions, stored[2])
-    assert [versions.get(version.digest) is not None for version in stored] == [True, False, True]
+    assert [versions.get(version.key) is not None for version in stored] == [True, False, True]
 
 
 def test_versions_are_dropped_when_they_are_too_large_together_but_never_the_last_one(tmp_path: Path) -> None:
@@ -36,23 +39,33 @@ def test_versions_are_dropped_when_they_are_too_large_together_but_never_the_las
     versions = LoadedVersions(tmp_path, size=100)
     for version in stored:
         load(versions, version)
-    assert [versions.get(version.digest) is not None for version in stored] == [False, True]
+    assert [versions.get(version.key) is not None for version in stored] == [False, True]
 
 
 def test_a_version_asked_for_twice_is_loaded_once(tmp_path: Path) -> None:
     stored = store_version(tmp_path)
     versions = LoadedVersions(tmp_path)
-    versions.load(stored.model, stored.number, stored.digest)
+    versions.load(stored.key)
     load(versions, stored)
     assert not select.select([versions.wake], [], [], 0.2)[0]
+
+
+def test_versions_of_equal_weights_are_loaded_and_refused_each_for_itself(tmp_path: Path) -> None:
+    damaged, intact = (store_version(tmp_path, model=model, seed=1) for model in ("damaged", "intact"))
+    assert damaged.digest == intact.digest
+    (VersionStore(tmp_path).folder("damaged", 1) / WEIGHTS).unlink()
+    versions = LoadedVersions(tmp_path)
+    assert isinstance(load(versions, damaged), VersionCorrupted)
+    assert isinstance(load(versions, intact), Classifier)
+    assert [versions.get(version.key) is not None for version in (damaged, intact)] == [False, True]
 
 
 def test_what_cannot_be_loaded_comes_back_as_the_reason_and_is_not_kept(tmp_path: Path) -> None:
     stored = store_version(tmp_path)
     versions = LoadedVersions(tmp_path)
-    other = StoredVersion("digits", 1, f"sha256:{1:064x}", stored.network, stored.manifest)
+    other = replace(stored, digest=f"sha256:{1:064x}")
     assert isinstance(load(versions, other), VersionCorrupted)
-    assert versions.get(other.digest) is None
+    assert versions.get(other.key) is None
 
 
 def test_probabilities_sum_to_one_and_forgotten_classes_are_exactly_zero(tmp_path: Path) -> None:

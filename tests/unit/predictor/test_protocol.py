@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.predictor.protocol import Answer, Ask, FrameReader, Header, Ready, Refusal, encode
+from app.predictor.protocol import Answer, Ask, FrameReader, Header, Ready, Refusal, VersionKey, encode
 
 IDS = st.integers(0, 2**62)
 SIZES = st.integers(0, 2**31)
+VERSIONS = st.builds(VersionKey, st.text(max_size=70), SIZES, st.text(max_size=80), st.text(max_size=80))
 HEADERS: st.SearchStrategy[Header] = st.one_of(
-    st.builds(Ask, IDS, st.text(max_size=70), SIZES, st.text(max_size=80), st.tuples(SIZES, SIZES, SIZES, SIZES)),
+    st.builds(Ask, IDS, VERSIONS, st.tuples(SIZES, SIZES, SIZES, SIZES)),
     st.builds(Ready),
     st.builds(Answer, IDS, st.tuples(SIZES, SIZES)),
     st.builds(Refusal, IDS, st.text(max_size=30), st.text(max_size=300)),

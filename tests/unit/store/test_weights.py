@@ -12,7 +12,7 @@ from app.durable_files import digest_of
 from app.errors import GateMissed, StorageUnavailable, VersionCorrupted
 from app.specs import Architecture, Cnn, Mlp, Torchvision
 from app.store import weights
-from app.store.manifest import WEIGHTS, Manifest
+from app.store.manifest import MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore
 from app.unlearning.architectures import Classifier, build
 
@@ -22,6 +22,10 @@ def folder(store: VersionStore, stage: Any) -> Path:
     """A published version."""
     store.publish(stage()[0], "digits", 2)
     return store.folder("digits", 2)
+
+
+def _manifest_digest(folder: Path) -> str:
+    return digest_of((folder / MANIFEST).read_bytes())
 
 
 def _same(first: Classifier, second: Classifier) -> bool:
@@ -39,7 +43,7 @@ def test_a_model_is_loaded_bit_for_bit_as_it_was_saved(
     staged = store.stage("attempt-1")
     digest = weights.save(model, staged / WEIGHTS)
     store.seal(staged, manifest.model_copy(update={"architecture": architecture, "input_shape": (1, 6, 6)}))
-    loaded = weights.load(staged, digest)
+    loaded = weights.load(staged, digest, _manifest_digest(staged))
     assert _same(model, loaded)
     assert not loaded.training
     assert loaded.forgotten_classes == (2,)
@@ -52,7 +56,7 @@ def test_a_torchvision_network_keeps_its_running_statistics(store: VersionStore,
     staged = store.stage("attempt-1")
     digest = weights.save(model, staged / WEIGHTS)
     store.seal(staged, manifest.model_copy(update={"architecture": architecture, "input_shape": (3, 32, 32)}))
-    assert _same(model, weights.load(staged, digest))
+    assert _same(model, weights.load(staged, digest, _manifest_digest(staged)))
 
 
 def test_equal_models_have_equal_digests_and_unequal_ones_do_not(model: Classifier, tmp_path: Path) -> None:
@@ -81,7 +85,7 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     digest = digest_of((folder / WEIGHTS).read_bytes())
     (folder / WEIGHTS).unlink()
     with pytest.raises(VersionCorrupted, match=r"models/digits/2/model\.safetensors is missing"):
-        weights.load(folder, digest)
+        weights.load(folder, digest, _manifest_digest(folder))
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, -1])
@@ -89,7 +93,7 @@ def test_a_file_cut_short_is_named(folder: Path, size: int) -> None:
     content = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(content[:size])
     with pytest.raises(VersionCorrupted, match=r"models/digits/2/model\.safetensors does not match its digest"):
-        weights.load(folder, digest_of(content))
+        weights.load(folder, digest_of(content), _manifest_digest(folder))
 
 
 def test_a_file_far_too_long_is_refused_unread(folder: Path) -> None:
@@ -97,7 +101,7 @@ def test_a_file_far_too_long_is_refused_unread(folder: Path) -> None:
     with (folder / WEIGHTS).open("ab") as file:
         file.truncate(2**40)
     with pytest.raises(VersionCorrupted, match="longer than the"):
-        weights.load(folder, digest_of(content))
+        weights.load(folder, digest_of(content), _manifest_digest(folder))
 
 
 def _header(content: bytes) -> dict[str, Any]:
@@ -179,11 +183,21 @@ def test_a_file_that_is_not_the_model_is_refused_even_with_the_right_digest(
     forged = forge((folder / WEIGHTS).read_bytes())
     (folder / WEIGHTS).write_bytes(forged)
     with pytest.raises(VersionCorrupted, match=rf"models/digits/2/model\.safetensors .*{reason}"):
-        weights.load(folder, digest_of(forged))
+        weights.load(folder, digest_of(forged), _manifest_digest(folder))
 
 
 def test_a_manifest_of_another_architecture_is_noticed(folder: Path, manifest: Manifest) -> None:
     digest = digest_of((folder / WEIGHTS).read_bytes())
-    (folder / "manifest.json").write_bytes(manifest.model_copy(update={"architecture": Mlp(hidden=(4,))}).to_bytes())
+    (folder / MANIFEST).write_bytes(manifest.model_copy(update={"architecture": Mlp(hidden=(4,))}).to_bytes())
     with pytest.raises(VersionCorrupted, match=r"model\.safetensors does not hold the model of its manifest"):
-        weights.load(folder, digest)
+        weights.load(folder, digest, _manifest_digest(folder))
+
+
+@pytest.mark.parametrize("change", [{"class_names": ("two", "one", "zero")}, {"architecture": Mlp(hidden=(4,))}])
+def test_a_manifest_that_was_changed_is_refused_by_name(
+    folder: Path, manifest: Manifest, change: dict[str, Any]
+) -> None:
+    digest, manifest_digest = digest_of((folder / WEIGHTS).read_bytes()), _manifest_digest(folder)
+    (folder / MANIFEST).write_bytes(manifest.model_copy(update=change).to_bytes())
+    with pytest.raises(VersionCorrupted, match=r"models/digits/2/manifest\.json does not match its digest"):
+        weights.load(folder, digest, manifest_digest)
