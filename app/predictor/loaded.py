@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-import traceback
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import torch
 
 from app.errors import ForgetteryError, InternalError
@@ -22,6 +22,8 @@ from app.unlearning.architectures import Classifier
 
 MAXIMUM_VERSIONS = 32
 MAXIMUM_BYTES = 1 << 30
+
+_logger = structlog.get_logger(__name__)
 
 
 def one_thread() -> None:
@@ -107,7 +109,7 @@ class LoadedVersions:
             version = weights.load(self._store.folder(model, number), digest, manifest_digest)
         except ForgetteryError as error:
             return error
-        except Exception:  # noqa: BLE001  the thread must go on loading other versions
-            traceback.print_exc()
+        except Exception:  # the thread must go on loading other versions
+            _logger.exception("version_not_loaded", model=model, version=number)
             return InternalError(f"version {number} of {model} could not be loaded; the server's log has the details")
         return version.eval().requires_grad_(requires_grad=False)

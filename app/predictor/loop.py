@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import selectors
 import socket
-import traceback
 
 import numpy as np
+import structlog
 
 from app.errors import ForgetteryError, InternalError
 from app.predictor.batching import Batches, Question
@@ -19,6 +19,8 @@ from app.predictor.protocol import Answer, Ask, FrameReader, Ready, Refusal, Ver
 from app.unlearning.architectures import Classifier
 
 _READ_BYTES = 1 << 20
+
+_logger = structlog.get_logger(__name__)
 
 
 class Loop:
@@ -74,8 +76,9 @@ class Loop:
     def _compute(self, version: Classifier, questions: list[Question]) -> None:
         try:
             answers = probabilities(version, np.concatenate([question.inputs for question in questions]))
-        except Exception:  # noqa: BLE001  whatever a network raises on one input must not end the answers for others
-            traceback.print_exc()
+        except Exception:  # whatever a network raises on one input must not end the answers for others
+            key = questions[0].version
+            _logger.exception("answer_not_computed", model=key.model, version=key.number)
             error = InternalError("the model could not compute an answer; the server's log has the details")
             self._send([encode(Refusal(question.id, error.slug, error.detail)) for question in questions])
             return

@@ -9,7 +9,13 @@ import socket
 import sys
 from pathlib import Path
 
+import structlog
+
+from app import logs
+
 _PR_SET_PDEATHSIG = 1
+
+_logger = structlog.get_logger(__name__)
 
 
 def die_with(parent: int) -> None:
@@ -30,11 +36,16 @@ def main(connection: int, parent: int, home: Path) -> None:
     # Ctrl-C and a service manager's SIGTERM go to the whole group; the server drains first, then closes the connection.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logs.configure("warning")  # the process has nothing else to say: requests are logged by the server
     from app.predictor.loaded import LoadedVersions, one_thread  # noqa: PLC0415  torch takes seconds: not before that
     from app.predictor.loop import Loop  # noqa: PLC0415  likewise
 
     one_thread()
-    Loop(socket.socket(fileno=connection), LoadedVersions(home)).run()
+    try:
+        Loop(socket.socket(fileno=connection), LoadedVersions(home)).run()
+    except Exception:
+        _logger.exception("predictor_failed")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.errors import PredictorUnavailable, VersionCorrupted
+from app.errors import InternalError, PredictorUnavailable, VersionCorrupted
 from app.predictor import client
 from app.predictor.client import Floats, Predictor
 from app.predictor.protocol import VersionKey
@@ -216,6 +217,26 @@ def test_a_version_whose_manifest_was_changed_is_refused_by_name(service: Servic
             await ask(predictor, version, inputs(1).numpy())
 
     service.run(scenario)
+
+
+def test_a_fault_in_the_process_is_a_line_of_the_structured_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    version = store_version(tmp_path)
+
+    async def scenario() -> None:
+        predictor = Predictor(tmp_path)
+        await predictor.start()
+        with pytest.raises(InternalError):
+            await ask(predictor, version, inputs(1, input_shape=(1, 5, 5)).numpy())
+        await predictor.stop()
+
+    asyncio.run(scenario())
+    [line] = capfd.readouterr().err.splitlines()
+    fault = json.loads(line)
+    assert (fault["event"], fault["level"]) == ("answer_not_computed", "error")
+    assert (fault["model"], fault["version"]) == ("digits", 1)
+    assert "Traceback" in fault["exception"]
 
 
 def test_a_process_that_cannot_be_started_now_is_started_later(
