@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from app.unlearning.architectures import Classifier
 
 MAXIMUM_VERSIONS = 32
 MAXIMUM_BYTES = 1 << 30
+IDLE_SECONDS = 600.0
+"""What nobody asked for in so long is dropped: nothing purged or quarantined stays in memory for good."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -46,16 +49,24 @@ def probabilities(version: Classifier, inputs: npt.NDArray[np.float32]) -> npt.N
 
 
 class LoadedVersions:
-    """The versions used last, within bounds of count and bytes.
+    """The versions used last, within bounds of count, bytes and idle time.
 
     Loading happens in a thread of its own, one version after the other, so that the others go on answering. `wake`
     turns readable when `take_loaded()` has something.
     """
 
-    def __init__(self, home: Path, *, versions: int = MAXIMUM_VERSIONS, size: int = MAXIMUM_BYTES) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        versions: int = MAXIMUM_VERSIONS,
+        size: int = MAXIMUM_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = VersionStore(home)
         self._limits = (versions, size)
-        self._cached: OrderedDict[VersionKey, Classifier] = OrderedDict()
+        self._clock = clock
+        self._cached: OrderedDict[VersionKey, tuple[Classifier, float]] = OrderedDict()  # with the time of the last use
         self._loading: set[VersionKey] = set()
         self._requested: queue.SimpleQueue[VersionKey] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[tuple[VersionKey, Classifier | ForgetteryError]] = queue.SimpleQueue()
@@ -66,8 +77,9 @@ class LoadedVersions:
         """This version, if it is in memory."""
         if key not in self._cached:
             return None
-        self._cached.move_to_end(key)
-        return self._cached[key]
+        version, _ = self._cached.pop(key)
+        self._cached[key] = (version, self._clock())  # at the end: in the order of use
+        return version
 
     def load(self, key: VersionKey) -> None:
         """Begin to load a version, unless that has begun before; its files must match the digests."""
@@ -84,8 +96,14 @@ class LoadedVersions:
                 self._keep(key, version)
             yield key, version
 
+    def drop_idle(self) -> None:
+        """Drop the versions that nobody has asked for in `IDLE_SECONDS`."""
+        newest = self._clock() - IDLE_SECONDS
+        while self._cached and next(iter(self._cached.values()))[1] <= newest:
+            self._cached.popitem(last=False)
+
     def _keep(self, key: VersionKey, version: Classifier) -> None:
-        self._cached[key] = version
+        self._cached[key] = (version, self._clock())
         versions, size = self._limits
         while len(self._cached) > 1 and (len(self._cached) > versions or self._bytes() > size):
             self._cached.popitem(last=False)
@@ -93,7 +111,7 @@ class LoadedVersions:
     def _bytes(self) -> int:
         return sum(
             tensor.numel() * tensor.element_size()
-            for version in self._cached.values()
+            for version, _ in self._cached.values()
             for tensor in version.state_dict().values()
         )
 

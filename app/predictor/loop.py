@@ -19,6 +19,7 @@ from app.predictor.protocol import Answer, Ask, FrameReader, Ready, Refusal, Ver
 from app.unlearning.architectures import Classifier
 
 _READ_BYTES = 1 << 20
+_IDLE_CHECK_SECONDS = 60.0
 
 _logger = structlog.get_logger(__name__)
 
@@ -41,8 +42,9 @@ class Loop:
         """Say that we are ready, then serve."""
         self._connection.sendall(encode(Ready()))
         while self._open:
-            for key, _ in self._selector.select(0 if self._batches else None):
+            for key, _ in self._selector.select(0 if self._batches else _IDLE_CHECK_SECONDS):
                 key.data()
+            self._versions.drop_idle()
             if self._batches:
                 self._compute(*self._batches.take())
 

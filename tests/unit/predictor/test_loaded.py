@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.errors import VersionCorrupted
-from app.predictor.loaded import LoadedVersions, probabilities
+from app.predictor.loaded import IDLE_SECONDS, LoadedVersions, probabilities
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 from app.unlearning.architectures import Classifier
@@ -58,6 +58,20 @@ def test_versions_of_equal_weights_are_loaded_and_refused_each_for_itself(tmp_pa
     assert isinstance(load(versions, damaged), VersionCorrupted)
     assert isinstance(load(versions, intact), Classifier)
     assert [versions.get(version.key) is not None for version in (damaged, intact)] == [False, True]
+
+
+def test_a_version_nobody_has_asked_for_in_ten_minutes_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
+    now = 0.0
+    versions = LoadedVersions(tmp_path, clock=lambda: now)
+    idle, used = (store_version(tmp_path, number=number) for number in (1, 2))
+    for version in (used, idle):
+        load(versions, version)
+    now = IDLE_SECONDS - 1
+    versions.drop_idle()
+    assert versions.get(used.key)
+    now = IDLE_SECONDS
+    versions.drop_idle()
+    assert [versions.get(version.key) is not None for version in (idle, used)] == [False, True]
 
 
 def test_what_cannot_be_loaded_comes_back_as_the_reason_and_is_not_kept(tmp_path: Path) -> None:
