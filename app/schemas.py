@@ -25,6 +25,9 @@ from app.specs import (
 Item = TypeVar("Item")
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["digits"])]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Free text; no database but SQLite stores a null character."""
+ClassIndex = Annotated[int, Field(ge=0, lt=2**31)]
 ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
 VersionState = Literal["available", "quarantined", "purged"]
@@ -173,7 +176,7 @@ class ModelCreate(Asked):
                         "epochs": 5,
                         "batch_size": 128,
                         "optimizer": "adam",
-                        "learning_rate": 0.001,
+                        "learning_rate": 0.005,
                         "seed": 0,
                     },
                 }
@@ -195,10 +198,10 @@ class TrainRequest(Asked):
     )
     training: Training | None = Field(default=None, description="Empty: as the model was first trained.")
     from_scratch: bool = Field(default=False, description="Start from fresh weights instead of the serving version.")
-    classes: list[Annotated[int, Field(ge=0)]] | None = Field(
+    classes: list[ClassIndex] | None = Field(
         default=None, min_length=1, description="Learn from these classes alone; empty: from every retained one."
     )
-    tasks: list[list[int]] | None = Field(default=None, description="Further tasks, each a list of classes.")
+    tasks: list[list[ClassIndex]] | None = Field(default=None, description="Further tasks, each a list of classes.")
     serve: bool = Field(default=True, description="Whether the new version becomes the serving one.")
 
 
@@ -267,9 +270,9 @@ class ServingRequest(Asked):
 class ForgetTarget(Asked):
     """What is to be forgotten: classes, tasks, classes of a task, or samples."""
 
-    classes: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
-    tasks: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
-    samples: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1, max_length=100_000)
+    classes: list[ClassIndex] | None = Field(default=None, min_length=1)
+    tasks: list[ClassIndex] | None = Field(default=None, min_length=1)
+    samples: list[Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(default=None, min_length=1, max_length=100_000)
 
     @model_validator(mode="after")
     def _one_kind(self) -> ForgetTarget:
@@ -306,7 +309,7 @@ class ForgetCreate(Asked):
     refusal: Refusal = Field(default="push", description="How predict comes to answer 0.")
     reference: Literal["none"] = Field(default="none", description="A retrained model to compare with.")
     parameters: EditParameters = Field(default_factory=EditParameters)
-    reason: str | None = Field(
+    reason: Text | None = Field(
         default=None, max_length=1000, description="Kept with the request, never in the audit log."
     )
     seed: Seed = 0
@@ -323,8 +326,12 @@ class Measurements(Answered):
     `before` and `after` of a report use the same forget and retain sets, so that they can be compared.
     """
 
-    forget_accuracy: float | None = Field(description="Forget training rows given their true class, as served.")
-    retain_accuracy: float | None = Field(description="Retain training rows given their true class, as served.")
+    forget_accuracy: float | None = Field(
+        description="Forget training rows given their true class, as served (of sets over 10,000 rows, that many)."
+    )
+    retain_accuracy: float | None = Field(
+        description="Retain training rows given their true class, as served (of sets over 10,000 rows, that many)."
+    )
     test_accuracy: float | None = Field(description="Retained-class test inputs answered right, as served.")
     refusal_rate: float | None = Field(description="Forgotten-class test inputs answered as forgotten.")
     false_refusal_rate: float | None = Field(description="Retained-class test inputs answered as forgotten.")
@@ -459,7 +466,7 @@ class ApiKeyCreate(Asked):
         frozen=True,
         json_schema_extra={"examples": [{"name": "dashboard", "scopes": ["read", "predict"]}]},
     )
-    name: str = Field(min_length=1, max_length=100)
+    name: Text = Field(min_length=1, max_length=100)
     scopes: list[ApiScope] = Field(min_length=1)
 
 

@@ -113,6 +113,8 @@ class EditParameters:
     """Optimisation steps of the refusal `push`."""
     refusal_budget: Annotated[float, Ge(0), Le(0.5)] = 0.003
     """Share of correct answers on retained calibration inputs that refusals may cost."""
+    refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
+    """How far the refusal rate of a class pushed earlier may fall below the parent's, beyond chance."""
     utility_budget: Annotated[float, Ge(0), Le(1)] = 0.01
     """Retained calibration accuracy that may be lost, beyond which the request fails."""
 
@@ -127,3 +129,5 @@ class Edit:
     refusal: Refusal = "push"
     parameters: EditParameters = field(default_factory=EditParameters)
     seed: int = 0
+    pushed: tuple[int, ...] = ()
+    """Classes whose own earlier request chose the refusal `push`: how well they are refused may not decay."""

@@ -175,7 +175,7 @@ def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iter
     """One request after the other, whatever the verdicts."""
     found = []
     for number in classes:
-        model, forgotten = forget(name, model, data, replace(edit, classes=(number,)))
+        model, forgotten = forget(name, model, data, replace(edit, classes=(number,), pushed=model.forgotten_classes))
         found.append(forgotten)
     return found
 

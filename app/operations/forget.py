@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -27,7 +27,7 @@ from app.errors import (
 from app.jobs import queue
 from app.operations import publishing, versions
 from app.operations.callers import Caller
-from app.operations.lookups import find_model, lock_model, waiting_jobs
+from app.operations.lookups import find_model, lock_model, some, waiting_jobs
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import forget_request_view, forgotten_classes
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page, VersionMetrics
@@ -185,11 +185,13 @@ def _check(session: Session, model: ModelRow, body: ForgetCreate) -> list[int]:
     num_classes = len(dataset.classes)
     unknown = [number for number in classes if number >= num_classes]
     if unknown:
-        raise ClassNotFound(f"{dataset.name} has no classes {unknown}; its classes are 0 to {num_classes - 1}")
+        raise ClassNotFound(f"{dataset.name} has no classes {some(unknown)}; its classes are 0 to {num_classes - 1}")
     gone = set(forgotten_classes(session, [model.id])[model.id]) | _queued_classes(session, model)
     again = [number for number in classes if number in gone]
     if again:
-        raise AlreadyForgotten(f"classes {again} are forgotten, or a queued request will forget them; leave them out")
+        raise AlreadyForgotten(
+            f"classes {some(again)} are forgotten, or a queued request will forget them; leave them out"
+        )
     if len(gone) + len(classes) >= num_classes:
         raise NothingLeft("no class would remain; to drop everything, delete the model")
     if model.serving_version is None and not waiting_jobs(session, model.id):
@@ -236,7 +238,8 @@ def run(attempt: Attempt) -> None:
             "no training of this model succeeded, so there is nothing to forget from; train it first"
         )
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
-    unlearned = forget_classes(parent, loaded.dataset, publishing.edit_of(request), context)
+    edit = replace(publishing.edit_of(request), pushed=start.pushed)
+    unlearned = forget_classes(parent, loaded.dataset, edit, context)
     if unlearned.verdict == "passed":
         _publish(attempt, start, request, loaded, unlearned)
     else:
@@ -247,7 +250,7 @@ def _started(attempt: Attempt, start: publishing.Start) -> ForgetRequestRow:
     """Mark the request as running; logged once, however many attempts it takes."""
     with attempt.database.writing() as session:
         request = session.get_one(ForgetRequestRow, UUID(attempt.spec["forget_request"]))
-        if request.status == "queued":
+        if request.status == "queued" and queue.standing(session, attempt.claim) != "lost":
             request.status = "running"
             log.append(
                 session,
@@ -272,8 +275,9 @@ def _publish(
     staged = publishing.stage(attempt, start, loaded, unlearned.model, _new_version(start, request, unlearned))
     with attempt.succeeding({"version": start.number, "verdict": "passed", "claim": unlearned.claim}) as session:
         _bury(session, request)
-        _quarantine_older(session, attempt, start, request)
-        publishing.publish(session, attempt, start, staged, serve=True)
+        # Every version so far remembers what is forgotten now for the first time.
+        quarantined = versions.quarantine(session, versions.available_versions(start.model))
+        publishing.publish(session, attempt, start, staged, serve=True, quarantined=quarantined)
         _complete(session, attempt, start, request, unlearned, digest=staged.manifest.weights_digest)
     if attempt.settings.retention_days == 0:
         versions.purge_all(
@@ -311,20 +315,6 @@ def _bury(session: Session, request: ForgetRequestRow) -> None:
         TombstoneRow(model_id=request.model_id, kind="class", item=number, forget_request_id=request.id, created_at=now)
         for number in request.target["classes"]
     )
-
-
-def _quarantine_older(session: Session, attempt: Attempt, start: publishing.Start, request: ForgetRequestRow) -> None:
-    """Every version so far remembers what is forgotten now for the first time."""
-    remembering = select(VersionRow).where(VersionRow.model_id == start.model.id, VersionRow.state == "available")
-    for version in session.scalars(remembering.order_by(VersionRow.number)):
-        versions.quarantine(
-            session,
-            start.model,
-            version,
-            actor=attempt.actor,
-            request_id=attempt.request_id,
-            forget_request=request.id,
-        )
 
 
 def _complete(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import structlog
 from sqlalchemy import delete, select
 
 from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow, JobRow, ModelRow, VersionRow
+from app.errors import DatabaseUnavailable, StorageUnavailable
 from app.operations import versions
 from app.settings import Settings
 from app.store.versions import VersionStore
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
+_logger = structlog.get_logger(__name__)
 
 
 def keep_house(database: Database, settings: Settings) -> None:
-    """Do all of it; each part can be repeated at any time."""
-    versions.purge_expired(database, settings)
-    _sweep_store(database, settings)
-    _drop_idempotency_keys(database)
+    """Do all of it; each part can be repeated at any time, and none waits for another to succeed."""
+    for part in (versions.purge_expired, _sweep_store, _drop_idempotency_keys):
+        try:
+            part(database, settings)
+        except (StorageUnavailable, DatabaseUnavailable) as error:
+            _logger.error("housekeeping_failed", part=part.__name__, detail=error.detail)  # noqa: TRY400  a named fault
 
 
 def _sweep_store(database: Database, settings: Settings) -> None:
@@ -32,7 +37,7 @@ def _sweep_store(database: Database, settings: Settings) -> None:
     VersionStore(settings.home).sweep(known, live)
 
 
-def _drop_idempotency_keys(database: Database) -> None:
+def _drop_idempotency_keys(database: Database, settings: Settings) -> None:  # noqa: ARG001  one signature
     with database.reading() as session:
         expired = IdempotencyRow.created_at < database_now(session) - IDEMPOTENCY_KEPT
         if session.scalar(select(IdempotencyRow.key).where(expired).limit(1)) is None:

@@ -10,6 +10,15 @@ from sqlalchemy.orm import Session
 from app.database.tables import JobRow, ModelRow, VersionRow
 from app.errors import JobRunning, ModelGone, ModelNotFound, VersionNotFound
 
+NAMED = 5
+"""How many numbers a sentence names before it only counts them."""
+
+
+def some(numbers: list[int]) -> str:
+    """These numbers in words: the first few, and how many more there are."""
+    named = ", ".join(str(number) for number in numbers[:NAMED])
+    return named if len(numbers) <= NAMED else f"{named} and {len(numbers) - NAMED} more"
+
 
 def find_model(session: Session, name: str) -> ModelRow:
     """The model of this name; raises `ModelNotFound`, or `ModelGone` for a deleted one."""

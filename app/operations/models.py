@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.audit import log
 from app.database.engine import Database, database_now
-from app.database.tables import ModelRow, VersionRow
+from app.database.tables import ModelRow
 from app.datasets import catalogue
 from app.errors import ModelExists
 from app.operations import train, versions
@@ -81,8 +81,7 @@ def delete_model(database: Database, settings: Settings, caller: Caller, name: s
         refuse_while_jobs_wait(session, model)
         model.deleted_at = database_now(session)
         model.serving_version = None
+        quarantined = versions.quarantine(session, versions.available_versions(model))
         log.append(session, "model.deleted", actor=caller.actor, request_id=caller.request_id, model=model.name)
-        available = select(VersionRow).where(VersionRow.model_id == model.id, VersionRow.state == "available")
-        for version in session.scalars(available):
-            versions.quarantine(session, model, version, actor=caller.actor, request_id=caller.request_id)
+        versions.log_quarantined(session, model, quarantined, actor=caller.actor, request_id=caller.request_id)
     versions.purge_all(database, settings, model.id, actor=caller.actor, request_id=caller.request_id)

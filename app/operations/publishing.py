@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -46,8 +46,20 @@ class Start:
     parent: VersionRow | None
     """The serving version."""
     forgotten: list[int]
-    last_edit: specs.Edit | None
-    """The settings of the last completed forget request."""
+    edits: list[specs.Edit]
+    """Of the forget requests completed so far, oldest first."""
+
+    @property
+    def pushed(self) -> tuple[int, ...]:
+        """Classes whose own request chose the refusal `push`."""
+        return tuple(sorted(number for edit in self.edits if edit.refusal == "push" for number in edit.classes))
+
+    @property
+    def keeping(self) -> specs.Edit:
+        """How further training keeps everything refused: as the last of the requests with the strongest refusal."""
+        strength = ("none", "calibrate", "push").index
+        strongest = max(self.edits[::-1], key=lambda edit: strength(edit.refusal))
+        return replace(strongest, classes=tuple(self.forgotten), pushed=self.pushed)
 
 
 @dataclass(frozen=True)
@@ -74,9 +86,13 @@ class Staged:
 
 
 def begin(attempt: Attempt) -> Start:
-    """What there is when the attempt starts."""
-    with attempt.database.reading() as session:
-        model = session.get_one(ModelRow, attempt.model_id)
+    """What there is when the attempt starts.
+
+    The model is locked for the moment: whoever moved its serving pointer before the job was claimed has then committed,
+    and whoever comes later is refused because the job runs.
+    """
+    with attempt.database.writing() as session:
+        model = session.get_one(ModelRow, attempt.model_id, with_for_update={"read": True})
         latest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model.id))
         parent = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
         return Start(
@@ -84,19 +100,17 @@ def begin(attempt: Attempt) -> Start:
             number=(latest or 0) + 1,
             parent=parent,
             forgotten=forgotten_classes(session, [model.id])[model.id],
-            last_edit=_last_edit(session, model.id),
+            edits=_completed_edits(session, model.id),
         )
 
 
-def _last_edit(session: Session, model_id: UUID) -> specs.Edit | None:
+def _completed_edits(session: Session, model_id: UUID) -> list[specs.Edit]:
     completed = (
         select(ForgetRequestRow)
         .where(ForgetRequestRow.model_id == model_id, ForgetRequestRow.status == "completed")
-        .order_by(ForgetRequestRow.version.desc())
-        .limit(1)
+        .order_by(ForgetRequestRow.version)
     )
-    request = session.scalar(completed)
-    return edit_of(request) if request else None
+    return [edit_of(request) for request in session.scalars(completed)]
 
 
 def edit_of(request: ForgetRequestRow) -> specs.Edit:
@@ -191,29 +205,34 @@ def _published(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def publish(session: Session, attempt: Attempt, start: Start, staged: Staged, *, serve: bool) -> None:
-    """Record the version and, last before the commit, rename its folder into place.
+def publish(
+    session: Session,
+    attempt: Attempt,
+    start: Start,
+    staged: Staged,
+    *,
+    serve: bool,
+    quarantined: list[VersionRow] | None = None,
+) -> None:
+    """Record the version, rename its folder into place, then log it, and before it what it put out of reach.
 
-    The rename before the commit: a crash in between leaves an orphan folder, never a version without its files.
+    The rename before the commit: a crash in between leaves an orphan folder, never a version without its files. The
+    log last: its lock, which every writer waits for, is held for the shortest time.
     """
-    manifest = staged.manifest
-    model = session.get_one(ModelRow, start.model.id)
-    session.add(
-        VersionRow(
-            model_id=model.id,
-            number=start.number,
-            state="available",
-            origin=manifest.origin,
-            parent=manifest.parent,
-            digest=manifest.weights_digest,
-            manifest_digest=manifest.digest,
-            forgotten=manifest.forgotten.model_dump(),
-            claim=manifest.claim,
-            metrics=manifest.metrics.model_dump(),
-            manifest=manifest.model_dump(mode="json"),
-            forget_request_id=staged.new.forget_request,
-            created_at=database_now(session),
-        )
+    model = session.get_one(ModelRow, start.model.id, with_for_update=True, populate_existing=True)
+    session.add(_version_row(session, start, staged))
+    moved_from = model.serving_version
+    if serve:
+        model.serving_version = start.number
+    session.flush()
+    VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)
+    versions.log_quarantined(
+        session,
+        model,
+        quarantined or [],
+        actor=attempt.actor,
+        request_id=attempt.request_id,
+        forget_request=staged.new.forget_request,
     )
     log.append(
         session,
@@ -223,9 +242,26 @@ def publish(session: Session, attempt: Attempt, start: Start, staged: Staged, *,
         model=model.name,
         version=start.number,
         forget_request=staged.new.forget_request,
-        details=_published(manifest),
+        details=_published(staged.manifest),
     )
     if serve:
-        versions.move_serving(session, model, start.number, actor=attempt.actor, request_id=attempt.request_id)
-    session.flush()
-    VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)
+        versions.log_moved(session, model, moved_from, actor=attempt.actor, request_id=attempt.request_id)
+
+
+def _version_row(session: Session, start: Start, staged: Staged) -> VersionRow:
+    manifest = staged.manifest
+    return VersionRow(
+        model_id=start.model.id,
+        number=start.number,
+        state="available",
+        origin=manifest.origin,
+        parent=manifest.parent,
+        digest=manifest.weights_digest,
+        manifest_digest=manifest.digest,
+        forgotten=manifest.forgotten.model_dump(),
+        claim=manifest.claim,
+        metrics=manifest.metrics.model_dump(),
+        manifest=manifest.model_dump(mode="json"),
+        forget_request_id=staged.new.forget_request,
+        created_at=database_now(session),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -18,7 +18,7 @@ from app.errors import ClassForgotten, ClassNotFound, FieldError, GateMissed, No
 from app.jobs import queue
 from app.operations import publishing
 from app.operations.callers import Caller
-from app.operations.lookups import find_model, lock_model
+from app.operations.lookups import find_model, lock_model, some
 from app.operations.views import forgotten_classes, job_view, model_view
 from app.schemas import ModelAndJob, TrainRequest, VersionMetrics
 
@@ -71,7 +71,7 @@ def refuse_relearning(database: Database, caller: Caller, name: str, body: Train
             actor=caller.actor,
             request_id=caller.request_id,
             model=name,
-            details={"classes": sorted(_named_classes(body))},
+            details={"classes": _relearned(session, model, body)},
         )
     raise refused
 
@@ -109,16 +109,21 @@ def _named_classes(body: TrainRequest) -> set[int]:
 
 
 def _refuse_forgotten(session: Session, model: ModelRow, body: TrainRequest) -> None:
-    forgotten = set(forgotten_classes(session, [model.id])[model.id])
-    relearned = sorted(_named_classes(body) & forgotten)
+    relearned = _relearned(session, model, body)
     if relearned:
-        raise ClassForgotten(f"classes {relearned} were forgotten and can never be learned again by this model")
+        raise ClassForgotten(f"classes {some(relearned)} were forgotten and can never be learned again by this model")
+
+
+def _relearned(session: Session, model: ModelRow, body: TrainRequest) -> list[int]:
+    return sorted(_named_classes(body) & set(forgotten_classes(session, [model.id])[model.id]))
 
 
 def _refuse_unknown(dataset: DatasetSpec, body: TrainRequest) -> None:
     unknown = sorted(number for number in _named_classes(body) if not 0 <= number < len(dataset.classes))
     if unknown:
-        raise ClassNotFound(f"{dataset.name} has no classes {unknown}; its classes are 0 to {len(dataset.classes) - 1}")
+        raise ClassNotFound(
+            f"{dataset.name} has no classes {some(unknown)}; its classes are 0 to {len(dataset.classes) - 1}"
+        )
     if body.tasks is not None:
         raise NotApplicable(
             "this model learns all classes together; it has no tasks",
@@ -141,7 +146,7 @@ def run(attempt: Attempt) -> None:
     start = publishing.begin(attempt)
     training = TRAINING.validate_python(attempt.spec["training"])
     loaded = publishing.load_dataset(attempt, start)
-    parent = publishing.load_parent(attempt, start)
+    parent = publishing.load_parent(attempt, start) if start.forgotten or not attempt.spec["from_scratch"] else None
     model = _starting_point(attempt, start, parent, loaded.dataset, training)
     rows = _rows_to_learn(attempt.spec["classes"], start, loaded.dataset)
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.85))
@@ -227,10 +232,8 @@ def _keep_forgotten(
     from app.unlearning.forgetting import keep_forgotten
 
     assert parent is not None  # a model that has forgotten has a serving version
-    assert start.last_edit is not None
     context = Context(progress=publishing.progress_between(attempt, 0.85, 0.95))
-    edit = replace(start.last_edit, classes=tuple(start.forgotten))
-    kept = keep_forgotten(trained, parent, dataset, edit, context)
+    kept = keep_forgotten(trained, parent, dataset, start.keeping, context)
     if kept.verdict != "passed":
         raise GateMissed("; ".join(criterion.detail for criterion in kept.report.gate if not criterion.passed))
     return kept

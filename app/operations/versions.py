@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
-from sqlalchemy import select, update
+import structlog
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import log
 from app.database.engine import Database, database_now
 from app.database.tables import ModelRow, VersionRow
-from app.errors import VersionCorrupted, VersionGone, VersionRemembers, VersionServing
+from app.errors import StorageUnavailable, VersionCorrupted, VersionGone, VersionRemembers, VersionServing
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs, refuse_while_jobs_wait
 from app.operations.pages import PageQuery, paginate
@@ -20,8 +23,9 @@ from app.operations.views import model_view, version_view
 from app.schemas import Model, Page, Version, VersionState
 from app.settings import Settings
 from app.store.manifest import WEIGHTS
-from app.store.versions import VersionStore, verify_files
+from app.store.versions import VersionStore, open_checked
 
+_logger = structlog.get_logger(__name__)
 HOUSEKEEPING_ACTOR = "retention"
 """Who purges by itself, in the audit log."""
 
@@ -51,67 +55,102 @@ def set_serving(session: Session, caller: Caller, name: str, number: int) -> Mod
             f"version {number} is {version.state} and can never serve again; choose an available one"
         )
     refuse_while_job_runs(session, model)
-    if model.serving_version != number:
-        move_serving(session, model, number, actor=caller.actor, request_id=caller.request_id)
+    moved_from, model.serving_version = model.serving_version, number
+    if moved_from != number:
+        log_moved(session, model, moved_from, actor=caller.actor, request_id=caller.request_id)
     return model_view(session, model)
 
 
-def move_serving(session: Session, model: ModelRow, number: int, *, actor: str, request_id: str | None) -> None:
-    """Point the model at a version, and log it."""
-    details = {"from_version": model.serving_version} if model.serving_version else {}
-    model.serving_version = number
+def log_moved(session: Session, model: ModelRow, moved_from: int | None, *, actor: str, request_id: str | None) -> None:
+    """Log that another version serves now."""
     log.append(
         session,
         "serving.moved",
         actor=actor,
         request_id=request_id,
         model=model.name,
-        version=number,
-        details=details,
+        version=model.serving_version,
+        details={"from_version": moved_from} if moved_from else {},
     )
 
 
-def checked_weights(database: Database, settings: Settings, caller: Caller, name: str, number: int) -> tuple[Path, str]:
-    """The safetensors file of an available version, and its digest, just checked.
+@dataclass(frozen=True)
+class Weights:
+    """An opened safetensors file, so that not even a purge can change what is read from it."""
+
+    file: BinaryIO
+    num_bytes: int
+    digest: str
+
+
+def open_weights(database: Database, settings: Settings, caller: Caller, name: str, number: int) -> Weights:
+    """The weights of an available version, their digest just checked on the file that is handed over.
 
     Raises `VersionGone` for a quarantined or purged version; `VersionCorrupted`, which is logged.
     """
+    version = _available(database, name, number)
+    path = VersionStore(settings.home).folder(name, number) / WEIGHTS
+    try:
+        file = open_checked(path, version.digest)
+    except VersionCorrupted:
+        _available(database, name, number)  # a purge may just have taken the file away
+        report_corrupted(database, version.model_id, number, actor=caller.actor, request_id=caller.request_id)
+        raise
+    try:
+        _available(database, name, number)
+    except BaseException:
+        file.close()
+        raise
+    return Weights(file, os.fstat(file.fileno()).st_size, version.digest)
+
+
+def _available(database: Database, name: str, number: int) -> VersionRow:
     with database.reading() as session:
-        model = find_model(session, name)
-        version = find_version(session, model, number)
+        version = find_version(session, find_model(session, name), number)
     if version.state != "available":
         raise VersionGone(f"version {number} is {version.state}; its weights are not given out")
-    folder = VersionStore(settings.home).folder(name, number)
-    try:
-        verify_files(folder, {WEIGHTS: version.digest})
-    except VersionCorrupted:
-        report_corrupted(database, model.id, number, actor=caller.actor, request_id=caller.request_id)
-        raise
-    return folder / WEIGHTS, version.digest
+    return version
 
 
-def quarantine(
+def quarantine(session: Session, versions: Select[VersionRow]) -> list[VersionRow]:
+    """Make versions unreachable at once: never served, rolled back to or exported again.
+
+    Locks them in the order of their numbers. To be logged, like everything, at the end of the transaction.
+    """
+    found = list(session.scalars(versions.order_by(VersionRow.number).with_for_update()))
+    for version in found:
+        version.state = "quarantined"
+        version.quarantined_at = database_now(session)
+    session.flush()
+    return found
+
+
+def log_quarantined(
     session: Session,
     model: ModelRow,
-    version: VersionRow,
+    quarantined: list[VersionRow],
     *,
     actor: str,
     request_id: str | None,
     forget_request: UUID | None = None,
 ) -> None:
-    """Make a version unreachable at once: never served, rolled back to or exported again."""
-    version.state = "quarantined"
-    version.quarantined_at = database_now(session)
-    log.append(
-        session,
-        "version.quarantined",
-        actor=actor,
-        request_id=request_id,
-        model=model.name,
-        version=version.number,
-        forget_request=forget_request,
-        details={"digest": version.digest},
-    )
+    """Log that these versions are out of reach."""
+    for version in quarantined:
+        log.append(
+            session,
+            "version.quarantined",
+            actor=actor,
+            request_id=request_id,
+            model=model.name,
+            version=version.number,
+            forget_request=forget_request,
+            details={"digest": version.digest},
+        )
+
+
+def available_versions(model: ModelRow) -> Select[VersionRow]:
+    """Statement for the model's available versions."""
+    return select(VersionRow).where(VersionRow.model_id == model.id, VersionRow.state == "available")
 
 
 def purge_version(database: Database, settings: Settings, caller: Caller, name: str, number: int) -> Version:
@@ -126,7 +165,8 @@ def purge_version(database: Database, settings: Settings, caller: Caller, name: 
             raise VersionServing(f"version {number} serves; move the pointer to another version, or delete the model")
         if version.state == "available":
             refuse_while_jobs_wait(session, model)
-            quarantine(session, model, version, actor=caller.actor, request_id=caller.request_id)
+            quarantined = quarantine(session, available_versions(model).where(VersionRow.number == number))
+            log_quarantined(session, model, quarantined, actor=caller.actor, request_id=caller.request_id)
     _destroy(database, settings, model.id, number, actor=caller.actor, request_id=caller.request_id)
     with database.reading() as session:
         return get_version(session, name, number)
@@ -155,7 +195,10 @@ def purge_expired(database: Database, settings: Settings) -> None:
         )
         found = session.execute(due).all()
     for model_id, number in found:
-        _destroy(database, settings, model_id, number, actor=HOUSEKEEPING_ACTOR, request_id=None)
+        try:
+            _destroy(database, settings, model_id, number, actor=HOUSEKEEPING_ACTOR, request_id=None)
+        except StorageUnavailable as error:
+            _logger.error("version_not_purged", number=number, detail=error.detail)  # noqa: TRY400  a named fault
 
 
 def _destroy(
@@ -193,8 +236,8 @@ def report_corrupted(database: Database, model_id: UUID, number: int, *, actor: 
     with database.writing() as session:
         model = session.get_one(ModelRow, model_id)
         version = session.get_one(VersionRow, (model_id, number), with_for_update=True)
-        if version.corrupted_at is not None:
-            return
+        if version.corrupted_at is not None or version.state != "available":
+            return  # said before, or its files were just taken away on purpose
         version.corrupted_at = database_now(session)
         log.append(
             session,

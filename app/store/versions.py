@@ -5,15 +5,17 @@ Layout below the root: `models/{model}/{number}/` for versions, `staging/` for e
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from app.durable_files import file_digest, storage_faults, sync_file, sync_folder, write_durably
@@ -46,13 +48,18 @@ class VersionStore:
 
         Raises StorageUnavailable if it cannot be made.
         """
-        if not _ATTEMPT_NAME.fullmatch(attempt):
-            raise InvalidValue(f"{attempt!r} is not the name of an attempt: use letters, digits, - and _.")
-        staged = self._staging / attempt
+        staged = self._staged(attempt)
         with storage_faults(self.root):
             self._remove(staged)
             staged.mkdir(parents=True)
         return staged
+
+    def discard(self, attempt: str) -> None:
+        """Remove what an attempt that is over has staged and not published, if anything; raises StorageUnavailable."""
+        staged = self._staged(attempt)
+        with storage_faults(self.root):
+            if staged.exists():
+                self._remove(staged)
 
     def seal(self, staged: Path, manifest: Manifest) -> Manifest:
         """Write the model card and, last, `manifest.json` with the digest of every file; the manifest as written.
@@ -101,14 +108,8 @@ class VersionStore:
                 return
             for path in folder.iterdir():
                 if path.name not in _KEPT_AFTER_PURGE:
-                    path.unlink()
+                    path.unlink(missing_ok=True)  # another process may purge it, too
             sync_folder(folder)
-
-    def remove_model(self, model: str) -> None:
-        """Remove every version of a model, manifests too; done before, it is done. Raises StorageUnavailable."""
-        folder = self._model_folder(model)
-        with storage_faults(self.root):
-            self._remove(folder)
 
     def sweep(
         self, known: Collection[tuple[str, int]], live_attempts: Collection[str], *, older_than: float = ORPHAN_SECONDS
@@ -130,6 +131,11 @@ class VersionStore:
     @property
     def _staging(self) -> Path:
         return self.root / "staging"
+
+    def _staged(self, attempt: str) -> Path:
+        if not _ATTEMPT_NAME.fullmatch(attempt):
+            raise InvalidValue(f"{attempt!r} is not the name of an attempt: use letters, digits, - and _.")
+        return self._staging / attempt
 
     def _model_folder(self, model: str) -> Path:
         if not _MODEL_NAME.fullmatch(model):
@@ -167,9 +173,17 @@ def verify_files(folder: Path, digests: Mapping[str, str]) -> None:
     Raises StorageUnavailable where a file is there but the system does not let it be read.
     """
     for name, digest in sorted(digests.items()):
-        with _reading(folder / name):
-            found = file_digest(folder / name)
-        check_digest(folder / name, found, digest)
+        open_checked(folder / name, digest).close()
+
+
+def open_checked(path: Path, digest: str) -> BinaryIO:
+    """A version's file, opened at its start, its bytes just checked; raises what `verify_files` does."""
+    with _reading(path), ExitStack() as held:
+        file = held.enter_context(path.open("rb"))
+        check_digest(path, "sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), digest)
+        file.seek(0)
+        held.pop_all()
+        return file
 
 
 def check_digest(path: Path, found: str, digest: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -16,9 +17,7 @@ from app.unlearning.verification import Answers, answers, weights_changed
 REFUSAL_FLOOR: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.0, "push": 0.9}
 """The refusal rate each class must reach at least: `push` is made to refuse, the others only never to answer."""
 
-REFUSAL_DRIFT = 0.01
-"""How far the refusal rate of a class forgotten earlier may fall below the parent's."""
-
+_ONE_SIDED_95 = 1.645  # quantile of the normal distribution
 _ROW_SHARE = 0.99  # random draws may hit the old float32 by chance, one in millions
 
 
@@ -50,7 +49,7 @@ def judge_forgetting(
             forget_before.accuracy(),
         ),
         *_refused_enough(after, partition.forget_classes, edit.refusal),
-        *_still_refused(before, after, partition.earlier_classes),
+        *_still_refused(before, after, edit),
     ]
 
 
@@ -75,13 +74,7 @@ def judge_keeping(
     return [
         _rows_kept(parent, kept, partition.forget_classes),
         _retained_accuracy(trained_found, found, partition.retain_classes, edit.parameters.utility_budget),
-        _at_most(
-            "forget_accuracy",
-            "The forgotten classes are never given their label.",
-            found.of_classes(partition.forget_classes).accuracy(),
-            0.0,
-        ),
-        *_still_refused(parent_found, found, partition.forget_classes),
+        *_still_refused(parent_found, found, edit),
     ]
 
 
@@ -136,30 +129,32 @@ def _refused_enough(after: Answers, classes: tuple[int, ...], refusal: Refusal) 
     ]
 
 
-def _still_refused(before: Answers, after: Answers, classes: tuple[int, ...]) -> list[Criterion]:
-    """A refusal once reached by `push` must be kept; below its floor a refusal is incidental, and only reported."""
-    was = before.refusal_by_class(classes)
-    detail = "Share of inputs of a class forgotten earlier answered as forgotten: at most {} below the {:.4f} before."
-    return [
-        _at_least(
-            f"refusal_kept_of_class_{number}",
-            detail.format(REFUSAL_DRIFT, was[number]),
-            rate,
-            was[number] - REFUSAL_DRIFT,
-        )
-        for number, rate in after.refusal_by_class(classes).items()
-        if was[number] >= REFUSAL_FLOOR["push"]
-    ]
+def _still_refused(before: Answers, after: Answers, edit: Edit) -> list[Criterion]:
+    """Classes once pushed stay refused; how many inputs of others the null unit happens to win is only reported.
+
+    A few hundred calibration inputs tell a rate to about a point, so the fall is judged beyond what chance explains.
+    """
+    floor, drift = REFUSAL_FLOOR["push"], edit.parameters.refusal_drift
+    found = []
+    for number in edit.pushed:
+        was, now = (given.of_classes([number]).served == given.num_classes for given in (before, after))
+        detail = f"Inputs of a class pushed earlier answered as forgotten: at least {floor}, and no more than {drift} "
+        detail += f"(beyond chance) below the {float(was.double().mean()):.4f} before."
+        lowest = float(was.double().mean()) - drift - _ONE_SIDED_95 * paired_error(was, now)
+        rate = float(now.double().mean())
+        found.append(_at_least(f"refusal_kept_of_class_{number}", detail, rate, max(floor, lowest)))
+    return found
+
+
+def paired_error(before: Tensor, after: Tensor) -> float:
+    """Standard error of the difference of two shares over the same inputs, bool [N] each (McNemar 1947)."""
+    difference = after.double() - before.double()
+    return math.sqrt(float(difference.var(correction=0)) / len(difference))
 
 
 def _at_least(name: str, detail: str, value: float | None, threshold: float) -> Criterion:
     assert value is not None, "a partition has calibration rows of every class it is judged by"
     return Criterion(name, detail, value, threshold, value >= threshold)
-
-
-def _at_most(name: str, detail: str, value: float | None, threshold: float) -> Criterion:
-    assert value is not None, "a partition has calibration rows of every class it is judged by"
-    return Criterion(name, detail, value, threshold, value <= threshold)
 
 
 def _below(name: str, detail: str, value: float | None, threshold: float | None) -> Criterion:

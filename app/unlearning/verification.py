@@ -13,7 +13,7 @@ from app.unlearning.data import Dataset
 from app.unlearning.partition import Partition
 from app.unlearning.training import raw_logits
 
-MEASURED_ROWS = 5000
+MEASURED_ROWS = 10_000
 """Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
 
 _CPU = torch.device("cpu")

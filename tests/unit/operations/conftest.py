@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import insert, select, text
 
 from app.database import migrate
 from app.database.engine import Database
+from app.database.tables import Table
 from app.jobs import queue
 from app.jobs.attempt import Attempt
 from app.operations import forget, models, train
@@ -74,29 +74,32 @@ class House:
         return House(self.database, self.settings.model_copy(update=changes))
 
 
-def _house(home: Path) -> House:
-    settings = Settings(home=home, download=False, torch_threads=1)
-    return House(Database(settings.resolved_database_url), settings)
-
-
 @pytest.fixture(scope="session")
-def _trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    house = _house(tmp_path_factory.mktemp("trained"))
-    migrate.upgrade(house.settings.resolved_database_url)
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """A home in which `digits` was trained, on SQLite."""
+    settings = Settings(home=tmp_path_factory.mktemp("trained"), download=False, torch_threads=1)
+    migrate.upgrade(settings.resolved_database_url)
+    house = House(Database(settings.resolved_database_url), settings)
     house.create()
     house.work()
-    house.database.dispose()
-    return house.settings.home
+    return house
 
 
 @pytest.fixture
-def house(_trained_home: Path, tmp_path: Path) -> Iterator[House]:
+def house(_trained: House, database: Database, settings: Settings) -> House:
     """A house of its own in which the model `digits` has one version; only the data set is shared."""
-    home = tmp_path / "house"
     for part in ("models", "staging"):
-        shutil.copytree(_trained_home / part, home / part)
-    shutil.copytree(_trained_home / "datasets", home / "datasets", copy_function=os.link)
-    shutil.copy(_trained_home / "forgettery.db", home)
-    house = _house(home)
-    yield house
-    house.database.dispose()
+        shutil.copytree(_trained.settings.home / part, settings.home / part)
+    shutil.copytree(_trained.settings.home / "datasets", settings.home / "datasets", copy_function=os.link)
+    _copy_rows(_trained.database, database)
+    return House(database, settings)
+
+
+def _copy_rows(source: Database, target: Database) -> None:
+    with source.reading() as old, target.writing() as new:
+        for table in Table.metadata.sorted_tables:
+            rows = [dict(row) for row in old.execute(select(table)).mappings()]
+            if rows:
+                new.execute(insert(table), rows)
+        if not target.is_sqlite:
+            new.execute(text("SELECT setval('job_sequence_seq', (SELECT max(sequence) FROM job))"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -29,7 +30,6 @@ from app.schemas import ForgetCreate
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House
 
-QUICK = {"parameters": {"push_steps": 60}}
 UNREACHABLE = {"parameters": {"push_steps": 1, "refusal_budget": 0.0}}
 
 
@@ -201,6 +201,18 @@ def test_a_parent_that_is_corrupted_fails_the_job_and_is_logged(house: House) ->
     with house.database.reading() as session:
         row = session.scalars(select(VersionRow)).one()
     assert row.corrupted_at is not None
+
+
+def test_requests_of_several_threads_at_once_all_stack_and_one_class_is_forgotten_once(house: House) -> None:
+    def ask(number: int) -> str:
+        try:
+            return str(house.forget(number, refusal="none").status)
+        except AlreadyForgotten:
+            return "refused"
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(ask, [2, 2, 2, 3, 4, 5]))
+    assert sorted(answers) == ["queued"] * 4 + ["refused"] * 2
 
 
 def test_a_cancelled_job_cancels_its_request(house: House) -> None:

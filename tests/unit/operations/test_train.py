@@ -5,9 +5,10 @@ from sqlalchemy import select
 
 from app.database.tables import JobRow, VersionRow
 from app.errors import ClassForgotten, ClassNotFound, GateMissed, ModelExists, NotApplicable
-from app.operations import audit, jobs, models, train, versions
+from app.operations import audit, jobs, models, publishing, train, versions
 from app.operations.pages import PageQuery
 from app.schemas import TrainRequest, Version
+from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 from app.store.weights import load
 from tests.unit.operations.conftest import CALLER, House
@@ -86,7 +87,27 @@ def test_a_forgotten_class_cannot_be_asked_for_by_name_and_the_attempt_is_logged
         train.refuse_relearning(house.database, CALLER, "digits", TrainRequest(tasks=[[2, 3]]))
     with house.database.reading() as session:
         last = audit.list_events(session, PageQuery()).items[-1]
-    assert (last.event, last.details) == ("relearning.refused", {"classes": [2, 3]})
+    assert (last.event, last.details) == ("relearning.refused", {"classes": [2]})
+
+
+def test_a_request_that_only_strikes_does_not_end_the_refusal_of_earlier_ones(house: House) -> None:
+    house.forget(2, refusal="push", parameters={"push_steps": 300})
+    house.work()
+    house.forget(5, refusal="none", scope="output")
+    house.work()
+    house.train()
+    house.work()
+    fourth = version(house, 4)
+    assert fourth.manifest["recipe"]["kept_forgotten"]["settings"]["refusal"] == "push"
+    refused = fourth.metrics.confusion_matrix[2][10] / sum(fourth.metrics.confusion_matrix[2])
+    assert refused > 0.85
+
+
+def test_training_from_scratch_needs_no_intact_parent_when_nothing_was_forgotten(house: House) -> None:
+    (house.settings.home / "models" / "digits" / "1" / WEIGHTS).unlink()
+    house.train(from_scratch=True)
+    house.work()
+    assert version(house, 2).serving
 
 
 def test_what_is_not_forgotten_is_not_refused(house: House) -> None:
@@ -111,11 +132,10 @@ def test_training_that_would_bring_a_refused_class_back_publishes_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten_house(house)
-    # The calibrated null unit refuses a few inputs of the class: made a promise, further training cannot keep it.
-    monkeypatch.setattr("app.unlearning.gate.REFUSAL_FLOOR", {"none": 0.0, "calibrate": 0.0, "push": 0.0})
-    monkeypatch.setattr("app.unlearning.gate.REFUSAL_DRIFT", -1.0)
+    # The calibrated null unit refuses a few inputs of the class: were that a promise, it could not be kept.
+    monkeypatch.setattr(publishing.Start, "pushed", (2,))
     house.train()
-    with pytest.raises(GateMissed, match="forgotten earlier"):
+    with pytest.raises(GateMissed, match="pushed earlier"):
         house.work()
     with house.database.reading() as session:
         assert len(session.scalars(select(VersionRow)).all()) == 2

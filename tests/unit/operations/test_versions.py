@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -60,12 +63,51 @@ def test_the_pointer_stays_while_a_publishing_job_runs(house: House) -> None:
 
 
 def test_weights_are_given_out_with_their_digest_until_they_are_quarantined(forgetful: House) -> None:
-    path, digest = versions.checked_weights(forgetful.database, forgetful.settings, CALLER, "digits", 2)
-    assert path.exists()
+    weights = versions.open_weights(forgetful.database, forgetful.settings, CALLER, "digits", 2)
+    with weights.file as file:
+        content = file.read()
+    assert len(content) == weights.num_bytes
+    assert weights.digest == "sha256:" + hashlib.sha256(content).hexdigest()
     with forgetful.database.reading() as session:
-        assert digest == versions.get_version(session, "digits", 2).digest
+        assert weights.digest == versions.get_version(session, "digits", 2).digest
     with pytest.raises(VersionGone):
-        versions.checked_weights(forgetful.database, forgetful.settings, CALLER, "digits", 1)
+        versions.open_weights(forgetful.database, forgetful.settings, CALLER, "digits", 1)
+
+
+def test_a_purge_in_the_middle_of_a_download_is_no_corruption(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.train()
+    house.work()
+    look = versions._available
+
+    def purged_after_the_look(*arguments: Any) -> VersionRow:
+        found = look(*arguments)
+        monkeypatch.setattr(versions, "_available", look)
+        versions.purge_version(house.database, house.settings, CALLER, "digits", 1)
+        return found
+
+    monkeypatch.setattr(versions, "_available", purged_after_the_look)
+    with pytest.raises(VersionGone):
+        versions.open_weights(house.database, house.settings, CALLER, "digits", 1)
+    assert "version.corrupted" not in events(house)
+
+
+def test_one_version_that_cannot_be_purged_keeps_no_other_from_it(forgetful: House) -> None:
+    forgetful.forget(3, refusal="none")
+    forgetful.work()
+    first = forgetful.settings.home / "models" / "digits" / "1"
+    (first / "undeletable").mkdir()
+    housekeeping.keep_house(forgetful.database, forgetful.settings.model_copy(update={"retention_days": 0}))
+    assert states(forgetful) == {1: "quarantined", 2: "purged", 3: "available"}
+
+
+def test_two_purges_of_one_version_at_once_both_succeed_and_are_logged_once(forgetful: House) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        purges = [
+            pool.submit(versions.purge_version, forgetful.database, forgetful.settings, CALLER, "digits", 1)
+            for _ in range(4)
+        ]
+    assert [purge.result().state for purge in purges] == ["purged"] * 4
+    assert events(forgetful).count("version.purged") == 1
 
 
 def test_a_corrupted_download_is_refused_and_logged_once(house: House) -> None:
@@ -75,7 +117,7 @@ def test_a_corrupted_download_is_refused_and_logged_once(house: House) -> None:
     path.write_bytes(content)
     for _ in range(2):
         with pytest.raises(VersionCorrupted):
-            versions.checked_weights(house.database, house.settings, CALLER, "digits", 1)
+            versions.open_weights(house.database, house.settings, CALLER, "digits", 1)
     assert events(house).count("version.corrupted") == 1
 
 

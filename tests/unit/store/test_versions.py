@@ -43,6 +43,14 @@ def test_an_orphan_of_the_same_number_is_replaced(store: VersionStore, stage: An
     assert store.read_manifest("digits", 2) == sealed
 
 
+def test_what_an_attempt_staged_is_discarded_and_of_others_nothing(store: VersionStore, stage: Any) -> None:
+    stage("attempt-1")
+    other, _ = stage("attempt-2")
+    for _ in range(2):
+        store.discard("attempt-1")
+    assert list((store.root / "staging").iterdir()) == [other]
+
+
 def test_an_attempt_that_begins_again_finds_an_empty_folder(store: VersionStore) -> None:
     (store.stage("attempt-1") / "half").write_text("of a dead process")
     assert list(store.stage("attempt-1").iterdir()) == []
@@ -51,10 +59,9 @@ def test_an_attempt_that_begins_again_finds_an_empty_folder(store: VersionStore)
 @given(st.text() | st.sampled_from(["..", ".", "", "a/b", "../x", "/etc", "A", "a\n", "a\0", "-a", "a" * 64, "a\\b"]))
 def test_no_name_leads_out_of_the_store(name: str) -> None:
     store = VersionStore(Path("/store"))
-    for ask in (lambda: store.folder(name, 1), lambda: store.remove_model(name)):
-        if set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789._-") or name[:1] in {"", ".", "_", "-"}:
-            with pytest.raises(InvalidValue):
-                ask()
+    if set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789._-") or name[:1] in {"", ".", "_", "-"}:
+        with pytest.raises(InvalidValue):
+            store.folder(name, 1)
     if set(name) - set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") or not name:
         with pytest.raises(InvalidValue):
             store.stage(name)
@@ -80,15 +87,6 @@ def test_purging_again_or_what_never_was_is_done_already(store: VersionStore, st
     store.purge_weights("digits", 2)
     store.purge_weights("digits", 2)
     store.purge_weights("digits", 9)
-
-
-def test_removing_a_model_removes_all_its_versions_and_no_other(store: VersionStore, stage: Any) -> None:
-    for model, number in (("digits", 1), ("digits", 2), ("digits2", 1)):
-        store.publish(stage()[0], model, number)
-    store.remove_model("digits")
-    store.remove_model("digits")
-    assert [path.name for path in (store.root / "models").iterdir()] == ["digits2"]
-    assert list((store.root / "staging").iterdir()) == []
 
 
 def test_sweeping_removes_orphans_and_nothing_known_or_alive(store: VersionStore, stage: Any) -> None:

@@ -14,7 +14,7 @@ from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import Unlearned, forget_classes, keep_forgotten
-from app.unlearning.gate import judge_forgetting
+from app.unlearning.gate import judge_forgetting, paired_error
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted, same_bits
@@ -88,7 +88,7 @@ def test_several_classes_can_be_forgotten_at_once() -> None:
 
 def test_requests_stack_and_earlier_classes_stay_refused() -> None:
     first = forget_classes(MODEL, DATA, edit_of(1), CONTEXT)
-    second = forget_classes(first.model, DATA, edit_of(3, push_steps=100), CONTEXT)
+    second = forget_classes(first.model, DATA, replace(edit_of(3, push_steps=100), pushed=(1,)), CONTEXT)
     assert failed(second) == []
     assert second.model.forgotten_classes == (1, 3)
     assert second.report.rehearsed_classes == [1]
@@ -104,7 +104,7 @@ def test_losing_the_refusal_of_an_earlier_class_fails() -> None:
     ruined.null_bias.fill_(-1e6)
     second = forget_classes(ruined, DATA, edit_of(3, scope="output", refusal="none"), CONTEXT)
     partition = Partition.of(DATA, [3], [1])
-    edit = edit_of(3, refusal="none")
+    edit = replace(edit_of(3, refusal="none"), pushed=(1,))
     gate = judge_forgetting(first.model, second.model, DATA, partition, edit=edit, context=CONTEXT)
     assert [criterion.name for criterion in gate if not criterion.passed] == ["refusal_kept_of_class_1"]
 
@@ -240,11 +240,29 @@ def test_with_refusal_none_nothing_is_fitted_but_rows_are_struck_again() -> None
     assert kept.report.rehearsed_classes == []
 
 
+def test_the_refusal_of_a_class_that_was_never_pushed_is_reported_and_promises_nothing() -> None:
+    edit = edit_of(1)
+    parent = forget_classes(MODEL, DATA, edit, CONTEXT).model
+    trained = deepcopy(parent)
+    with torch.no_grad():
+        trained.head.bias.add_(100)
+    kept = keep_forgotten(trained, parent, DATA, replace(edit, refusal="none"), CONTEXT)
+    assert failed(kept) == []
+    assert kept.report.after.refusal_by_class["1"] < kept.report.before.refusal_by_class["1"]
+
+
+def test_a_fall_that_chance_explains_is_none_and_a_real_one_is() -> None:
+    was, fell = torch.ones(400, dtype=torch.bool), torch.ones(400, dtype=torch.bool)
+    fell[:6] = False  # 1.5 points
+    assert paired_error(was, was) == 0
+    assert 0.015 - 0.01 < 1.645 * paired_error(was, fell) < 0.05 - 0.01
+
+
 def test_further_training_that_loses_the_refusal_fails() -> None:
     edit = edit_of(1)
     parent = forget_classes(MODEL, DATA, edit, CONTEXT).model
     trained = deepcopy(parent)
     with torch.no_grad():
         trained.head.bias.add_(100)  # every retained class now wins against the null unit
-    unfitted: Edit = replace(edit, refusal="none")
+    unfitted: Edit = replace(edit, refusal="none", pushed=(1,))
     assert failed(keep_forgotten(trained, parent, DATA, unfitted, CONTEXT)) == ["refusal_kept_of_class_1"]
