@@ -1,7 +1,7 @@
 """Forgetting, measured: refusal, false refusals, retained accuracy and time, over seeds, classes and settings.
 
     python -m benchmarks.forgetting [--seeds 0 1 2] [--classes 0 … 9] [--architecture mlp cnn] [--dataset mnist]
-                                    [--quick] [--output docs/benchmarks]
+                                    [--settings-classes …] [--quick] [--output docs/benchmarks]
 
 Everything is measured on the test set, which decides nothing: thresholds and verdicts come from the calibration split.
 Writes forgetting.md and forgetting.json. `--quick` takes one seed, one class and one epoch, to see that it runs.
@@ -195,13 +195,18 @@ def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
         trained.append(times)
         edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed)
         for number in arguments.classes:
-            single += every_setting(name, model, data, replace(edit, classes=(number,)))
+            request = replace(edit, classes=(number,))
+            if number in arguments.settings_classes:
+                single += every_setting(name, model, data, request)
+            else:
+                single.append(forget(name, model, data, request)[1])
         stacked += stack(name, model, data, edit, STACK[:2] if arguments.quick else STACK)
     return {
         "dataset": data.name,
         "quick": arguments.quick,
         "seeds": arguments.seeds,
         "classes": arguments.classes,
+        "settings_classes": arguments.settings_classes,
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": len(os.sched_getaffinity(0)),
@@ -219,6 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--classes", type=int, nargs="+", help="default: all")
+    parser.add_argument("--settings-classes", type=int, nargs="+", help="classes to try every setting on; default: all")
     parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--quick", action="store_true")
@@ -229,6 +235,7 @@ def main() -> None:
         arguments.seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
         arguments.classes = arguments.classes or list(range(data.num_classes))
         arguments.classes = arguments.classes[:1] if arguments.quick else arguments.classes
+        arguments.settings_classes = arguments.settings_classes or arguments.classes
         figures = run(arguments, data)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "forgetting.json").write_text(json.dumps(figures, indent=1) + "\n")

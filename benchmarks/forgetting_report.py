@@ -35,8 +35,10 @@ def report(figures: dict[str, Any]) -> str:
     for name in names:
         lines += _default_table(name, [row for row in figures["single"] if row["architecture"] == name])
     lines += _stack_table(figures["stacked"])
+    tried = set(figures["settings_classes"])
     for name in names:
-        lines += _settings_table(name, [row for row in figures["single"] if row["architecture"] == name])
+        rows = [row for row in figures["single"] if row["architecture"] == name and row["forgotten"][-1] in tried]
+        lines += _settings_table(name, rows, figures["settings_classes"])
     return "\n".join(lines)
 
 
@@ -115,11 +117,11 @@ def _stack_table(stacked: list[Row]) -> list[str]:
     return [*lines, ""]
 
 
-def _settings_table(name: str, single: list[Row]) -> list[str]:
+def _settings_table(name: str, single: list[Row], classes: list[int]) -> list[str]:
     lines = [
         f"## {name}: every scope, strategy and refusal",
         "",
-        "Means over seeds and classes. *Raw* is the share of the forgotten class's training images that the head alone,",
+        f"Means over seeds and classes {_listed(classes)}. *Raw* is the share of the forgotten class's training images that the head alone,",
         "without the null unit, gives their class: a zero row can win.",
         "",
         "| scope | strategy | refusal | refused (least) | false refusals | retained change | raw | seconds | gate passed |",
