@@ -5,7 +5,13 @@ from __future__ import annotations
 from app.jobs.handlers import Handler
 from app.operations import forget, train
 
-_PRELOAD = ("app.unlearning.forgetting", "app.unlearning.training", "app.datasets.loading", "app.store.weights")
+_PRELOAD = (
+    "app.unlearning.forgetting",
+    "app.unlearning.training",
+    "app.datasets.loading",
+    "app.store.weights",
+    "torch._dynamo",  # which the first optimizer of a process imports, some seconds that each job would pay
+)
 
 HANDLERS: dict[str, Handler] = {
     "train": Handler(train.run, train.ended, _PRELOAD),
