@@ -60,9 +60,16 @@ async def _keep_running(command: list[str], environment: dict[str, str]) -> None
         await asyncio.sleep(delay)
 
 
-async def _run_once(command: list[str], environment: dict[str, str]) -> int:
-    """One life of the process; if this is cancelled, the process is stopped before the cancellation goes on."""
-    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, env=environment)
+async def _run_once(command: list[str], environment: dict[str, str]) -> int | None:
+    """One life of the process; if this is cancelled, the process is stopped before the cancellation goes on.
+
+    None if the system could not start it: no memory, or no more processes, for the moment.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, env=environment)
+    except OSError as fault:
+        _log.error("the worker could not be started", reason=str(fault))
+        return None
     try:
         return await process.wait()
     finally:

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from app import supervision
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110  neither a file nor a log raises an event
+            await asyncio.sleep(0.01)
+
+
+def test_a_process_that_cannot_be_started_for_a_while_is_started_when_it_can_be(tmp_path: Path) -> None:
+    program, started, unfinished = tmp_path / "program", tmp_path / "started", tmp_path / "unfinished"
+
+    async def supervise() -> None:
+        supervisor = asyncio.create_task(supervision._keep_running([str(program)], dict(os.environ)))
+        await until(lambda: bool(logs))
+        unfinished.write_text(f"#!/bin/sh\necho > {started}\nexec sleep 1000\n")
+        unfinished.chmod(0o700)
+        unfinished.rename(program)
+        await until(started.exists)
+        supervisor.cancel()
+        await asyncio.wait([supervisor])
+
+    with capture_logs() as logs:
+        asyncio.run(supervise())
+    assert logs[0]["event"] == "the worker could not be started"
+    assert "No such file" in logs[0]["reason"]
