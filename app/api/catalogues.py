@@ -8,18 +8,22 @@ from app.api import examples
 from app.api.authentication import Reader
 from app.api.openapi import answers
 from app.api.parameters import DatasetInPath
-from app.api.resources import SettingsResource
-from app.errors import DatasetNotFound
+from app.api.resources import PageParameters, SettingsResource
+from app.errors import DatasetNotFound, InvalidInput, InvalidPageToken
 from app.operations import catalogue
 from app.schemas import ArchitectureInfo, Dataset, MethodInfo, Page
 
 router = APIRouter(prefix="/v1", tags=["catalogues"])
 
 
-@router.get("/datasets", summary="List the data sets", responses=answers(200, examples.page(examples.DATASET)))
-def list_datasets(_: Reader, settings: SettingsResource) -> Page[Dataset]:
+@router.get(
+    "/datasets",
+    summary="List the data sets",
+    responses=answers(200, examples.page(examples.DATASET), InvalidInput, InvalidPageToken),
+)
+def list_datasets(_: Reader, settings: SettingsResource, page: PageParameters) -> Page[Dataset]:
     """All data sets that models can be trained on, and whether their files are on this machine."""
-    return Page(items=catalogue.list_datasets(settings))
+    return catalogue.list_datasets(settings, page)
 
 
 @router.get("/datasets/{name}", summary="Look at a data set", responses=answers(200, examples.DATASET, DatasetNotFound))
@@ -29,14 +33,20 @@ def get_dataset(_: Reader, settings: SettingsResource, name: DatasetInPath) -> D
 
 
 @router.get(
-    "/architectures", summary="List the architectures", responses=answers(200, examples.page(examples.ARCHITECTURE))
+    "/architectures",
+    summary="List the architectures",
+    responses=answers(200, examples.page(examples.ARCHITECTURE), InvalidInput, InvalidPageToken),
 )
-def list_architectures(_: Reader) -> Page[ArchitectureInfo]:
+def list_architectures(_: Reader, page: PageParameters) -> Page[ArchitectureInfo]:
     """All network architectures, each with a JSON Schema of its parameters."""
-    return Page(items=catalogue.list_architectures())
+    return catalogue.list_architectures(page)
 
 
-@router.get("/methods", summary="List the unlearning methods", responses=answers(200, examples.page(examples.METHOD)))
-def list_methods(_: Reader) -> Page[MethodInfo]:
+@router.get(
+    "/methods",
+    summary="List the unlearning methods",
+    responses=answers(200, examples.page(examples.METHOD), InvalidInput, InvalidPageToken),
+)
+def list_methods(_: Reader, page: PageParameters) -> Page[MethodInfo]:
     """All unlearning methods: what each claims, for which targets, and when not to use it."""
-    return Page(items=catalogue.list_methods())
+    return catalogue.list_methods(page)

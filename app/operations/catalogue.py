@@ -9,15 +9,17 @@ from pydantic import TypeAdapter
 from app import specs
 from app.datasets import catalogue
 from app.datasets.dataset_spec import DatasetSpec
-from app.schemas import ArchitectureInfo, Dataset, MethodInfo
+from app.operations.pages import PageQuery, paginate_fixed
+from app.schemas import ArchitectureInfo, Dataset, MethodInfo, Page
 from app.settings import Settings
 
 _TORCHVISION = "torchvision's {name}, untrained, its first layer adapted to the input's channels and size."
 
 
-def list_datasets(settings: Settings) -> list[Dataset]:
+def list_datasets(settings: Settings, page: PageQuery) -> Page[Dataset]:
     """All data sets of the catalogue."""
-    return [_dataset(spec, settings) for spec in catalogue.CATALOGUE.values()]
+    specs_of_page, next_token = paginate_fixed(list(catalogue.CATALOGUE.values()), "datasets", page)
+    return Page(items=[_dataset(spec, settings) for spec in specs_of_page], next_page_token=next_token)
 
 
 def get_dataset(settings: Settings, name: str) -> Dataset:
@@ -25,18 +27,20 @@ def get_dataset(settings: Settings, name: str) -> Dataset:
     return _dataset(catalogue.find(name), settings)
 
 
-def list_architectures() -> list[ArchitectureInfo]:
+def list_architectures(page: PageQuery) -> Page[ArchitectureInfo]:
     """All architectures by the `type` that asks for them."""
-    return [
+    architectures = [
         ArchitectureInfo(name="mlp", description=_summary(specs.Mlp), parameters=_schema(specs.Mlp)),
         ArchitectureInfo(name="cnn", description=_summary(specs.Cnn), parameters=_schema(specs.Cnn)),
         *(_torchvision(name) for name in get_args(specs.TorchvisionName)),
     ]
+    items, next_token = paginate_fixed(architectures, "architectures", page)
+    return Page(items=items, next_page_token=next_token)
 
 
-def list_methods() -> list[MethodInfo]:
+def list_methods(page: PageQuery) -> Page[MethodInfo]:
     """All unlearning methods."""
-    return [
+    methods = [
         MethodInfo(
             name="edit",
             description=(
@@ -53,6 +57,8 @@ def list_methods() -> list[MethodInfo]:
             parameters=_schema(specs.EditParameters),
         )
     ]
+    items, next_token = paginate_fixed(methods, "methods", page)
+    return Page(items=items, next_page_token=next_token)
 
 
 def _dataset(spec: DatasetSpec, settings: Settings) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -17,10 +17,12 @@ from app.database.tables import Table
 from app.errors import InvalidPageToken
 
 RowType = TypeVar("RowType", bound=Table)
+Item = TypeVar("Item")
 
 # What a database column can be compared with, whoever made up the token.
 _Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Text = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=300)]
+_COUNT: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[Annotated[int, Field(ge=0)]])
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ def paginate(
     `keys` are columns of the selected table that are unique together. A token is bound to `list_name` and to the
     values that the statement filters by; one of another list raises `InvalidPageToken`.
     """
-    of = _list_digest(list_name, statement)
+    of = _list_digest(list_name, statement.compile().params)
     if page.token is not None:
-        after = _read_token(page.token, of, keys)
+        after = _read_token(page.token, of, _key_types(keys))
         values = [literal(value, type_=key.type) for value, key in zip(after, keys, strict=True)]
         statement = statement.where(tuple_(*keys) > tuple_(*values))
     rows = list(session.scalars(statement.order_by(*keys).limit(page.limit + 1)))
@@ -62,8 +64,16 @@ def paginate(
     return rows, _write_token(of, [getattr(rows[-1], key.key) for key in keys])
 
 
-def _list_digest(list_name: str, statement: Select[Any]) -> str:
-    filters = sorted((name, str(value)) for name, value in statement.compile().params.items())
+def paginate_fixed(items: Sequence[Item], list_name: str, page: PageQuery) -> tuple[list[Item], str | None]:
+    """The same of a list that is part of the program; its places are fixed, so a token is a count of items."""
+    of = _list_digest(list_name, {})
+    start = _read_token(page.token, of, _COUNT)[0] if page.token is not None else 0
+    end = start + page.limit
+    return list(items[start:end]), _write_token(of, [end]) if end < len(items) else None
+
+
+def _list_digest(list_name: str, parameters: Mapping[str, Any]) -> str:
+    filters = sorted((name, str(value)) for name, value in parameters.items())
     return hashlib.sha256(repr((list_name, filters)).encode()).hexdigest()[:16]
 
 
@@ -71,11 +81,11 @@ def _write_token(of: str, after: list[Any]) -> str:
     return base64.urlsafe_b64encode(_Token(of=of, after=after).model_dump_json().encode()).decode()
 
 
-def _read_token(token: str, of: str, keys: Sequence[InstrumentedAttribute[Any]]) -> list[Any]:
+def _read_token(token: str, of: str, types: TypeAdapter[tuple[Any, ...]]) -> list[Any]:
     refusal = "take the token from the next_page_token of this very list, with the same filters, or leave it out"
     try:
         read = _Token.model_validate_json(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
-        after: tuple[Any, ...] = _key_types(keys).validate_python(read.after)
+        after = types.validate_python(read.after)
     except (ValueError, ValidationError) as error:
         raise InvalidPageToken(refusal) from error
     if read.of != of:

@@ -42,3 +42,29 @@ def test_every_method_says_what_it_claims_and_when_not_to_use_it(client: httpx.C
         assert method["when_not"]
         assert meta.is_valid(method["parameters"])
         assert "share" in method["parameters"]["properties"]
+
+
+@pytest.mark.parametrize("path", ["/v1/datasets", "/v1/architectures", "/v1/methods"])
+def test_the_lists_come_in_pages(client: httpx.Client, path: str) -> None:
+    everything = client.get(path).json()["items"]
+    paged, token = [], None
+    while True:
+        page = client.get(path, params={"limit": 1} | ({"page_token": token} if token else {})).json()
+        assert len(page["items"]) == 1
+        paged += page["items"]
+        token = page["next_page_token"]
+        if token is None:
+            break
+    assert paged == everything
+    assert client.get(path, params={"limit": len(everything)}).json()["next_page_token"] is None
+    for limit in (0, 1001, "two"):
+        assert_problem(client.get(path, params={"limit": limit}), 422, "invalid-input")
+    for wrong in ("nonsense", token_of_models(client)):
+        assert_problem(client.get(path, params={"page_token": wrong}), 422, "invalid-page-token")
+
+
+def token_of_models(client: httpx.Client) -> str:
+    for name in ("first", "second"):
+        client.post("/v1/models", json={"name": name, "dataset": "mnist"})
+    token: str = client.get("/v1/models", params={"limit": 1}).json()["next_page_token"]
+    return token
