@@ -81,6 +81,16 @@ def test_the_documentation_loads_from_this_server_alone(client: httpx.Client, pa
     page = client.get(path)
     assert page.headers["content-type"].startswith("text/html")
     assert "://" not in page.text
+    # Their scripts know other addresses, of a logo for one: no browser may ask there.
+    policy = dict(rule.split(" ", 1) for rule in page.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'self'"
+    assert {source for rule in policy.values() for source in rule.split()} <= {
+        "'self'",
+        "'none'",
+        "'unsafe-inline'",
+        "data:",
+        "blob:",
+    }
     loaded = re.findall(r'(?:src|href|spec-url)="([^"]+)"', page.text) + re.findall(r"url: '([^']+)'", page.text)
     assert len(loaded) >= 3
     for asset in loaded:
