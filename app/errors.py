@@ -4,6 +4,7 @@ ForgetteryError
 ├── InvalidInput           the request itself is wrong
 │   ├── InvalidShape, InvalidValue, UnreadableInput, InvalidPageToken, IdempotencyKeyReused
 │   └── NotApplicable
+├── MalformedRequest       not even HTTP
 ├── PayloadTooLarge, UnsupportedMediaType, MethodNotAllowed
 ├── Unauthenticated
 ├── Forbidden
@@ -98,6 +99,10 @@ class IdempotencyKeyReused(InvalidInput):
 
 class NotApplicable(InvalidInput):
     """The method cannot be applied to this model or target."""
+
+
+class MalformedRequest(ForgetteryError):
+    """What was received is no HTTP request."""
 
 
 class PayloadTooLarge(ForgetteryError):

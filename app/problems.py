@@ -9,6 +9,7 @@ from app.errors import (
     GateMissed,
     Gone,
     InvalidInput,
+    MalformedRequest,
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
@@ -20,6 +21,7 @@ from app.schemas import Problem, ProblemError
 
 _STATUSES: dict[type[ForgetteryError], int] = {
     InvalidInput: 422,
+    MalformedRequest: 400,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     MethodNotAllowed: 405,

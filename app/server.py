@@ -11,7 +11,11 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.api.problems import MEDIA_TYPE
+from app.errors import MalformedRequest
+from app.problems import problem_of
 from app.settings import Settings
 
 _GRACE_SECONDS = 10
@@ -24,6 +28,7 @@ def run_server(app: FastAPI, settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http=HttpProtocol,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -36,6 +41,21 @@ def run_server(app: FastAPI, settings: Settings) -> None:
         # the process, in the middle of what is still to be closed, is not wanted.
         signal.signal(number, server.handle_exit)
     server.run()
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP/1.1 by uvicorn; what cannot be read as a request, so that no application sees it, is a problem as well."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's sentence names no cause
+        """Answer and hang up."""
+        error = MalformedRequest("this is no HTTP request, or its method is unknown; check what sent it")
+        body = problem_of(error).model_dump_json(exclude_none=True).encode()
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

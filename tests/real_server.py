@@ -14,6 +14,7 @@ import uvicorn
 from app.database.engine import Database
 from app.errors import errors_by_slug
 from app.main import create_app
+from app.server import HttpProtocol
 from app.settings import Settings
 
 ADMIN_KEY = "the-admin-key-of-the-tests"
@@ -26,7 +27,7 @@ def serving(settings: Settings, database: Database, *, processes: bool = False) 
     """A client of a server in a thread of this process; without `processes` jobs stay queued and predictions are 503."""
     settings.home.mkdir(parents=True, exist_ok=True)
     app = create_app(settings, database, processes=processes)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, http=HttpProtocol, log_config=None, lifespan="on"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
