@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Header, Query
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from app.api import examples
 from app.api.answers import json_answer
@@ -19,6 +21,7 @@ from app.errors import (
     JobRunning,
     ModelGone,
     ModelNotFound,
+    StorageUnavailable,
     VersionCorrupted,
     VersionGone,
     VersionNotFound,
@@ -29,8 +32,16 @@ from app.schemas import Page, Version, VersionState
 
 router = APIRouter(prefix="/v1/models/{model}/versions", tags=["versions"])
 
+_CHUNK = 1024 * 1024
 IfNoneMatch = Annotated[str | None, Header(description="`ETag`s that the client already has.")]
 _ETAG = {"ETag": {"description": "The version's digest.", "schema": {"type": "string"}}}
+_WEIGHTS: Responses = {
+    200: {
+        "description": "The safetensors file.",
+        "headers": _ETAG,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 _NOT_MODIFIED: Responses = {304: {"description": "The client has what this `ETag` names."}}
 
 
@@ -78,17 +89,16 @@ def get_version(
 @router.get(
     "/{number}/weights",
     summary="Download the weights of a version",
-    response_class=FileResponse,
-    responses={
-        **answers(200, None, ModelNotFound, ModelGone, VersionNotFound, VersionGone, VersionCorrupted),
-        200: {"content": {"application/octet-stream": {}}, "headers": _ETAG, "description": "The safetensors file."},
-        **_NOT_MODIFIED,
-    },
+    response_class=StreamingResponse,
+    responses=answers(
+        200, None, ModelNotFound, ModelGone, VersionNotFound, VersionGone, VersionCorrupted, StorageUnavailable
+    )
+    | _WEIGHTS
+    | _NOT_MODIFIED,
 )
 def download_weights(
     *,
     caller: Reader,
-    session: ReadingSession,
     database: DatabaseResource,
     settings: SettingsResource,
     model: ModelInPath,
@@ -96,19 +106,26 @@ def download_weights(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The safetensors file, its digest just checked; 410 once the version is quarantined or purged."""
-    version = versions.get_version(session, model, number)
-    headers = {"ETag": f'"{version.digest}"'}
-    if version.state == "available" and matches(if_none_match, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    path, _ = versions.checked_weights(database, settings, caller, model, number)
+    weights = versions.open_weights(database, settings, caller, model, number)
+    tag = f'"{weights.digest}"'
+    if matches(if_none_match, tag):
+        weights.file.close()
+        return Response(status_code=304, headers={"ETag": tag})
     name = f"{model}-{number}.safetensors"
-    return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=name)
+    headers = {
+        "ETag": tag,
+        "Content-Length": str(weights.num_bytes),
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    return _Download(weights.file, headers)
 
 
 @router.post(
     "/{number}/purge",
     summary="Destroy the weights of a version",
-    responses=answers(200, examples.VERSION, ModelNotFound, ModelGone, VersionNotFound, VersionServing, JobRunning),
+    responses=answers(
+        200, examples.VERSION, ModelNotFound, ModelGone, VersionNotFound, VersionServing, JobRunning, StorageUnavailable
+    ),
 )
 def purge_version(
     caller: Forgetter,
@@ -119,6 +136,19 @@ def purge_version(
 ) -> Version:
     """Destroy the weights for ever; manifest and digest stay. Purging twice changes nothing."""
     return versions.purge_version(database, settings, caller, model, number)
+
+
+class _Download(StreamingResponse):
+    """An opened file in chunks, closed however the sending ends: a background task would not run after an error."""
+
+    def __init__(self, file: BinaryIO, headers: dict[str, str]) -> None:
+        super().__init__(iter(partial(file.read, _CHUNK), b""), headers=headers, media_type="application/octet-stream")
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

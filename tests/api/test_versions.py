@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -73,7 +76,27 @@ def test_the_weights_are_the_bytes_that_the_digest_names(client: httpx.Client, s
     assert response.status_code == 200
     assert f"sha256:{hashlib.sha256(response.content).hexdigest()}" == stored[0].digest
     assert response.headers["etag"] == f'"{stored[0].digest}"'
-    assert "digits-1.safetensors" in response.headers["content-disposition"]
+    assert response.headers["content-disposition"] == 'attachment; filename="digits-1.safetensors"'
+    assert int(response.headers["content-length"]) == len(response.content)
+
+
+def test_a_download_that_is_broken_off_leaves_no_file_open(
+    client: httpx.Client, settings: Settings, database: Database
+) -> None:
+    large = store_version(settings.home, hidden=(4000, 2000))  # more than the sockets' buffers
+    record_version(database, record_model(database), large)
+    with client.stream("GET", f"{VERSIONS}/1/weights") as response:
+        next(response.iter_raw())
+        assert is_open("model.safetensors")
+    give_up_at = time.monotonic() + 30
+    while is_open("model.safetensors"):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
+def is_open(name: str) -> bool:
+    """Whether this process, in which the server is a thread, holds a file of this name."""
+    return any(Path(os.path.realpath(link)).name == name for link in Path("/proc/self/fd").iterdir())
 
 
 @pytest.mark.parametrize("state", ["quarantined", "purged"])
