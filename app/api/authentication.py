@@ -9,12 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from app.api.resources import Resources, ResourcesDependency
@@ -81,7 +79,7 @@ def _look_up(held: Resources, presented: str | None) -> Identity:
 
 def _caller(request: Request, needed: SecurityScopes, identity: Identity) -> Caller:
     if identity.actor == api_keys.LOCAL:
-        refuse_foreign(request.headers)
+        refuse_foreign(request)
     caller = Caller(identity.actor, identity.scopes, request.state.request_id)
     request.state.actor = caller.actor
     for scope in needed.scopes:
@@ -89,13 +87,13 @@ def _caller(request: Request, needed: SecurityScopes, identity: Identity) -> Cal
     return caller
 
 
-def refuse_foreign(headers: Headers) -> None:
+def refuse_foreign(request: Request) -> None:
     """Without keys, keep web pages out: of other origins, and of names rebound to this machine (DNS rebinding)."""
-    hosts = headers.getlist("host")
+    hosts = request.headers.getlist("host")
     if len(hosts) != 1 or not _is_loopback(hosts[0]):
         raise ForeignHost("without an API key, ask for localhost, 127.0.0.1 or [::1]; or configure a key")
-    for origin in headers.getlist("origin"):
-        if urlsplit(origin).netloc != hosts[0]:
+    for origin in request.headers.getlist("origin"):
+        if origin != f"{request.scope['scheme']}://{hosts[0]}":
             raise ForeignOrigin("without an API key, only pages of this very server may call it; or configure a key")
 
 

@@ -25,4 +25,5 @@ class Caller:
     def require(self, scope: ApiScope) -> None:
         """Raise `MissingScope` unless the scope was granted."""
         if not self.may(scope):
-            raise MissingScope(f'this needs an API key with the scope "{scope}" (or "admin")')
+            accepted = " or ".join(f'"{name}"' for name in dict.fromkeys([scope, "admin"]))
+            raise MissingScope(f"this needs an API key with the scope {accepted}")
