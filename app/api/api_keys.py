@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from app.api import examples
 from app.api.authentication import Administrator
+from app.api.bodies import ApiKeyBody, described
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ApiKeyInPath
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
@@ -21,8 +22,9 @@ router = APIRouter(prefix="/v1/api-keys", tags=["api keys"])
     status_code=201,
     summary="Create an API key",
     responses=answers_to_body(201, examples.API_KEY_CREATED, FirstKeyMustBeAdmin),
+    openapi_extra=described(ApiKeyCreate),
 )
-def create_api_key(body: ApiKeyCreate, caller: Administrator, held: ResourcesDependency) -> ApiKeyCreated:
+def create_api_key(caller: Administrator, body: ApiKeyBody, held: ResourcesDependency) -> ApiKeyCreated:
     """The secret is in this answer and nowhere else: only its hash is stored."""
     with held.database.writing() as session:
         created = api_keys.create_api_key(session, caller, body)

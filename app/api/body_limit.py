@@ -10,7 +10,7 @@ from app.errors import PayloadTooLarge
 
 _MEBIBYTE = 1024 * 1024
 _DOCUMENT_LIMIT = 4 * _MEBIBYTE
-"""Of every body but a predict one: those are parsed on the event loop, and 100,000 sample ids need less than 1 MiB."""
+"""Of every body but a predict one: 100,000 sample ids need less than 1 MiB."""
 
 
 class BodyLimit:

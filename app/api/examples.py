@@ -57,7 +57,7 @@ MODEL = {
     "dataset": "mnist",
     "architecture": {"type": "mlp", "hidden": [128]},
     "learning": {"mode": "standard"},
-    "training": {"epochs": 5, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.001, "seed": 0},
+    "training": {"epochs": 5, "batch_size": 128, "optimizer": "adam", "learning_rate": 0.005, "seed": 0},
     "serving_version": 2,
     "latest_version": 2,
     "forgotten": {"classes": [2], "tasks": [], "num_samples": 0},

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from app.api import examples
 from app.api.answers import accepted, json_answer
 from app.api.authentication import Forgetter, Reader
+from app.api.bodies import ForgetBody, described
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import Responses, answers, answers_to_body
 from app.api.parameters import ForgetRequestInPath, ModelFilter, ModelInPath
@@ -65,12 +66,13 @@ _DRY_RUN: Responses = {
         IdempotencyKeyReused,
         IdempotencyKeyInUse,
     ),
+    openapi_extra=described(ForgetCreate),
 )
 def forget_classes(
     *,
-    model: ModelInPath,
-    body: ForgetCreate,
     caller: Forgetter,
+    model: ModelInPath,
+    body: ForgetBody,
     idempotency: IdempotencyDependency,
     session: WritingSession,
 ) -> Response:

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.resources import ResourcesDependency
-from app.database.engine import database_now
+from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow
 from app.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from app.operations.callers import Caller
@@ -39,6 +39,18 @@ class Idempotency:
     digest: bytes
     in_use: set[tuple[str, str]]
 
+    def replayed(self, database: Database, caller: Caller) -> Response | None:
+        """The answer that was kept, None if there is none.
+
+        For routes that refuse some requests before they write: what was accepted once is not refused when it is sent
+        again. Raises `IdempotencyKeyReused`.
+        """
+        if self.key is None:
+            return None
+        with database.reading() as session:
+            kept = session.get(IdempotencyRow, (caller.actor, self.key))
+            return self._replay(kept) if kept is not None and _is_fresh(kept, session) else None
+
     def once(self, session: Session, caller: Caller, work: Callable[[], Response]) -> Response:
         """Do the work and keep its answer in the same transaction, or give the answer that was kept.
 
@@ -48,15 +60,14 @@ class Idempotency:
         if self.key is None:
             return work()
         with self._alone(session, caller.actor, self.key):
-            now = database_now(session)
             kept = session.get(IdempotencyRow, (caller.actor, self.key))
-            if kept is not None and kept.created_at > now - IDEMPOTENCY_KEPT:
+            if kept is not None and _is_fresh(kept, session):
                 return self._replay(kept)
             if kept is not None:
                 session.delete(kept)
                 session.flush()
             answer = work()
-            session.add(self._kept(caller.actor, self.key, answer, now))
+            session.add(self._kept(caller.actor, self.key, answer, database_now(session)))
             return answer
 
     @contextmanager
@@ -108,6 +119,10 @@ async def _idempotency(
 
 
 IdempotencyDependency = Annotated[Idempotency, Depends(_idempotency)]
+
+
+def _is_fresh(kept: IdempotencyRow, session: Session) -> bool:
+    return kept.created_at > database_now(session) - IDEMPOTENCY_KEPT
 
 
 def _locked(session: Session, actor: str, key: str) -> bool:

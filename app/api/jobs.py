@@ -24,6 +24,7 @@ from app.errors import (
     InvalidPageToken,
     JobFinished,
     JobNotFound,
+    PayloadTooLarge,
 )
 from app.operations import jobs
 from app.schemas import Job, JobKind, JobStatus, Page
@@ -89,7 +90,16 @@ async def watch_job(
     status_code=202,
     summary="Cancel a job",
     response_model=Job,
-    responses=answers(202, examples.JOB, JobNotFound, JobFinished, IdempotencyKeyReused, IdempotencyKeyInUse),
+    responses=answers(
+        202,
+        examples.JOB,
+        JobNotFound,
+        JobFinished,
+        InvalidInput,
+        PayloadTooLarge,
+        IdempotencyKeyReused,
+        IdempotencyKeyInUse,
+    ),
 )
 def cancel_job(
     caller: AnyCaller, idempotency: IdempotencyDependency, session: WritingSession, job_id: JobInPath

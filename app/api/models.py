@@ -8,6 +8,7 @@ from starlette.responses import Response
 from app.api import examples
 from app.api.answers import accepted
 from app.api.authentication import Administrator, Reader, Trainer
+from app.api.bodies import ModelCreateBody, ServingBody, TrainBody, described
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ModelInPath
@@ -32,6 +33,7 @@ from app.errors import (
     ModelGone,
     ModelNotFound,
     NotApplicable,
+    StorageUnavailable,
     VersionNotFound,
     VersionRemembers,
 )
@@ -55,15 +57,20 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
         IdempotencyKeyReused,
         IdempotencyKeyInUse,
     ),
+    openapi_extra=described(ModelCreate),
 )
 def create_model(
-    body: ModelCreate,
+    *,
     caller: Trainer,
+    body: ModelCreateBody,
     idempotency: IdempotencyDependency,
     session: WritingSession,
+    database: DatabaseResource,
     settings: SettingsResource,
 ) -> Response:
     """Take the name for ever and queue the training; follow the job at `Location`. The first version always serves."""
+    if (replay := idempotency.replayed(database, caller)) is not None:
+        return replay
     models.check_dataset(settings, body)
 
     def work() -> Response:
@@ -104,17 +111,20 @@ def get_model(_: Reader, session: ReadingSession, model: ModelInPath) -> Model:
         IdempotencyKeyReused,
         IdempotencyKeyInUse,
     ),
+    openapi_extra=described(TrainRequest),
 )
 def train_model(
     *,
-    model: ModelInPath,
-    body: TrainRequest,
     caller: Trainer,
+    model: ModelInPath,
+    body: TrainBody,
     idempotency: IdempotencyDependency,
     session: WritingSession,
     database: DatabaseResource,
 ) -> Response:
     """Queue a training run on what the model has not forgotten; forgotten classes stay refused."""
+    if (replay := idempotency.replayed(database, caller)) is not None:
+        return replay
     train.refuse_relearning(database, caller, model, body)
 
     def work() -> Response:
@@ -130,8 +140,9 @@ def train_model(
     responses=answers_to_body(
         200, examples.MODEL, ModelNotFound, ModelGone, VersionNotFound, VersionRemembers, JobRunning
     ),
+    openapi_extra=described(ServingRequest),
 )
-def set_serving_version(model: ModelInPath, body: ServingRequest, caller: Trainer, session: WritingSession) -> Model:
+def set_serving_version(caller: Trainer, model: ModelInPath, body: ServingBody, session: WritingSession) -> Model:
     """Let another available version answer from now on; one that was quarantined or purged never can."""
     return versions.set_serving(session, caller, model, body.version)
 
@@ -140,10 +151,10 @@ def set_serving_version(model: ModelInPath, body: ServingRequest, caller: Traine
     "/{model}",
     status_code=204,
     summary="Delete a model",
-    responses=answers(204, None, ModelNotFound, ModelGone, JobRunning),
+    responses=answers(204, None, ModelNotFound, ModelGone, JobRunning, StorageUnavailable),
 )
 def delete_model(
-    model: ModelInPath, caller: Administrator, database: DatabaseResource, settings: SettingsResource
+    caller: Administrator, model: ModelInPath, database: DatabaseResource, settings: SettingsResource
 ) -> None:
     """Destroy the weights of all its versions and retire its name; the audit log keeps its events."""
     models.delete_model(database, settings, caller, model)

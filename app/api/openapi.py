@@ -19,13 +19,24 @@ from app.errors import (
     MissingScope,
     PayloadTooLarge,
     Unauthenticated,
+    UnreadableInput,
 )
 from app.problems import problem_of, status_of
-from app.schemas import PredictRequest, Problem
+from app.schemas import (
+    ApiKeyCreate,
+    Asked,
+    ForgetCreate,
+    ModelCreate,
+    PredictRequest,
+    Problem,
+    ServingRequest,
+    TrainRequest,
+)
 
 Responses = dict[int | str, dict[str, Any]]
 
 _REFERENCE = "#/components/schemas/{model}"
+_BODIES: list[type[Asked]] = [ApiKeyCreate, ForgetCreate, ModelCreate, PredictRequest, ServingRequest, TrainRequest]
 _HEADERS = {
     202: [
         ("Location", "The job to follow."),
@@ -60,7 +71,7 @@ def answers(status: int, example: Any, *errors: type[ForgetteryError]) -> Respon
 
 def answers_to_body(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
     """The same for a route that takes a body."""
-    return answers(status, example, InvalidInput, PayloadTooLarge, *errors)
+    return answers(status, example, InvalidInput, UnreadableInput, PayloadTooLarge, *errors)
 
 
 def problems(*errors: type[ForgetteryError]) -> Responses:
@@ -79,7 +90,7 @@ def install_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = derive()
             _, extra = models_json_schema(
-                [(Problem, "serialization"), (PredictRequest, "validation")], ref_template=_REFERENCE
+                [(Problem, "serialization"), *((body, "validation") for body in _BODIES)], ref_template=_REFERENCE
             )
             document["components"]["schemas"] |= extra["$defs"]
             _drop_framework_errors(document)

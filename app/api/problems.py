@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Mount
 
 from app.api.validation import error_from_validation
 from app.errors import (
@@ -21,11 +22,8 @@ from app.errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
-    PayloadTooLarge,
     Unauthenticated,
     Unavailable,
-    UnreadableInput,
-    UnsupportedMediaType,
 )
 from app.problems import problem_of
 
@@ -33,14 +31,11 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 """What `Retry-After` says with 503."""
 
-# What the framework itself raises. It answers 400 when a body cannot be parsed; the contract says 422 for payloads.
 _FRAMEWORK_ERRORS: dict[int, ForgetteryError] = {
-    400: UnreadableInput("the body is not valid JSON; send what the content type says"),
     404: NotFound("there is nothing at this path; /docs lists every path"),
     405: MethodNotAllowed("this path does not take this method; the Allow header lists those that it takes"),
-    413: PayloadTooLarge(),
-    415: UnsupportedMediaType(),
 }
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _UNIQUE_VIOLATIONS = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 
 
@@ -74,15 +69,25 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> Response:
-        # The framework wraps whatever is raised while it reads a body, the body limit's refusal too.
-        cause = error.__cause__
-        ours = cause if isinstance(cause, ForgetteryError) else _FRAMEWORK_ERRORS.get(error.status_code)
-        return problem_response(ours or InternalError(), request.scope["path"], headers=error.headers)
+        ours = _FRAMEWORK_ERRORS.get(error.status_code, InternalError())
+        headers = {"Allow": allowed_methods(request)} if isinstance(ours, MethodNotAllowed) else error.headers
+        return problem_response(ours, request.scope["path"], headers=headers)
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)
     async def _database(request: Request, error: DBAPIError | PoolTimeout) -> Response:
         return problem_response(error_from_database(error), request.scope["path"])
+
+
+def allowed_methods(request: Request) -> str:
+    """What the path takes by all its routes together; the framework names the methods of the first one alone."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    taken = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ", ".join(taken or ["GET", "HEAD"])  # files are mounted
 
 
 def error_from_database(error: DBAPIError | PoolTimeout) -> ForgetteryError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from app.errors import (
     ApiKeyNotFound,
@@ -36,22 +38,30 @@ _NOT_FOUND: dict[str, ForgetteryError] = {
 
 
 def error_from_validation(error: RequestValidationError) -> ForgetteryError:
-    """422 with a pointer to every fault; 404 where a part of the path is none that a resource can have."""
-    faults: Sequence[dict[str, Any]] = error.errors()[:_MOST_FAULTS]
+    """Of path, query and headers: 404 where a part of the path is none that a resource can have, otherwise 422."""
+    faults: Sequence[Mapping[str, Any]] = error.errors()[:_MOST_FAULTS]
     in_path = next((fault for fault in faults if fault["loc"][0] == "path"), None)
     if in_path is not None:
         return _NOT_FOUND.get(str(in_path["loc"][1]), NotFound())
+    return _invalid([FieldError("", f"{_parameter(fault)}: {_sentence(fault)}") for fault in faults])
+
+
+def error_from_body(error: ValidationError, content: bytes) -> ForgetteryError:
+    """422 with a pointer to every fault of a JSON body."""
+    faults: Sequence[Mapping[str, Any]] = error.errors(include_url=False, include_input=False)[:_MOST_FAULTS]
     if any(fault["type"] == "json_invalid" for fault in faults):
         return UnreadableInput("the body is not valid JSON; check brackets, commas and quotes")
-    found = [_field_error(fault, error.body) for fault in faults]
-    return InvalidInput("the request is not valid; `errors` says where and why", errors=found)
+    body = from_json(content)
+    return _invalid([FieldError(json_pointer(fault["loc"], body), _sentence(fault)) for fault in faults])
 
 
-def _field_error(fault: dict[str, Any], body: Any) -> FieldError:
+def _invalid(errors: list[FieldError]) -> InvalidInput:
+    return InvalidInput("the request is not valid; `errors` says where and why", errors=errors)
+
+
+def _parameter(fault: Mapping[str, Any]) -> str:
     place, *parts = fault["loc"]
-    if place == "body":
-        return FieldError(json_pointer(parts, body), _sentence(fault))
-    return FieldError("", f"{place} parameter {'.'.join(map(str, parts))}: {_sentence(fault)}")
+    return f"{place} parameter {'.'.join(map(str, parts))}"
 
 
 def json_pointer(parts: Sequence[str | int], body: Any) -> str:
@@ -73,7 +83,7 @@ def json_pointer(parts: Sequence[str | int], body: Any) -> str:
     return pointer
 
 
-def _sentence(fault: dict[str, Any]) -> str:
+def _sentence(fault: Mapping[str, Any]) -> str:
     """The message of pydantic, except where that would repeat the input."""
     context = fault.get("ctx", {})
     match fault["type"]:

@@ -5,15 +5,19 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import func, select, text, update
 
 from app.database.engine import Database
-from app.database.tables import IdempotencyRow, JobRow
+from app.database.tables import IdempotencyRow, JobRow, TombstoneRow
+from app.datasets.locations import cache_folder
+from app.settings import Settings
 from tests.real_server import StartServer, assert_problem
+from tests.stored_versions import record_model, record_version, store_version
 
 BODY = {"name": "digits", "dataset": "mnist"}
 KEY = {"Idempotency-Key": "order-17"}
@@ -131,3 +135,55 @@ def test_cancelling_again_with_the_key_gets_the_first_answer(client: httpx.Clien
     first = client.post(f"/v1/jobs/{job}/cancel", headers=KEY)
     assert client.post(f"/v1/jobs/{job}/cancel", headers=KEY).content == first.content
     assert_problem(client.post(f"/v1/jobs/{job}/cancel"), 409, "job-finished")
+
+
+def test_a_create_that_was_accepted_is_not_refused_when_its_data_set_has_gone(
+    client: httpx.Client, settings: Settings
+) -> None:
+    cached = cache_folder(settings) / "kmnist-any.safetensors"
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    body = BODY | {"dataset": "kmnist"}
+    first = client.post("/v1/models", json=body, headers=KEY)
+    cached.unlink()
+    again = client.post("/v1/models", json=body, headers=KEY)
+    assert again.status_code == 202
+    assert again.content == first.content
+    assert again.headers["idempotency-replayed"] == "true"
+    assert_problem(client.post("/v1/models", json=body | {"name": "other"}), 503, "dataset-unavailable")
+    other_body = client.post("/v1/models", json=body | {"name": "other"}, headers=KEY)
+    assert_problem(other_body, 422, "idempotency-key-reused")
+
+
+def test_a_training_that_was_accepted_is_not_refused_when_its_class_was_forgotten(
+    client: httpx.Client, settings: Settings, database: Database
+) -> None:
+    model_id = record_model(database)
+    record_version(database, model_id, store_version(settings.home))
+
+    def train(headers: dict[str, str]) -> httpx.Response:
+        return client.post("/v1/models/digits/train", json={"classes": [2]}, headers=headers)
+
+    first = train(KEY)
+    forgotten = client.post("/v1/models/digits/forget", json={"target": {"classes": [2]}}).json()
+    with database.writing() as session:
+        session.add(
+            TombstoneRow(
+                model_id=model_id,
+                kind="class",
+                item=2,
+                forget_request_id=UUID(forgotten["id"]),
+                created_at=datetime.now(UTC),
+            )
+        )
+    again = train(KEY)
+    assert again.status_code == 202
+    assert again.content == first.content
+
+    def refused() -> int:
+        return len(client.get("/v1/audit/events", params={"event": "relearning.refused"}).json()["items"])
+
+    assert refused() == 0
+    assert_problem(train({}), 409, "class-forgotten")
+    assert_problem(train({"Idempotency-Key": "another"}), 409, "class-forgotten")
+    assert refused() == 2

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import http.client
+import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,9 +25,33 @@ def test_an_unknown_path_is_a_problem(client: httpx.Client) -> None:
 
 
 def test_a_wrong_method_is_a_problem_that_lists_the_right_ones(client: httpx.Client) -> None:
-    response = client.patch("/v1/audit/verify")
-    assert_problem(response, 405, "method-not-allowed")
-    assert response.headers["allow"] == "GET"
+    for path, allowed in [
+        ("/v1/audit/verify", "GET"),
+        ("/v1/models", "GET, POST"),
+        ("/v1/models/digits", "DELETE, GET"),
+        ("/v1/api-keys", "GET, POST"),
+        ("/v1/models/digits/serving", "PUT"),
+        ("/assets/swagger-ui.css", "GET, HEAD"),
+    ]:
+        response = client.patch(path)
+        assert_problem(response, 405, "method-not-allowed")
+        assert response.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "sent", [b"FOO / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"hello\r\n\r\n", b"GET / HTTP/9\r\n\r\n"]
+)
+def test_what_is_no_http_request_is_a_problem(client: httpx.Client, sent: bytes) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as connection:
+        connection.sendall(sent)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 400
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = json.loads(answer.read())
+        assert problem["type"] == "/problems/malformed-request"
+        assert problem["status"] == 400
+        assert connection.recv(1) == b""
 
 
 @pytest.mark.parametrize(
@@ -168,4 +195,5 @@ def test_every_problem_has_a_page_of_its_own_that_loads_nothing_from_elsewhere(s
         assert page.headers["content-type"].startswith("text/html")
         assert kind.title in page.text.replace("&#x27;", "'")
         assert "://" not in page.text
+        assert "default-src 'self'" in page.headers["content-security-policy"]
     assert_problem(client.get("/problems/no-such"), 404, "not-found")

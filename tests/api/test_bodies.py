@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from app.database.engine import Database
+from app.main import create_app
+from app.settings import Settings
+from tests.real_server import ADMIN_KEY, StartServer, assert_problem
+from tests.stored_versions import record_model, record_version, store_version
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+MODEL = {"name": "new", "dataset": "mnist"}
+TARGET = {"target": {"classes": [1]}}
+ROUTES: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/models", MODEL),
+    ("POST", "/v1/models/digits/train", {"classes": [1]}),
+    ("PUT", "/v1/models/digits/serving", {"version": 1}),
+    ("POST", "/v1/models/digits/forget", TARGET),
+    ("POST", "/v1/api-keys", {"name": "x", "scopes": ["admin"]}),
+]
+MALFORMED = [b"{", b"", b"\xff", b"[]", b'{"no_such": 1}']
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def model(settings: Settings, database: Database) -> None:
+    record_version(database, record_model(database), store_version(settings.home))
+
+
+def test_these_are_all_the_routes_with_such_a_body(settings: Settings) -> None:
+    published = create_app(settings).openapi()["paths"]
+    with_body = {
+        (method.upper(), path.replace("{model}", "digits"))
+        for path, operations in published.items()
+        for method, operation in operations.items()
+        if list(operation.get("requestBody", {}).get("content", {})) == ["application/json"]
+    }
+    assert {(method, path) for method, path, _ in ROUTES} == with_body
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/vnd.forgettery+json"])
+def test_a_body_in_json_is_taken(client: httpx.Client, model: None, media_type: str) -> None:
+    for method, path, body in ROUTES:
+        response = client.request(method, path, content=json.dumps(body), headers={"Content-Type": media_type})
+        assert response.is_success, response.text
+
+
+def test_who_has_no_key_learns_nothing_of_a_body(start_server: StartServer) -> None:
+    client = start_server(admin_key=ADMIN_KEY)
+    for method, path, _ in ROUTES:
+        for content in MALFORMED:
+            assert_problem(client.request(method, path, content=content, headers=JSON_TYPE), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize(
+    ("header", "slug"),
+    [({"Host": "evil.example"}, "foreign-host"), ({"Origin": "https://evil.example"}, "foreign-origin")],
+)
+def test_without_keys_host_and_origin_come_before_the_body(
+    client: httpx.Client, header: dict[str, str], slug: str
+) -> None:
+    for method, path, _ in ROUTES:
+        for content in MALFORMED:
+            assert_problem(client.request(method, path, content=content, headers=JSON_TYPE | header), 403, slug)
+
+
+def test_what_is_no_json_is_unreadable(client: httpx.Client) -> None:
+    for method, path, _ in ROUTES:
+        for content in (b"{", b"", b"\xff", b"[" * 100_000, b'{"name": "\\ud800"}', b"1" * 5000, b"{}{}"):
+            response = client.request(method, path, content=content, headers=JSON_TYPE)
+            assert_problem(response, 422, "unreadable-input")
+
+
+def test_a_body_that_a_form_of_any_page_can_send_is_not_read(client: httpx.Client) -> None:
+    for method, path, body in ROUTES:
+        for media_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+            headers = {"Content-Type": media_type}
+            response = client.request(method, path, content=json.dumps(body), headers=headers)
+            assert_problem(response, 422, "unreadable-input")
+
+
+def test_an_unknown_field_is_named(client: httpx.Client) -> None:
+    for method, path, body in ROUTES:
+        problem = assert_problem(client.request(method, path, json=body | {"no_such": 1}), 422, "invalid-input")
+        assert [fault["pointer"] for fault in problem["errors"]] == ["/no_such"]
+
+
+def test_a_body_is_an_object(client: httpx.Client) -> None:
+    for method, path, _ in ROUTES:
+        for content in (b"[]", b'"text"', b"1", b"null"):
+            response = client.request(method, path, content=content, headers=JSON_TYPE)
+            problem = assert_problem(response, 422, "invalid-input")
+            assert [fault["pointer"] for fault in problem["errors"]] == [""]
+
+
+def nested(pointer: str, value: Any) -> Any:
+    for part in reversed(pointer.split("/")[1:]):
+        value = [value] if part == "0" else {part: value}
+    if "architecture" in value:
+        value["architecture"]["type"] = "mlp"
+    return value
+
+
+NUMBERS = ["1", True, 1.0, None]
+BOOLEANS = ["true", 1, 0]
+LENIENT = [
+    *(("/v1/models", f"/training/{name}", value) for name in ("epochs", "batch_size", "seed") for value in NUMBERS),
+    *(("/v1/models", "/training/learning_rate", value) for value in ("0.1", True, None)),
+    *(("/v1/models", "/architecture/hidden/0", value) for value in NUMBERS),
+    *(("/v1/models", "/dataset", value) for value in (1, True, None)),
+    *(("/v1/models/digits/train", "/classes/0", value) for value in NUMBERS),
+    *(("/v1/models/digits/train", "/tasks/0/0", value) for value in NUMBERS),
+    *(("/v1/models/digits/train", "/training/epochs", value) for value in NUMBERS),
+    *(("/v1/models/digits/train", f"/{name}", value) for name in ("from_scratch", "serve") for value in BOOLEANS),
+    *(("/v1/models/digits/serving", "/version", value) for value in NUMBERS),
+    *(
+        ("/v1/models/digits/forget", f"/target/{name}/0", value)
+        for name in ("classes", "tasks", "samples")
+        for value in NUMBERS
+    ),
+    *(("/v1/models/digits/forget", "/seed", value) for value in NUMBERS),
+    *(("/v1/models/digits/forget", "/parameters/push_steps", value) for value in NUMBERS),
+    *(("/v1/models/digits/forget", "/parameters/share", value) for value in ("0.1", True)),
+    *(("/v1/models/digits/forget", "/dry_run", value) for value in BOOLEANS),
+    ("/v1/models/digits/forget", "/reason", 17),
+    ("/v1/api-keys", "/name", 17),
+    ("/v1/api-keys", "/scopes/0", True),
+]
+
+
+def test_values_of_another_type_are_never_converted(client: httpx.Client, model: None) -> None:
+    methods = {path: (method, body) for method, path, body in ROUTES}
+    for path, pointer, value in LENIENT:
+        method, body = methods[path]
+        sent = body | nested(pointer, value)
+        problem = assert_problem(client.request(method, path, json=sent), 422, "invalid-input")
+        assert [fault["pointer"] for fault in problem["errors"]] == [pointer], (pointer, value)
+    assert client.get("/v1/jobs").json()["items"] == []
+
+
+def test_integers_are_numbers_and_lists_are_tuples(client: httpx.Client) -> None:
+    body = MODEL | {
+        "architecture": {"type": "cnn", "channels": [4, 8], "hidden": 16},
+        "training": {"learning_rate": 1, "momentum": 0, "weight_decay": 0},
+    }
+    created = client.post("/v1/models", json=body).json()["model"]
+    assert created["architecture"]["channels"] == [4, 8]
+    assert created["training"]["learning_rate"] == 1.0
+
+
+def test_nan_and_infinity_are_no_numbers(client: httpx.Client) -> None:
+    for number in ("NaN", "Infinity", "-Infinity", "1e999"):
+        content = json.dumps(MODEL)[:-1] + f', "training": {{"learning_rate": {number}}}}}'
+        response = client.post("/v1/models", content=content, headers=JSON_TYPE)
+        assert response.status_code == 422
+        assert number not in response.json()["detail"]
