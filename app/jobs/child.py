@@ -9,13 +9,16 @@ import importlib
 import multiprocessing
 import os
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
+from sqlalchemy.orm import Session
 
 from app import logs
 from app.database.engine import Database
-from app.errors import DatabaseUnavailable, ForgetteryError, InternalError
+from app.errors import DatabaseUnavailable, ForgetteryError, InternalError, StorageUnavailable
 from app.jobs import queue
 from app.jobs.attempt import Attempt
 from app.jobs.engine import Order
@@ -26,6 +29,8 @@ from app.jobs.queue import LostClaim
 _NICENESS = 10
 """An attempt gives way to the server and the predictor, so that predictions stay quick while a model trains."""
 
+_SECONDS_BETWEEN_TRIES = 1.0
+
 # Imported by the fork server, so this is its pid in every process forked from it: the parent that they must still have.
 _FORK_SERVER = os.getpid()
 
@@ -33,10 +38,9 @@ _logger = structlog.get_logger(__name__)
 
 
 def compute(order: Order) -> None:
-    """Make the attempt and end the job, unless it succeeded, as failed.
+    """Make the attempt; unless it succeeded, end the job as failed, or give it back if the database was out of reach.
 
-    A process that cannot even say so (killed, or the database is out of reach) exits with an error, which the
-    supervisor counts as a death.
+    A process that cannot even say so, because it was killed, is what the supervisor counts as a death.
     """
     _guard()
     logs.configure(order.settings.log_level)
@@ -64,8 +68,8 @@ def _make(attempt: Attempt, handler: Handler) -> None:
         _run(attempt, handler)
     except LostClaim as lost:
         _logger.warning("claim_lost", detail=str(lost))
-    except DatabaseUnavailable:
-        raise
+    except DatabaseUnavailable as error:
+        _give_back(attempt, handler, error)
     except ForgetteryError as error:
         _fail(attempt, handler, error)
     except Exception:
@@ -92,11 +96,30 @@ def _prepare_torch(threads: int) -> None:
         torch.use_deterministic_algorithms(mode=True)
 
 
+def _give_back(attempt: Attempt, handler: Handler, error: DatabaseUnavailable) -> None:
+    if _written(attempt, lambda session: queue.release(session, attempt.claim, {attempt.kind: handler.ended})):
+        _logger.warning("job_given_back", detail=error.detail)
+
+
 def _fail(attempt: Attempt, handler: Handler, error: ForgetteryError) -> None:
-    try:
-        with attempt.database.writing() as session:
-            queue.fail(session, attempt.claim, error, {attempt.kind: handler.ended})
-    except LostClaim as lost:
-        _logger.warning("claim_lost", detail=str(lost), problem=error.slug)
-    else:
+    if _written(attempt, lambda session: queue.fail(session, attempt.claim, error, {attempt.kind: handler.ended})):
         _logger.info("job_failed", problem=error.slug, detail=error.detail)
+
+
+def _written(attempt: Attempt, end: Callable[[Session], object]) -> bool:
+    """Write how the attempt ended as soon as the database takes it; False if the job is no longer this attempt's.
+
+    Waiting has no limit of its own: the supervisor renews the lease, and ends this process when it is told to stop.
+    """
+    while True:
+        try:
+            with attempt.database.writing() as session:
+                end(session)
+        except LostClaim as lost:
+            _logger.warning("claim_lost", detail=str(lost))
+            return False
+        except (DatabaseUnavailable, StorageUnavailable) as error:
+            _logger.warning("end_not_written", detail=error.detail)
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        else:
+            return True

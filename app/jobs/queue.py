@@ -55,7 +55,7 @@ class Claim:
     @property
     def handle(self) -> str:
         """Names this attempt among all attempts of all jobs; safe as a file name."""
-        return f"{self.job_id}-{self.fence}"
+        return _handle(self.job_id, self.fence)
 
 
 def submit(
@@ -180,13 +180,13 @@ def any_lapsed(session: Session, survivor: str, kinds: Collection[str]) -> bool:
     return bool(_lapsed(session, select(JobRow), survivor, kinds))
 
 
-def release_dead(session: Session, survivor: str, ended: Mapping[str, Ended]) -> dict[UUID, str | None]:
+def release_dead(session: Session, survivor: str, ended: Mapping[str, Ended]) -> dict[str, str | None]:
     """Give jobs whose owner is dead on this machine, or let the lease run out, back to the queue; not a death.
 
-    Gives the former owner by job id; never takes from `survivor`, the owner that asks.
+    Gives the former owner by the handle of the attempt that is over; never takes from `survivor`, the owner that asks.
     """
     jobs = _lapsed(session, _fresh(select(JobRow), skip_locked=True), survivor, ended.keys())
-    former_owners = {job.id: job.owner for job in jobs}
+    former_owners = {_handle(job.id, job.fence): job.owner for job in jobs}
     for job in jobs:
         _given_back(session, job, ended)
     return former_owners
@@ -218,6 +218,10 @@ def _taken(job: JobRow, owner: str, now: datetime, lease: timedelta) -> Claim:
 def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     """The guard of everything that is written about a running job."""
     return JobRow.id == claim.job_id, JobRow.fence == claim.fence, JobRow.status == "running"
+
+
+def _handle(job_id: UUID, fence: int) -> str:
+    return f"{job_id}-{fence}"
 
 
 def _standing(found: Result[datetime | None]) -> Standing:

@@ -11,11 +11,13 @@ from datetime import timedelta
 import structlog
 
 from app.database.engine import Database
+from app.errors import StorageUnavailable
 from app.jobs import queue, workers
 from app.jobs.engine import Engine, Order, Sight
 from app.jobs.handlers import Handler, endings
 from app.jobs.queue import LEASE, Claim, LostClaim
 from app.settings import Settings
+from app.store.versions import VersionStore
 
 _logger = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ class Supervisor:
         self._handlers = handlers
         self._ended = endings(handlers)
         self._settings = settings
+        self._store = VersionStore(settings.home)
         self._pace = pace
         self._attempts: dict[str, _Supervised] = {}
         self._looked_for_dead_at = float("-inf")
@@ -97,7 +100,7 @@ class Supervisor:
             with suppress(LostClaim), self._database.writing() as session:
                 queue.release(session, attempt.claim, self._ended)
                 _logger.info("job_released", job=str(attempt.claim.job_id))
-            del self._attempts[handle]
+            self._forget(handle)
         with self._database.writing() as session:
             workers.gone(session, self._name)
 
@@ -111,7 +114,7 @@ class Supervisor:
         self._engine.stop(handle, self._pace.grace)
         if standing != "lost":
             self._settle(attempt.claim, sight)
-        del self._attempts[handle]
+        self._forget(handle)
 
     def _says_farewell(self, attempt: _Supervised, standing: queue.Standing) -> bool:
         """Whether the attempt may go on for a moment, because its job has ended: by its own hand, most likely."""
@@ -139,7 +142,20 @@ class Supervisor:
         if lapsed:
             with self._database.writing() as session:
                 released = queue.release_dead(session, self._name, self._ended)
-            _logger.warning("jobs_taken_over", former_owners={str(job): owner for job, owner in released.items()})
+            _logger.warning("jobs_taken_over", former_owners=released)
+            for handle in released:
+                self._discard(handle)
+
+    def _forget(self, handle: str) -> None:
+        del self._attempts[handle]
+        self._discard(handle)
+
+    def _discard(self, handle: str) -> None:
+        """Remove at once what an attempt that is over staged: it may hold what was forgotten meanwhile."""
+        try:
+            self._store.discard(handle)
+        except StorageUnavailable as error:  # housekeeping will
+            _logger.warning("attempt_not_discarded", attempt=handle, detail=error.detail)
 
     def _start_next(self) -> bool:
         claim = self._claim()

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,43 +18,9 @@ from app.jobs import queue
 from app.jobs.handlers import endings
 from app.settings import Settings
 from tests.e2e.jobs.toy_jobs import EFFECT, ENDING, TOY_HANDLERS, TOYS
+from tests.e2e.processes import kill, wait_until
 
 _ROOT = Path(__file__).parents[3]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Return when the condition holds; fail if it does not within a time that only a fault exceeds."""
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up_at, "it did not happen"
-        time.sleep(0.02)
-
-
-def children_of(pid: int) -> list[int]:
-    """The pids of a process's children."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def descendants_of(pid: int) -> list[int]:
-    """The pids of a process's children, their children and so on: resource tracker, fork server, attempts."""
-    return [found for child in children_of(pid) for found in (child, *descendants_of(child))]
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    """Signal a process that may be gone."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 class Toys:
@@ -104,6 +67,12 @@ class Toys:
         wait_until(lambda: self.job(job).status in statuses)
         return self.job(job)
 
+    def running(self) -> dict[tuple[UUID, int], str]:
+        """The stage of every running job, by job and fence."""
+        with self.database.reading() as session:
+            rows = session.scalars(select(JobRow).where(JobRow.status == "running"))
+            return {(row.id, row.fence): row.progress["stage"] for row in rows}
+
     def all_ended(self) -> bool:
         """Whether no job is queued or running."""
         open_jobs = select(JobRow.id).where(JobRow.status.in_(["queued", "running"]))
@@ -125,6 +94,17 @@ class Toys:
         worker = subprocess.Popen(self.worker_command(lease_seconds), cwd=_ROOT)
         self.workers.append(worker)
         return worker
+
+    def replace_dead_workers(self) -> None:
+        """Start a worker for every one that is dead."""
+        dead = [worker for worker in self.workers if worker.poll() is not None]
+        for worker in dead:
+            self.workers.remove(worker)
+            self.start_worker()
+
+    def wait_for_worker(self, pid: int) -> None:
+        """Wait for the end of a worker that was killed."""
+        next(worker for worker in self.workers if worker.pid == pid).wait(timeout=30)
 
     def worker_command(self, lease_seconds: float = 60, embedded: str = "") -> list[str]:
         """The command line of a worker."""

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.jobs.conftest import Toys, children_of, is_alive, kill
+from tests.e2e.jobs.conftest import Toys
+from tests.e2e.processes import family_of, freeze, kill, thaw, wait_until
 
 
 def test_every_job_ends_once_whatever_is_killed(toys: Toys) -> None:
@@ -25,24 +24,46 @@ def _kill_while_jobs_run(toys: Toys, jobs: int, kills: int, seed: int) -> None:
     chance = random.Random(seed)
     models = [toys.new_model() for _ in range(4)]
     submitted = [toys.submit_about(chance.choice(models), "have_an_effect", steps=10) for _ in range(jobs)]
-    workers = [toys.start_worker() for _ in range(2)]
-    landed: Counter[str] = Counter()
-    while landed.total() < kills or not toys.all_ended():
+    victims = [kind for kind, weight in (("attempt", 6), ("fork server", 2), ("worker", 2)) for _ in range(weight)]
+    for _ in range(2):
+        toys.start_worker()
+    killed = landed = 0
+    while killed < kills or not toys.all_ended():
         if toys.all_ended():
             submitted.append(toys.submit_about(models[0], "have_an_effect", steps=10))
-        workers = [toys.start_worker() if worker.poll() is not None else worker for worker in workers]
+        toys.replace_dead_workers()
         time.sleep(chance.uniform(0.02, 0.3))
-        family = [_family(worker.pid) for worker in workers]
-        # Once an attempt runs, so that the kill hits work; rarely the worker, whose successor must load everything anew.
-        targets = [member for members in family if members["attempt"] for member in members.items()]
-        if targets and landed.total() < kills:
-            name, pids = chance.choices(
-                targets, [{"attempt": 6, "fork server": 2, "worker": 2}[n] for n, _ in targets]
-            )[0]
-            kill(chance.choice(pids))
-            landed[name] += 1
+        if killed < kills and (hits := _kill_at_work(toys, chance, chance.choice(victims))):
+            killed, landed = killed + 1, landed + hits
     _assert_ended_exactly_once(toys, [str(job) for job in submitted])
-    assert sum(toys.job(job).attempts for job in submitted) > len(submitted), "no kill landed"
+    assert sum(toys.job(job).attempts for job in submitted) - len(submitted) >= landed
+
+
+def _kill_at_work(toys: Toys, chance: random.Random, victim: str) -> int:
+    """Kill one process of a worker whose attempts are in mid-work; how many jobs lost their attempt, 0 for no kill.
+
+    The attempts are frozen first: one that has already committed is then told from one that has not.
+    """
+    families = [family_of(worker.pid) for worker in toys.workers if worker.poll() is None]
+    attempts = [pid for family in families for pid in family.attempts]
+    freeze(attempts)
+    running = toys.running()
+    if not attempts or len(attempts) != len(running) or "starting" in running.values():
+        thaw(attempts)
+        return 0
+    family = chance.choice([family for family in families if family.attempts])
+    match victim:
+        case "attempt":
+            kill(chance.choice(family.attempts))
+        case "fork server":
+            kill(family.fork_servers[0])
+        case _:
+            kill(family.worker)
+            toys.wait_for_worker(family.worker)
+    thaw(attempts)
+    toys.replace_dead_workers()
+    wait_until(lambda: not running.keys() & toys.running().keys())  # every one has ended, or began again
+    return 1 if victim == "attempt" else len(family.attempts)
 
 
 def _assert_ended_exactly_once(toys: Toys, jobs: list[str]) -> None:
@@ -50,17 +71,3 @@ def _assert_ended_exactly_once(toys: Toys, jobs: list[str]) -> None:
     # Whom five kills of its own attempts hit, has failed; every other job has had its effect.
     assert sorted([job for job, _ in effects] + [job for job, _ in endings]) == sorted(jobs)
     assert {status for _, status in endings} <= {"failed"}
-
-
-def _family(worker: int) -> dict[str, list[int]]:
-    """The living processes of a worker: itself, its fork server, and the attempts forked from that."""
-    fork_servers = [pid for pid in children_of(worker) if "forkserver" in _command_line(pid)]
-    attempts = [pid for server in fork_servers for pid in children_of(server) if is_alive(pid)]
-    return {"worker": [worker], "fork server": fork_servers, "attempt": attempts}
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""

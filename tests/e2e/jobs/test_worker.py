@@ -7,8 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from tests.e2e.jobs.conftest import Toys, children_of, descendants_of, is_alive, kill, wait_until
+from tests.e2e.jobs.conftest import Toys
+from tests.e2e.processes import children_of, descendants_of, is_alive, kill, wait_until
 
 
 def test_jobs_end_as_their_handlers_do(toys: Toys) -> None:
@@ -112,6 +114,47 @@ def test_an_attempt_ends_with_those_it_works_for_and_is_made_again(toys: Toys, t
     row = toys.wait(job, "succeeded")
     assert (row.attempts, row.deaths) == (2, 1 if victim == "attempt" else 0)
     assert toys.effects() == [(str(job), 2)]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_attempt_that_finds_the_database_locked_gives_its_job_back_which_is_no_death(
+    toys: Toys, tmp_path: Path
+) -> None:
+    toys.start_worker()
+    refused, goal = tmp_path / "refused", tmp_path / "goal"
+    job = toys.submit("wait_for_no_lock", started=str(tmp_path / "started"), goal=str(goal), refused=str(refused))
+    _pid_of(tmp_path / "started-1")
+    with toys.database.writing() as session:
+        session.execute(text("SELECT 1"))
+        goal.touch()
+        wait_until(refused.exists)
+    row = toys.wait(job, "succeeded")
+    assert (row.attempts, row.deaths) == (2, 0)
+    assert toys.effects() == [(str(job), 2)]
+
+
+@pytest.mark.parametrize("end", ["failure", "cancel", "death of the attempt", "death of the worker"])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_attempt_that_is_over_leaves_nothing_staged(toys: Toys, tmp_path: Path, end: str) -> None:
+    worker = toys.start_worker()
+    job = toys.submit("stage", started=str(tmp_path / "started"), goal=str(tmp_path / "goal"))
+    attempt = _pid_of(tmp_path / "started-1")
+    staged = toys.settings.home / "staging" / f"{job}-1"
+    assert staged.is_dir()
+    match end:
+        case "failure":
+            (tmp_path / "goal").touch()
+        case "cancel":
+            toys.cancel(job)
+        case "death of the attempt":
+            kill(attempt)
+        case _:
+            kill(worker.pid)
+            toys.start_worker()
+    wait_until(lambda: not staged.exists())
+    (tmp_path / "goal").touch()
+    toys.wait(job, "cancelled" if end == "cancel" else "failed")
+    wait_until(lambda: not any((toys.settings.home / "staging").iterdir()))
 
 
 def test_a_frozen_owners_late_write_is_refused(toys: Toys, tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert
 from sqlalchemy.orm import Session
 
+from app.database.engine import Database
 from app.database.tables import JobRow
-from app.errors import NotApplicable
+from app.errors import DatabaseUnavailable, NotApplicable
 from app.jobs.attempt import Attempt
 from app.jobs.handlers import Handler
+from app.store.versions import VersionStore
 
 TOYS = MetaData()
 EFFECT = Table("effect", TOYS, Column("job", String(36)), Column("fence", Integer))
@@ -35,6 +37,25 @@ def wait_for_file(attempt: Attempt) -> None:
     while not Path(attempt.spec["goal"]).exists():
         time.sleep(0.01)
     _succeed(attempt)
+
+
+def wait_for_no_lock(attempt: Attempt) -> None:
+    """As `wait_for_file`, but where the database is locked then, touch `refused` instead of waiting for it."""
+    attempt.database = Database(attempt.settings.resolved_database_url, busy_seconds=0)
+    try:
+        wait_for_file(attempt)
+    except DatabaseUnavailable:
+        Path(attempt.spec["refused"]).touch()
+        raise
+
+
+def stage(attempt: Attempt) -> None:
+    """Stage a file, write the own pid to `started`, and fail when the file `goal` is there."""
+    (VersionStore(attempt.settings.home).stage(attempt.handle) / "weights").write_text("remember")
+    Path(f"{attempt.spec['started']}-{attempt.fence}").write_text(str(os.getpid()))
+    while not Path(attempt.spec["goal"]).exists():
+        time.sleep(0.01)
+    refuse(attempt)
 
 
 def ignore_term(attempt: Attempt) -> None:
@@ -74,5 +95,15 @@ def _succeed(attempt: Attempt) -> None:
 
 TOY_HANDLERS = {
     function.__name__: Handler(function, note_ending, ("numpy", __name__))
-    for function in (have_an_effect, wait_for_file, ignore_term, refuse, crash, die, do_nothing)
+    for function in (
+        have_an_effect,
+        wait_for_file,
+        wait_for_no_lock,
+        stage,
+        ignore_term,
+        refuse,
+        crash,
+        die,
+        do_nothing,
+    )
 }

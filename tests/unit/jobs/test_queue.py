@@ -70,7 +70,7 @@ def may_claim(database: Database) -> bool:
         return queue.claimable(session, KINDS)
 
 
-def release_dead(database: Database, endings: Endings, survivor: str = "me") -> dict[UUID, str | None]:
+def release_dead(database: Database, endings: Endings, survivor: str = "me") -> dict[str, str | None]:
     with database.writing() as session:
         return queue.release_dead(session, survivor, endings.by_kind)
 
@@ -299,7 +299,7 @@ def test_a_job_is_taken_from_an_owner_that_died_on_this_machine(
         taken(database, owner=owner)
         assert release_dead(database, endings) == {}
         process.kill()
-    assert release_dead(database, endings) == {job: owner}
+    assert release_dead(database, endings) == {f"{job}-1": owner}
     row = look(database, job)
     assert (row.status, row.deaths, row.owner, row.lease_expires_at) == ("queued", 0, None, None)
     assert taken(database).fence == 2
@@ -311,7 +311,7 @@ def test_a_job_is_taken_from_a_silent_owner_only_when_its_lease_is_over(
     silent, fresh = submit(database, model), submit(database, other_model)
     taken(database, lease=-1)
     taken(database, lease=60)
-    assert release_dead(database, endings) == {silent: ELSEWHERE}
+    assert release_dead(database, endings) == {f"{silent}-1": ELSEWHERE}
     assert look(database, fresh).status == "running"
 
 
