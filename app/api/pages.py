@@ -10,7 +10,7 @@ import fastapi_offline
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from app.errors import ForgetteryError, NotFound, errors_by_slug
 from app.problems import status_of
@@ -45,6 +45,12 @@ def mount_assets(app: FastAPI) -> None:
     """Serve scripts and styles of the documentation; the package that brings them is used for its files alone."""
     folder = Path(fastapi_offline.__file__).parent / "static"
     app.mount(_ASSETS, StaticFiles(directory=folder), name="assets")
+
+
+@router.get("/")
+async def home() -> RedirectResponse:
+    """Whoever opens the server in a browser wants its documentation."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/docs")

@@ -99,6 +99,11 @@ def test_the_documentation_loads_from_this_server_alone(client: httpx.Client, pa
 
 
 @on_sqlite
+def test_a_browser_that_opens_the_server_finds_the_documentation(client: httpx.Client) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
 def test_a_missing_asset_is_a_problem(client: httpx.Client) -> None:
     assert_problem(client.get("/assets/no-such.js"), 404, "not-found")
     assert client.get("/assets/..%2f__init__.py").status_code == 404

@@ -91,7 +91,7 @@ def test_a_forgotten_class_cannot_be_asked_for_by_name_and_the_attempt_is_logged
 
 
 def test_a_request_that_only_strikes_does_not_end_the_refusal_of_earlier_ones(house: House) -> None:
-    house.forget(2, refusal="push", parameters={"push_steps": 300})
+    house.forget(2, refusal="push", parameters={"push_steps": 200, "refusal_budget": 0.05, "utility_budget": 0.1})
     house.work()
     house.forget(5, refusal="none", scope="output")
     house.work()
