@@ -326,14 +326,8 @@ def _complete(
     *,
     digest: str,
 ) -> None:
-    row = session.get_one(ForgetRequestRow, request.id)
-    row.status = "completed"
-    row.verdict = unlearned.verdict
-    row.claim = unlearned.claim
-    row.version = start.number
-    row.parent_version = start.parent.number if start.parent else None
-    row.report = asdict(unlearned.report)
-    row.completed_at = database_now(session)
+    row = _judged(session, start, request, unlearned, status="completed")
+    row.claim, row.version = unlearned.claim, start.number
     log.append(
         session,
         "forget.completed",
@@ -357,12 +351,7 @@ def _refuse(attempt: Attempt, start: publishing.Start, request: ForgetRequestRow
     """The gate was missed: keep the report, publish nothing, let the parent serve on."""
     missed = [criterion.name for criterion in unlearned.report.gate if not criterion.passed]
     with attempt.succeeding({"version": None, "verdict": unlearned.verdict, "missed": missed}) as session:
-        row = session.get_one(ForgetRequestRow, request.id)
-        row.status = "failed"
-        row.verdict = unlearned.verdict
-        row.parent_version = start.parent.number if start.parent else None
-        row.report = asdict(unlearned.report)
-        row.completed_at = database_now(session)
+        _judged(session, start, request, unlearned, status="failed")
         log.append(
             session,
             "forget.failed",
@@ -372,6 +361,19 @@ def _refuse(attempt: Attempt, start: publishing.Start, request: ForgetRequestRow
             forget_request=request.id,
             details={**_details(attempt, start), "verdict": unlearned.verdict, "missed": missed},
         )
+
+
+def _judged(
+    session: Session, start: publishing.Start, request: ForgetRequestRow, unlearned: Unlearned, *, status: ForgetStatus
+) -> ForgetRequestRow:
+    """The request with what came of it."""
+    row = session.get_one(ForgetRequestRow, request.id)
+    row.status = status
+    row.verdict = unlearned.verdict
+    row.parent_version = start.parent.number if start.parent else None
+    row.report = asdict(unlearned.report)
+    row.completed_at = database_now(session)
+    return row
 
 
 def _details(attempt: Attempt, start: publishing.Start) -> dict[str, Any]:
@@ -392,9 +394,6 @@ def ended(session: Session, job: JobRow) -> None:
     model = session.get_one(ModelRow, job.model_id)
     request.status = job.status
     request.completed_at = database_now(session)
-    details = {"job": str(job.id)}
-    if job.problem:
-        details["problem"] = str(job.problem["type"]).rpartition("/")[2]
     log.append(
         session,
         f"forget.{job.status}",
@@ -402,5 +401,5 @@ def ended(session: Session, job: JobRow) -> None:
         request_id=job.request_id,
         model=model.name,
         forget_request=request.id,
-        details=details,
+        details=publishing.ending(job),
     )

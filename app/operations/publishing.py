@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import specs
 from app.audit import log
 from app.database.engine import database_now
-from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import VersionCorrupted
 from app.operations import versions
 from app.operations.views import forgotten_classes
@@ -265,3 +265,9 @@ def _version_row(session: Session, start: Start, staged: Staged) -> VersionRow:
         forget_request_id=staged.new.forget_request,
         created_at=database_now(session),
     )
+
+
+def ending(job: JobRow) -> dict[str, str]:
+    """What the log says of a job that ended without success: which one, and the slug of its problem if it has one."""
+    problem = {"problem": str(job.problem["type"]).rpartition("/")[2]} if job.problem else {}
+    return {"job": str(job.id), **problem}

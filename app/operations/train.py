@@ -242,14 +242,11 @@ def _keep_forgotten(
 def ended(session: Session, job: JobRow) -> None:
     """Log that a training job failed or was cancelled."""
     model = session.get_one(ModelRow, job.model_id)
-    details = {"job": str(job.id)}
-    if job.problem:
-        details["problem"] = str(job.problem["type"]).rpartition("/")[2]
     log.append(
         session,
         f"training.{job.status}",
         actor=job.actor,
         request_id=job.request_id,
         model=model.name,
-        details=details,
+        details=publishing.ending(job),
     )
