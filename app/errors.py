@@ -10,7 +10,7 @@ ForgetteryError
 ├── Forbidden
 │   ├── MissingScope, ForeignOrigin, ForeignHost
 ├── NotFound
-│   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound, TaskNotFound, SampleNotFound
+│   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound
 │   └── JobNotFound, ForgetRequestNotFound, ApiKeyNotFound
 ├── Conflict
 │   ├── ModelExists, ClassForgotten, AlreadyForgotten, NothingLeft, NoServingVersion
@@ -161,14 +161,6 @@ class DatasetNotFound(NotFound):
 
 class ClassNotFound(NotFound):
     """The model has no such class."""
-
-
-class TaskNotFound(NotFound):
-    """The model has no such task."""
-
-
-class SampleNotFound(NotFound):
-    """The data set has no such sample."""
 
 
 class JobNotFound(NotFound):

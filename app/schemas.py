@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.specs import (
     Architecture,
-    Edit,
     EditParameters,
     Learning,
     Mlp,
@@ -315,10 +314,6 @@ class ForgetCreate(Asked):
     seed: Seed = 0
     dry_run: bool = Field(default=False, description="Answer with what would happen and cost; change nothing.")
 
-    def edit(self, classes: tuple[int, ...]) -> Edit:
-        """The edit this request asks for, on these classes."""
-        return Edit(classes, self.strategy, self.scope, self.refusal, self.parameters, self.seed)
-
 
 class Measurements(Answered):
     """How one version behaves; shares are in 0..1, null where there is nothing to count.
@@ -358,7 +353,7 @@ class Criterion(Answered):
 
 
 class ForgetReport(Answered):
-    """What a forget request did, measured on the very weights that serve."""
+    """What a forget request did, measured on the very weights that serve, or would have served."""
 
     before: Measurements
     after: Measurements

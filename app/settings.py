@@ -18,9 +18,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FORGETTERY_", frozen=True, extra="ignore")
 
-    home: Path = Field(
-        Path("models_store"), description="Data root: database file, version folders, data sets, sockets."
-    )
+    home: Path = Field(Path("models_store"), description="Data root: database file, version folders, data sets.")
     database_url: str = Field(
         "", description="SQLAlchemy URL of the database (postgresql+psycopg://…); empty: an SQLite file in the home."
     )

@@ -95,6 +95,12 @@ Refusal = Literal["none", "calibrate", "push"]
 PUSH_BATCH = 192
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
+PUSH_STEPS = {"convolutional": 400, "fully connected": 800}
+"""Steps of `push` that calibration data asks for: a small network needs more of them, and they cost it less."""
+
+MEASURED_ROWS = 10_000
+"""Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
+
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
 
 
@@ -109,8 +115,8 @@ class EditParameters:
     """Share of each hidden layer's weights that is replaced (scope `network`)."""
     shrink: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Factor applied by `l2_shrink` to the chosen hidden weights instead of replacing them."""
-    push_steps: Annotated[int, Ge(1), Le(10_000)] = 400
-    """Optimisation steps of the refusal `push`."""
+    push_steps: Annotated[int, Ge(1), Le(10_000)] | None = None
+    """Optimisation steps of the refusal `push`; empty: 800 for fully connected networks, 400 for others."""
     refusal_budget: Annotated[float, Ge(0), Le(0.5)] = 0.003
     """Share of correct answers on retained calibration inputs that refusals may cost."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01

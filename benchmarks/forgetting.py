@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -185,13 +186,13 @@ def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
     torch.optim.Adam(
         [torch.nn.Parameter(torch.zeros(1))]
     )  # torch's first optimizer loads its compiler: not to be timed
-    steps = _QUICK_PUSH if arguments.quick else EditParameters().push_steps
+    steps = _QUICK_PUSH if arguments.quick else None
     trained: list[Trained] = []
     single: list[Forgotten] = []
     stacked: list[Forgotten] = []
     for name, seed in product(arguments.architecture, arguments.seeds):
         training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)
-        model, times = train(name, data, training, arguments.classes[0], min(steps, SHORT_PUSH))
+        model, times = train(name, data, training, arguments.classes[0], steps or SHORT_PUSH)
         trained.append(times)
         edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed)
         for number in arguments.classes:
@@ -207,6 +208,7 @@ def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
         "seeds": arguments.seeds,
         "classes": arguments.classes,
         "settings_classes": arguments.settings_classes,
+        "arguments": " ".join(sys.argv[1:]),
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": len(os.sched_getaffinity(0)),

@@ -10,6 +10,8 @@ from typing import Any, get_args
 from app.specs import Edit, Refusal, Scope, Strategy
 
 _FLOORS = {"mlp": 0.95, "cnn": 0.985}
+_MOST_FALSE_REFUSALS = 0.01
+_MOST_LOST = 0.005
 
 Row = dict[str, Any]
 
@@ -25,7 +27,7 @@ def report(figures: dict[str, Any]) -> str:
         f"Machine: {machine['cores']} cores ({machine['processor']}), {machine['threads']} threads,",
         f"torch {machine['torch']}.",
         "All figures are of the test set, which decides nothing; a mean is over seeds and classes. Written by",
-        f"`python -m benchmarks.forgetting{' --quick' if figures['quick'] else ''}`; raw figures:",
+        f"`python -m benchmarks.forgetting {figures['arguments']}`; raw figures:",
         "[forgetting.json](forgetting.json).",
         "",
     ]
@@ -73,7 +75,7 @@ def _default_table(name: str, single: list[Row]) -> list[str]:
         f"## {name}: the default request, by class",
         "",
         f"Zero, network, push. Floors: {_FLOORS[name]} refused, at most 0.01 false refusals, retained accuracy at most",
-        "0.005 below before. Mean (worst) over seeds.",
+        "0.005 below before; a mean that misses one is in bold. Mean (worst) over seeds.",
         "",
         "| class | refused | false refusals | retained before | retained after | gate passed |",
         "|---|---|---|---|---|---|",
@@ -81,24 +83,32 @@ def _default_table(name: str, single: list[Row]) -> list[str]:
     rows = _defaults(single)
     classes = sorted({row["forgotten"][-1] for row in rows})
     by_class = [
-        _default_row(str(number), [row for row in rows if row["forgotten"][-1] == number]) for number in classes
+        _default_row(name, str(number), [row for row in rows if row["forgotten"][-1] == number]) for number in classes
     ]
-    return [*lines, *by_class, _default_row("all", rows), ""]
+    return [*lines, *by_class, _default_row(name, "all", rows), ""]
 
 
-def _default_row(label: str, rows: list[Row]) -> str:
+def _default_row(name: str, label: str, rows: list[Row]) -> str:
+    refused, false_refusals = _mean(rows, "refused"), _mean(rows, "false_refusals")
+    before, after = _mean(rows, "retained_before"), _mean(rows, "retained_after")
     return (
-        f"| {label} | {_mean(rows, 'refused'):.4f} ({min(row['refused'] for row in rows):.4f}) "
-        f"| {_mean(rows, 'false_refusals'):.4f} ({max(row['false_refusals'] for row in rows):.4f}) "
-        f"| {_mean(rows, 'retained_before'):.4f} | {_mean(rows, 'retained_after'):.4f} | {_passed(rows)} |"
+        f"| {label} | {_marked(refused, missed=refused < _FLOORS[name])} ({min(row['refused'] for row in rows):.4f}) "
+        f"| {_marked(false_refusals, missed=false_refusals > _MOST_FALSE_REFUSALS)} "
+        f"({max(row['false_refusals'] for row in rows):.4f}) "
+        f"| {before:.4f} | {_marked(after, missed=after < before - _MOST_LOST)} | {_passed(rows)} |"
     )
+
+
+def _marked(value: float, *, missed: bool) -> str:
+    return f"**{value:.4f}**" if missed else f"{value:.4f}"
 
 
 def _stack_table(stacked: list[Row]) -> list[str]:
     lines = [
         "## Requests that stack",
         "",
-        "Default requests, each on the result of the last. Refused, by class, mean over seeds.",
+        "Default requests, each on the result of the last. Refused, by class, mean over seeds. A request counts as passed",
+        "only if every one before it passed, too; the rows go on past failures, which a server would not publish.",
         "",
         "| network | forgotten so far | refused by class | false refusals | retained after | gate passed |",
         "|---|---|---|---|---|---|",
@@ -112,9 +122,23 @@ def _stack_table(stacked: list[Row]) -> list[str]:
             )
             lines.append(
                 f"| {name} | {_listed(classes)} | {refused} | {_mean(rows, 'false_refusals'):.4f} "
-                f"| {_mean(rows, 'retained_after'):.4f} | {_passed(rows)} |"
+                f"| {_mean(rows, 'retained_after'):.4f} | {_chains_passed(stacked, rows)} |"
             )
     return [*lines, ""]
+
+
+def _chains_passed(stacked: list[Row], rows: list[Row]) -> str:
+    """Of how many seeds every request up to these rows passed."""
+    passed = sum(
+        all(
+            earlier["verdict"] == "passed"
+            for earlier in stacked
+            if (earlier["architecture"], earlier["seed"]) == (row["architecture"], row["seed"])
+            and len(earlier["forgotten"]) <= len(row["forgotten"])
+        )
+        for row in rows
+    )
+    return f"{passed} of {len(rows)}"
 
 
 def _settings_table(name: str, single: list[Row], classes: list[int]) -> list[str]:

@@ -117,8 +117,8 @@ FORGET_PLAN = {
     "claim": "edited",
     "parent_version": 1,
     "quarantined_versions": [1],
-    "num_forget": 5362,
-    "num_retain": 48638,
+    "num_forget": 5440,
+    "num_retain": 49560,
     "expected_seconds": 2.5,
 }
 PREDICTIONS = {

@@ -28,8 +28,6 @@ from app.errors import (
     NoServingVersion,
     NotApplicable,
     NothingLeft,
-    SampleNotFound,
-    TaskNotFound,
 )
 from app.operations import forget
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
@@ -57,8 +55,6 @@ _DRY_RUN: Responses = {
         ModelNotFound,
         ModelGone,
         ClassNotFound,
-        TaskNotFound,
-        SampleNotFound,
         AlreadyForgotten,
         NothingLeft,
         NoServingVersion,

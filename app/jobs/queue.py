@@ -55,7 +55,7 @@ class Claim:
     @property
     def handle(self) -> str:
         """Names this attempt among all attempts of all jobs; safe as a file name."""
-        return _handle(self.job_id, self.fence)
+        return handle_of(self.job_id, self.fence)
 
 
 def submit(
@@ -186,7 +186,7 @@ def release_dead(session: Session, survivor: str, ended: Mapping[str, Ended]) ->
     Gives the former owner by the handle of the attempt that is over; never takes from `survivor`, the owner that asks.
     """
     jobs = _lapsed(session, _fresh(select(JobRow), skip_locked=True), survivor, ended.keys())
-    former_owners = {_handle(job.id, job.fence): job.owner for job in jobs}
+    former_owners = {handle_of(job.id, job.fence): job.owner for job in jobs}
     for job in jobs:
         _given_back(session, job, ended)
     return former_owners
@@ -220,7 +220,8 @@ def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
     return JobRow.id == claim.job_id, JobRow.fence == claim.fence, JobRow.status == "running"
 
 
-def _handle(job_id: UUID, fence: int) -> str:
+def handle_of(job_id: UUID, fence: int) -> str:
+    """The name of one attempt among all attempts of all jobs."""
     return f"{job_id}-{fence}"
 
 

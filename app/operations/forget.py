@@ -132,15 +132,18 @@ def _last_trained(session: Session, model: ModelRow) -> VersionRow | None:
 
 
 def _expected_seconds(trained: VersionRow, body: ForgetCreate) -> float:
-    """From what an image cost in the last training: the steps of push, and four passes forward to measure.
+    """From what an image cost in the last training: the steps of push, and passes forward to measure and judge.
 
     A pass forward costs about a third of a training step, which also goes backward (twice the work) and updates.
     """
     recipe = trained.manifest["recipe"]
     rows = sum(recipe["rows_by_class"])
     seconds_per_image = trained.metrics["training_seconds"] / (recipe["epochs_run"] * rows)
-    pushed = body.parameters.push_steps * specs.PUSH_BATCH if body.refusal == "push" else 0
-    return round(float(seconds_per_image * (pushed + 4 * rows / 3)), 1)
+    kind = "fully connected" if trained.manifest["architecture"]["type"] == "mlp" else "convolutional"
+    steps = body.parameters.push_steps or specs.PUSH_STEPS[kind]
+    pushed = steps * specs.PUSH_BATCH if body.refusal == "push" else 0
+    measured = 2 * (min(rows, specs.MEASURED_ROWS) + rows / len(recipe["rows_by_class"]) + rows / 4)
+    return round(float(seconds_per_image * (pushed + measured / 3)), 1)
 
 
 def get_forget_request(session: Session, request_id: UUID) -> ForgetRequest:
@@ -302,7 +305,7 @@ def _new_version(start: publishing.Start, request: ForgetRequestRow, unlearned: 
             num_parameters=start.parent.metrics["num_parameters"],
             training_seconds=unlearned.report.seconds["method"],
         ),
-        recipe={"edit": asdict(publishing.edit_of(request)), "settings": unlearned.report.settings},
+        recipe={"forget": unlearned.report.settings},
         seed=request.seed,
         forget_request=request.id,
     )

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow, JobRow, ModelRow, VersionRow
 from app.errors import DatabaseUnavailable, StorageUnavailable
+from app.jobs import queue
 from app.operations import versions
 from app.settings import Settings
 from app.store.versions import VersionStore
@@ -33,7 +34,7 @@ def _sweep_store(database: Database, settings: Settings) -> None:
         numbered = select(ModelRow.name, VersionRow.number).join(ModelRow, ModelRow.id == VersionRow.model_id)
         known = {(name, number) for name, number in session.execute(numbered)}
         running = select(JobRow.id, JobRow.fence).where(JobRow.status == "running")
-        live = {f"{job_id}-{fence}" for job_id, fence in session.execute(running)}
+        live = {queue.handle_of(job_id, fence) for job_id, fence in session.execute(running)}
     VersionStore(settings.home).sweep(known, live)
 
 

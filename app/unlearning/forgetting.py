@@ -16,7 +16,7 @@ from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
 from app.unlearning.gate import Criterion, judge_forgetting, judge_keeping
 from app.unlearning.partition import Partition
-from app.unlearning.refusal import fit_refusal
+from app.unlearning.refusal import fit_refusal, push_steps
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
 
@@ -94,7 +94,7 @@ def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit:
     """What `parent` forgot, forgotten in `trained` too, which came of training further or anew; neither is touched.
 
     The output rows of the forgotten classes are those of the parent again, and the refusal is fitted as `edit` says,
-    which carries the settings of the last forget request (`edit.classes` is not read); with refusal `none` nothing is
+    which carries the settings to keep them by (`edit.classes` is not read); with refusal `none` nothing is
     fitted and the null unit stays as in the parent.
     """
     partition = Partition.of(data, parent.forgotten_classes)
@@ -162,6 +162,7 @@ def _settings(edit: Edit, model: Classifier, partition: Partition) -> dict[str, 
     return {
         **asdict(edit),
         "classes": list(partition.forget_classes),
+        "push_steps": push_steps(model, edit) if edit.refusal == "push" else 0,
         "null_bias": float(model.null_bias),
         "measured_rows": {"forget": len(measured_rows(train.forget)), "retain": len(measured_rows(train.retain))},
     }

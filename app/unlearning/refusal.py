@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.specs import PUSH_BATCH, Edit
+from app.specs import PUSH_BATCH, PUSH_STEPS, Edit
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, images_as_float
@@ -66,7 +66,7 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
     struck = model.forgotten.nonzero().flatten()
     rows_before, biases_before = model.head.weight[struck].detach(), model.head.bias[struck].detach()
     model.null_bias.zero_()
-    steps, batches = edit.parameters.push_steps, _PushBatches(data, partition, edit.seed)
+    steps, batches = push_steps(model, edit), _PushBatches(data, partition, edit.seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     throttle = Throttle()
@@ -85,6 +85,12 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
     model.zero_grad()
     with torch.no_grad():
         model.head.weight[struck], model.head.bias[struck] = rows_before, biases_before
+
+
+def push_steps(model: Classifier, edit: Edit) -> int:
+    """How many steps `push` takes: as asked, or as many as this kind of network needs."""
+    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return edit.parameters.push_steps or PUSH_STEPS["convolutional" if convolutional else "fully connected"]
 
 
 class _PushBatches:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from app.specs import MEASURED_ROWS
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import Dataset
 from app.unlearning.partition import Partition
 from app.unlearning.training import raw_logits
-
-MEASURED_ROWS = 10_000
-"""Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
 
 _CPU = torch.device("cpu")
 

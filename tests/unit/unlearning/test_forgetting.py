@@ -161,12 +161,12 @@ def test_a_push_that_does_not_refuse_fails() -> None:
     assert "refusal_of_class_1" in {criterion.name for criterion in gate if not criterion.passed}
 
 
-def test_classes_that_look_alike_are_judged_honestly() -> None:
+def test_a_class_that_looks_like_another_cannot_be_refused_within_the_budget() -> None:
     data = blobs(overlap=(1, 2))
     result = forget_classes(fitted(data), data, edit_of(1), CONTEXT)
-    assert result.verdict == ("failed" if failed(result) else "passed")
+    assert result.verdict == "failed"
+    assert {"refusal_of_class_1", "retained_accuracy"} & set(failed(result))
     assert result.report.after.forget_accuracy == 0
-    assert all(isinstance(criterion.value, int | float) for criterion in result.report.gate)
 
 
 def test_what_cannot_be_forgotten_is_refused() -> None:
