@@ -9,7 +9,7 @@ import numpy as np
 
 from app.client import Client
 from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCreate
-from app.specs import Mlp, Training
+from app.specs import EditParameters, Mlp, Training
 from tests.e2e.processes import wait_until
 
 SMALL = Mlp(hidden=(16,))
@@ -25,6 +25,12 @@ def learn(client: Client, name: str) -> Job:
 def forget(client: Client, name: str, number: int) -> ForgetRequest:
     asked = ForgetCreate(target=ForgetTarget(classes=[number]), scope="output", refusal="none")
     return client.forget(name, asked)
+
+
+def forget_slowly(client: Client, name: str, number: int) -> ForgetRequest:
+    """Takes long enough to change the world meanwhile; whether it would pass the gate is left open."""
+    parameters = EditParameters(push_steps=10_000)
+    return client.forget(name, ForgetCreate(target=ForgetTarget(classes=[number]), parameters=parameters))
 
 
 def open_jobs(client: Client) -> list[Job]:

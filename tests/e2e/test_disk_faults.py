@@ -13,7 +13,14 @@ from app.client import Client
 from app.schemas import ForgetRequest
 from tests.e2e.conftest import StartServer
 from tests.e2e.processes import wait_until
-from tests.e2e.small_models import Images, assert_disk_and_record_agree, assert_predicts, forget, learn
+from tests.e2e.small_models import (
+    Images,
+    assert_disk_and_record_agree,
+    assert_predicts,
+    forget,
+    forget_slowly,
+    learn,
+)
 
 
 @contextmanager
@@ -62,12 +69,14 @@ def test_a_full_disk_fails_the_job_and_not_the_server(
         server = start_server(home, elsewhere if database == "elsewhere" else None)
         with server.client() as client:
             client.wait_for_job(learn(client, "cramped"))
-            request = forget(client, "cramped", 2)
-            wait_until(lambda: client.job(request.job.id).progress.fraction > 0)
-            filling = fill(home)
             if database == "elsewhere":
+                filling = fill(home)
+                request = forget(client, "cramped", 2)
                 wait_until(lambda: client.job(request.job.id).status == "failed")
-            else:  # that the job failed cannot be written yet
+            else:
+                request = forget_slowly(client, "cramped", 2)
+                wait_until(lambda: client.job(request.job.id).progress.fraction > 0)
+                filling = fill(home)  # that the job failed cannot be written until there is room again
                 wait_until(lambda: "end_not_written" in server.log.read_text())
             assert_predicts(client, "cramped", test_images[0][:100])
             filling.unlink()
