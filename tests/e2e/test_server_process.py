@@ -144,8 +144,10 @@ def test_without_keys_a_foreign_host_name_is_refused(server: Server) -> None:
             list(client.models())
 
 
-def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(start_server: StartServer, tmp_path: Path) -> None:
-    settings = {"FORGETTERY_WORKER": "external"}
+def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(
+    start_server: StartServer, tmp_path: Path, database_url: str
+) -> None:
+    settings = {"FORGETTERY_WORKER": "external", "FORGETTERY_DATABASE_URL": database_url}
     home = tmp_path / "home"
     assert (
         subprocess.run(
@@ -169,6 +171,11 @@ def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(start_server:
         server = start_server(home, settings)
         with server.client() as client:
             assert client.wait_for_job(create(client, "external", epochs=1)).result == {"version": 1, "served": True}
+            asked = ForgetCreate(target=ForgetTarget(classes=[2]), refusal="calibrate")
+            client.wait_for_job(client.forget("external", asked).job)
+            assert client.model("external").forgotten.classes == [2]
+            assert [version.state for version in client.versions("external")] == ["quarantined", "available"]
+            assert client.verify_audit_log().ok
     finally:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(40) == 0

@@ -157,3 +157,13 @@ def test_a_name_is_used_once(house: House) -> None:
         house.create()
     with house.database.reading() as session:
         assert len(session.scalars(select(JobRow)).all()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("architecture", "floor"), [("mlp", 0.975), ("cnn", 0.988)])
+def test_the_defaults_learn_the_digits(house: House, architecture: str, floor: float) -> None:
+    house.create(name="defaults", architecture={"type": architecture}, training={})
+    house.work()
+    with house.database.reading() as session:
+        assert versions.get_version(session, "defaults", 1).metrics.test_accuracy >= floor
