@@ -89,7 +89,7 @@ def forget_classes(
 @router.get(
     "/forget-requests",
     summary="List the forget requests",
-    responses=answers(200, examples.page(examples.FORGET_REQUEST), InvalidInput, InvalidPageToken),
+    responses=answers(200, examples.page(examples.COMPLETED_FORGET_REQUEST), InvalidInput, InvalidPageToken),
 )
 def list_forget_requests(
     _: Reader,
@@ -105,7 +105,7 @@ def list_forget_requests(
 @router.get(
     "/forget-requests/{forget_request_id}",
     summary="Look at a forget request",
-    responses=answers(200, examples.FORGET_REQUEST, ForgetRequestNotFound),
+    responses=answers(200, examples.COMPLETED_FORGET_REQUEST, ForgetRequestNotFound),
 )
 def get_forget_request(_: Reader, session: ReadingSession, forget_request_id: ForgetRequestInPath) -> ForgetRequest:
     """What was asked, what came of it: status, verdict, claim, and the report with before and after."""
