@@ -124,7 +124,7 @@ LENIENT = [
         for value in NUMBERS
     ),
     *(("/v1/models/digits/forget", "/seed", value) for value in NUMBERS),
-    *(("/v1/models/digits/forget", "/parameters/push_steps", value) for value in NUMBERS),
+    *(("/v1/models/digits/forget", "/parameters/push_steps", value) for value in NUMBERS if value is not None),
     *(("/v1/models/digits/forget", "/parameters/share", value) for value in ("0.1", True)),
     *(("/v1/models/digits/forget", "/dry_run", value) for value in BOOLEANS),
     ("/v1/models/digits/forget", "/reason", 17),
