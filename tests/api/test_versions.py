@@ -83,10 +83,12 @@ def test_the_weights_are_the_bytes_that_the_digest_names(client: httpx.Client, s
 def test_a_download_that_is_broken_off_leaves_no_file_open(
     client: httpx.Client, settings: Settings, database: Database
 ) -> None:
-    large = store_version(settings.home, hidden=(4000, 2000))  # more than the sockets' buffers
+    large = store_version(settings.home, hidden=(4096, 4096))  # more than the sockets' buffers
     record_version(database, record_model(database), large)
     with client.stream("GET", f"{VERSIONS}/1/weights") as response:
-        next(response.iter_raw())
+        chunks = response.iter_raw()  # held, because httpx closes the response when its iterator is gone
+        next(chunks)
+        assert is_open("model.safetensors")
     give_up_at = time.monotonic() + 30
     while is_open("model.safetensors"):
         assert time.monotonic() < give_up_at
