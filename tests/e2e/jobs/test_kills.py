@@ -42,13 +42,14 @@ def _kill_while_jobs_run(toys: Toys, jobs: int, kills: int, seed: int) -> None:
 def _kill_at_work(toys: Toys, chance: random.Random, victim: str) -> int:
     """Kill one process of a worker whose attempts are in mid-work; how many jobs lost their attempt, 0 for no kill.
 
-    The attempts are frozen first: one that has already committed is then told from one that has not.
+    The attempts are frozen first, and all must be at work: one that is about to commit may already have asked the
+    database server for it, which frozen or killed it cannot take back.
     """
     families = [family_of(worker.pid) for worker in toys.workers if worker.poll() is None]
     attempts = [pid for family in families for pid in family.attempts]
     freeze(attempts)
     running = toys.running()
-    if not attempts or len(attempts) != len(running) or "starting" in running.values():
+    if not attempts or len(attempts) != len(running) or set(running.values()) != {"working"}:
         thaw(attempts)
         return 0
     family = chance.choice([family for family in families if family.attempts])

@@ -28,6 +28,7 @@ def have_an_effect(attempt: Attempt) -> None:
     for step in range(attempt.spec["steps"]):
         attempt.progress(step / attempt.spec["steps"], "working", f"step {step}")
         time.sleep(0.02)
+    attempt.progress(1.0, "ending", "about to commit")
     _succeed(attempt)
 
 
