@@ -185,7 +185,7 @@ class ModelCreate(Asked):
     name: ModelName
     dataset: str = Field(max_length=100, examples=["mnist"])
     architecture: Annotated[Architecture, Field(discriminator="type")] = Field(default_factory=Mlp)
-    learning: Learning = Field(default_factory=Standard)
+    learning: Annotated[Learning, Field(discriminator="mode")] = Field(default_factory=Standard)
     training: Training = Field(default_factory=Training)
 
 

@@ -6,7 +6,7 @@ them. Standard library and `annotated_types` only. `__pydantic_config__` makes u
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
@@ -15,6 +15,9 @@ _STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "use_attri
 
 Width = Annotated[int, Ge(1), Le(4096)]
 Seed = Annotated[int, Ge(0), Lt(2**53)]
+Task = Annotated[tuple[Annotated[int, Ge(0), Lt(2**31)], ...], Len(1)]
+"""The classes, by index, that are learned together."""
+Tasks = Annotated[tuple[Task, ...], Len(0, 1000)]
 
 TorchvisionName = Literal[
     "resnet18",
@@ -49,6 +52,24 @@ class Cnn:
 
 
 @dataclass(frozen=True)
+class Gru:
+    """Gated recurrent layers (Cho et al. 2014) that read the image row by row; the last state is classified."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    type: Literal["gru"] = "gru"
+    hidden: Annotated[tuple[Width, ...], Len(1, 4)] = (64,)
+
+
+@dataclass(frozen=True)
+class Lstm:
+    """Long short-term memory layers (Hochreiter and Schmidhuber 1997) that read the image row by row."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    type: Literal["lstm"] = "lstm"
+    hidden: Annotated[tuple[Width, ...], Len(1, 4)] = (64,)
+
+
+@dataclass(frozen=True)
 class Torchvision:
     """A torchvision classification network, untrained, its first layer adapted to the input's channels and size."""
 
@@ -56,7 +77,9 @@ class Torchvision:
     type: TorchvisionName = "resnet18"
 
 
-Architecture = Mlp | Cnn | Torchvision
+Growable = Mlp | Cnn | Gru | Lstm
+"""The architectures that can grow by units in every hidden layer."""
+Architecture = Growable | Torchvision
 
 
 @dataclass(frozen=True)
@@ -65,9 +88,37 @@ class Standard:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     mode: Literal["standard"] = "standard"
+    tasks: ClassVar[Tasks] = ()
 
 
-Learning = Standard
+@dataclass(frozen=True)
+class SynapticIntelligence:
+    """Tasks one after the other in one network, weights held by their importance to earlier tasks (Zenke et al. 2017)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    mode: Literal["synaptic_intelligence"] = "synaptic_intelligence"
+    tasks: Tasks = ()
+    """The classes of each task, in the order of learning; empty: every two classes in their order."""
+    c: Annotated[float, Ge(0), Le(1e6)] = 1.0
+    """Strength of the surrogate loss that holds weights where they were."""
+    xi: Annotated[float, Gt(0), Le(1e6)] = 1e-3
+    """Added to the squared change by which importance is divided."""
+
+
+@dataclass(frozen=True)
+class Progressive:
+    """Tasks one after the other, each with units of its own; those of earlier tasks are frozen (Rusu et al. 2016)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    mode: Literal["progressive"] = "progressive"
+    tasks: Tasks = ()
+    """The classes of each task, in the order of learning; empty: every two classes in their order."""
+    growth: Annotated[tuple[Width, ...], Len(0, 8)] = ()
+    """Units that each further task adds to each hidden layer, in their order; empty: as many as the first task has."""
+
+
+Learning = Standard | SynapticIntelligence | Progressive
+Mode = Literal["standard", "synaptic_intelligence", "progressive"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +140,36 @@ class Training:
     seed: Seed = 0
 
 
+ARCHITECTURE_OF_MODE: dict[Mode, Architecture] = {
+    "standard": Mlp(),
+    "synaptic_intelligence": Mlp(hidden=(50,)),
+    "progressive": Mlp(hidden=(50, 50)),
+}
+TRAINING_OF_MODE: dict[Mode, Training] = {
+    "standard": Training(),
+    "synaptic_intelligence": Training(epochs=5, batch_size=1000, learning_rate=0.001, schedule="constant"),
+    "progressive": Training(epochs=10, batch_size=128, learning_rate=0.01, schedule="constant"),
+}
+"""What a model of each mode gets where its creator says nothing; epochs are per task."""
+
+
+def hidden_widths(architecture: Growable) -> tuple[int, ...]:
+    """The width of each hidden layer (channels of a convolution), from the input to the output."""
+    return (*architecture.channels, architecture.hidden) if isinstance(architecture, Cnn) else architecture.hidden
+
+
+def full_grown(architecture: Architecture, learning: Learning) -> Architecture:
+    """The architecture with the units of all tasks: that asked for, wider by the growth of every task but the first."""
+    if not isinstance(learning, Progressive) or isinstance(architecture, Torchvision):
+        return architecture
+    first = hidden_widths(architecture)
+    growth, further = learning.growth or first, max(len(learning.tasks) - 1, 0)
+    widths = tuple(width + further * added for width, added in zip(first, growth, strict=True))
+    if isinstance(architecture, Cnn):
+        return replace(architecture, channels=widths[:-1], hidden=widths[-1])
+    return replace(architecture, hidden=widths)
+
+
 Strategy = Literal["zero", "random"]
 Scope = Literal["output", "network"]
 Refusal = Literal["none", "calibrate", "push"]
@@ -97,6 +178,9 @@ PUSH_BATCH = 192
 
 PUSH_STEPS = {"convolutional": 400, "fully connected": 800}
 """Steps of `push` that calibration data asks for: a small network needs more of them, and they cost it less."""
+
+SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.01, "progressive": 0.1}
+"""Share of the hidden weights that is replaced where a request says nothing."""
 
 MEASURED_ROWS = 10_000
 """Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
@@ -111,8 +195,11 @@ class EditParameters:
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     selection: Selection = "importance"
     """How hidden weights are chosen: Fisher ratio, |weight x gradient| ratio, or importance with shrinking."""
-    share: Annotated[float, Ge(0), Le(1)] = 0.02
-    """Share of each hidden layer's weights that is replaced (scope `network`)."""
+    share: Annotated[float, Ge(0), Le(1)] | None = None
+    """Share of each hidden layer's weights that is replaced (scope `network`), in a growing network of those that the
+    task added; empty: .02, .01 for tasks in a static network, .1 for tasks in a growing one."""
+    threshold: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Of tasks: the least share of a weight's importance that must be the task's own, for the weight to be replaced."""
     shrink: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Factor applied by `l2_shrink` to the chosen hidden weights instead of replacing them."""
     push_steps: Annotated[int, Ge(1), Le(10_000)] | None = None

@@ -56,7 +56,7 @@ class Manifest(BaseModel):
     architecture: Annotated[Architecture, Field(discriminator="type")]
     input_shape: tuple[int, int, int] = Field(description="Channels, height, width.")
     class_names: tuple[str, ...] = Field(min_length=1)
-    learning: Learning
+    learning: Annotated[Learning, Field(discriminator="mode")]
     recipe: dict[str, Any] = Field(description="Settings of the training, and of the forget request if there was one.")
     seed: Seed
     forgotten: Forgotten

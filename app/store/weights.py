@@ -46,7 +46,7 @@ def load(folder: Path, digest: str, manifest_digest: str) -> Classifier:
     size, digests, names, types and shapes of the tensors, or that all values are finite.
     """
     manifest = _checked_manifest(folder, manifest_digest)
-    model = build(manifest.architecture, manifest.input_shape, len(manifest.class_names), seed=0)
+    model = build(manifest.architecture, manifest.input_shape, len(manifest.class_names), 0, manifest.learning)
     expected = model.state_dict()
     path = folder / WEIGHTS
     content = read_bounded(path, _LENGTH_BYTES + _header_limit(expected) + _data_bytes(expected))

@@ -10,39 +10,63 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Mlp
+from app.specs import Architecture, Cnn, Gru, Learning, Lstm, Mlp, Standard, full_grown
+from app.unlearning.recurrent import recurrent_body
 from app.unlearning.torchvision_networks import torchvision_body
+
+STANDARD = Standard()
 
 
 class Classifier(nn.Module):
     """A network whose classes can be forgotten.
 
     The head has one row per class, always. A forgotten class is struck from the competition, whatever its row holds,
-    and the null unit, one constant logit for all forgotten classes together, competes with the retained ones.
+    and the null unit, one constant logit for all forgotten classes together, competes with the retained ones. Where
+    classes come in tasks, those of no task are not learned yet and do not compete; a request that names its task lets
+    that task's classes compete alone.
     """
 
     forgotten: Tensor
     """bool [C], buffer: the classes forgotten so far."""
     null_bias: Tensor
     """float32 scalar, buffer: the logit of the null unit; of no effect while nothing is forgotten."""
+    task_null_biases: Tensor
+    """float32 [T], buffer where there are tasks: the logit of the null unit where the task is named."""
+    task_classes: Tensor
+    """bool [T, C], not stored: which classes each task has."""
 
-    def __init__(self, body: nn.Module, num_features: int, num_classes: int) -> None:
-        """`body` maps float32 [N, C, H, W] in 0..1 to float32 [N, num_features]."""
+    def __init__(
+        self, architecture: Architecture, learning: Learning, body: nn.Module, num_features: int, num_classes: int
+    ) -> None:
+        """`body` maps float32 [N, C, H, W] in 0..1 to float32 [N, num_features].
+
+        `architecture` is as asked for: that of the first task where the network grows with its tasks.
+        """
         super().__init__()
+        self.architecture, self.learning = architecture, learning
         self.body = body
         self.head = nn.Linear(num_features, num_classes)
         self.register_buffer("forgotten", torch.zeros(num_classes, dtype=torch.bool))
         self.register_buffer("null_bias", torch.zeros(()))
+        if learning.tasks:
+            self.register_buffer("task_null_biases", torch.zeros(len(learning.tasks)))
+        masks = [_mask(classes, num_classes) for classes in learning.tasks or [range(num_classes)]]
+        self.register_buffer("task_classes", torch.stack(masks), persistent=False)
 
     @property
     def num_classes(self) -> int:
-        """How many classes the head has, forgotten ones included."""
+        """How many classes the head has, forgotten ones and those not learned yet included."""
         return self.head.out_features
 
     @property
     def forgotten_classes(self) -> tuple[int, ...]:
         """The classes forgotten so far, ascending."""
         return tuple(self.forgotten.nonzero().flatten().tolist())
+
+    @property
+    def learned_classes(self) -> tuple[int, ...]:
+        """The classes that were ever learned, forgotten ones included, ascending."""
+        return tuple(self.task_classes.any(dim=0).nonzero().flatten().tolist())
 
     def mark_forgotten(self, classes: Iterable[int]) -> None:
         """Strike these classes from the competition, from now on; their weights are not touched."""
@@ -52,33 +76,54 @@ class Classifier(nn.Module):
         """Raw logits, float32 [N, num_classes], of images, float32 [N, C, H, W] in 0..1."""
         return self.head(self.body(images))  # type: ignore[no-any-return]  # modules return Any
 
-    def served_logits(self, images: Tensor) -> Tensor:
-        """Logits as served, float32 [N, num_classes + 1]: -inf for forgotten classes, the null unit last.
+    def named(self, task: int | None) -> Tensor:
+        """The classes, bool [C], that a request is about: all that were learned, or those of the task it names."""
+        return self.task_classes.any(dim=0) if task is None else self.task_classes[task]
 
-        The null unit is -inf while nothing is forgotten.
+    def competing(self, task: int | None = None) -> Tensor:
+        """The classes, bool [C], that may be answered: learned, not forgotten, and of the task if one is named."""
+        return self.named(task) & ~self.forgotten
+
+    def within_tasks(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Raw logits [N, C], -inf but for the retained classes of the task that each label, int64 [N], belongs to.
+
+        Without tasks: for every retained class. It is what training and importance look at.
         """
-        return self.serve(self(images))
+        task_of_class = self.task_classes.int().argmax(dim=0)
+        competing = self.task_classes[task_of_class[labels.to(logits.device)]] & ~self.forgotten
+        return logits.masked_fill(~competing, -torch.inf)
 
-    def serve(self, logits: Tensor) -> Tensor:
-        """Raw logits [N, num_classes] to those of `served_logits`."""
-        competing = logits.masked_fill(self.forgotten, -torch.inf)
-        null = torch.where(self.forgotten.any(), self.null_bias, -torch.inf)
+    def serve(self, logits: Tensor, task: int | None = None) -> Tensor:
+        """Raw logits [N, C] to logits as served, float32 [N, C + 1]: -inf for what may not be answered, null unit last.
+
+        The null unit is -inf where nothing was forgotten that the request is about, and alone where all of it was.
+        """
+        competing = logits.masked_fill(~self.competing(task), -torch.inf)
+        bias = self.null_bias if task is None else self.task_null_biases[task]
+        null = torch.where((self.named(task) & self.forgotten).any(), bias, -torch.inf)
         return torch.cat([competing, null.expand(len(logits), 1)], dim=1)
 
-    def probabilities(self, images: Tensor) -> Tensor:
-        """Served probabilities, float32 [N, num_classes + 1]; each row sums to 1, forgotten classes are exactly 0."""
-        return self.served_logits(images).softmax(dim=1)
+    def probabilities(self, images: Tensor, task: int | None = None) -> Tensor:
+        """Served probabilities, float32 [N, C + 1]; each row sums to 1, classes that may not be answered are exactly 0."""
+        return self.serve(self(images), task).softmax(dim=1)
 
 
-def build(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int, seed: int) -> Classifier:
+def build(
+    architecture: Architecture,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    seed: int,
+    learning: Learning = STANDARD,
+) -> Classifier:
     """A network with fresh weights drawn from `seed`, for images of `input_shape` (channels, height, width).
 
-    Convolution weights are laid out channels last, which the CPU kernels for few channels are about a third faster on;
-    they are therefore not contiguous. Raises NotApplicable where the images are too small.
+    A network that grows with its tasks comes with the units of all tasks of `learning`. Convolution weights are laid
+    out channels last, which the CPU kernels for few channels are about a third faster on; they are therefore not
+    contiguous. Raises NotApplicable where the images are too small, and where this architecture cannot grow.
     """
     with seeded(seed):
-        body, num_features = _body(architecture, input_shape)
-        classifier = Classifier(body, num_features, num_classes)
+        body, num_features = _body(full_grown(architecture, learning), input_shape)
+        classifier = Classifier(architecture, learning, body, num_features, num_classes)
     return classifier.to(memory_format=torch.channels_last).eval()
 
 
@@ -96,6 +141,10 @@ def _body(architecture: Architecture, input_shape: tuple[int, int, int]) -> tupl
             return _mlp_body(hidden, input_shape)
         case Cnn(channels=channels, hidden=hidden_width):
             return _cnn_body(channels, hidden_width, input_shape)
+        case Gru(hidden=hidden):
+            return recurrent_body(nn.GRU, hidden, input_shape)
+        case Lstm(hidden=hidden):
+            return recurrent_body(nn.LSTM, hidden, input_shape)
         case _:
             return torchvision_body(architecture.type, input_shape)
 
@@ -122,3 +171,9 @@ def _cnn_body(channels: tuple[int, ...], hidden: int, input_shape: tuple[int, in
         )
     layers += [nn.Flatten(), nn.Linear(fan_in * height * width, hidden), nn.ReLU()]
     return nn.Sequential(*layers), hidden
+
+
+def _mask(classes: Iterable[int], num_classes: int) -> Tensor:
+    mask = torch.zeros(num_classes, dtype=torch.bool)
+    mask[list(classes)] = True
+    return mask

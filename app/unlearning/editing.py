@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from app.specs import Edit, Strategy
+from app.specs import SHARE, Edit, Strategy
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
@@ -23,7 +23,8 @@ def edit_weights(
     chosen: dict[str, Tensor] = {}
     if edit.scope == "network":
         ratios = importance_ratio(model, data, partition, edit, context)
-        chosen = {name: top_share(ratio, edit.parameters.share) for name, ratio in ratios.items()}
+        share = SHARE[model.learning.mode] if edit.parameters.share is None else edit.parameters.share
+        chosen = {name: top_share(ratio, share) for name, ratio in ratios.items()}
     generator = torch.Generator().manual_seed(edit.seed)
     replaced = replace_output_rows(model, partition.forget_classes, edit.strategy, generator)
     weights = hidden_weights(model)

@@ -101,8 +101,8 @@ def _weight_layers(model: Classifier) -> list[tuple[str, nn.Linear | nn.Conv2d]]
 
 
 def _summed_loss(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> Tensor:
-    """Sum of the images' cross-entropies, scalar, over the classes not forgotten so far."""
-    logits = model(images_as_float(images.to(context.device))).masked_fill(model.forgotten, -torch.inf)
+    """Sum of the images' cross-entropies, scalar, over the retained classes of each one's task."""
+    logits = model.within_tasks(model(images_as_float(images.to(context.device))), labels)
     return functional.cross_entropy(logits, labels.to(context.device), reduction="sum")
 
 

@@ -41,7 +41,7 @@ def calibrate(model: Classifier, data: Dataset, rows: Tensor, budget: float, dev
     It becomes the highest one whose refusals cost at most the share `budget` (0..0.5) of the answers that are right.
     Raises NotApplicable where no answer is right.
     """
-    logits = raw_logits(model, data.train_images, rows, device).masked_fill(model.forgotten.cpu(), -torch.inf)
+    logits = raw_logits(model, data.train_images, rows, device).masked_fill(~model.competing().cpu(), -torch.inf)
     highest, answers = logits.max(dim=1)
     right = highest[answers == data.train_labels[rows]]
     if len(right) == 0:

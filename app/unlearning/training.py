@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,17 +44,36 @@ class Fit:
     history: tuple[Epoch, ...]
 
 
-def fit(model: Classifier, data: Dataset, rows: Tensor, training: Training, context: Context) -> Fit:
+class Protection(Protocol):
+    """What holds earlier tasks while a further one is learned; told of every step."""
+
+    def after_backward(self) -> None:
+        """The gradients are those of the task's loss alone, and nothing is updated yet."""
+
+    def after_step(self) -> None:
+        """The optimizer has updated the parameters."""
+
+
+def fit(
+    model: Classifier,
+    data: Dataset,
+    rows: Tensor,
+    training: Training,
+    context: Context,
+    *,
+    protection: Protection | None = None,
+) -> Fit:
     """Fit `model`, in place, on these rows (int64) of the training file alone; it is left in evaluation mode.
 
-    Forgotten classes have no part in the softmax. Same seed, threads, torch and kind of CPU: same bits.
-    Raises NotApplicable for rows of a forgotten class, batches of one with batch norm, and a loss that is not finite.
+    Each row's softmax is over the retained classes of its task, or of all where there are no tasks. Same seed, threads,
+    torch and kind of CPU: same bits. Raises NotApplicable for rows of classes that are forgotten or of no task, batches
+    of one with batch norm, and a loss that is not finite.
     """
     _check_fittable(model, data, rows, training)
     start = time.perf_counter()
     model.to(context.device)
     with seeded(training.seed), deterministic_algorithms():
-        history, best_epoch = _Fitting(model, data, rows, training, context).run()
+        history, best_epoch = _Fitting(model, data, rows, training, context, protection=protection).run()
     model.eval().zero_grad()
     return Fit(time.perf_counter() - start, len(history), best_epoch, tuple(history))
 
@@ -61,12 +81,22 @@ def fit(model: Classifier, data: Dataset, rows: Tensor, training: Training, cont
 class _Fitting:
     """The state of one fit: optimizer, schedule, order of the batches, and the best weights so far."""
 
-    def __init__(self, model: Classifier, data: Dataset, rows: Tensor, training: Training, context: Context) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        data: Dataset,
+        rows: Tensor,
+        training: Training,
+        context: Context,
+        *,
+        protection: Protection | None,
+    ) -> None:
         self.model, self.data, self.rows, self.training, self.context = model, data, rows, training, context
+        self.protection = protection
         self.num_batches = len(_batches(rows, training.batch_size))
         self.optimizer = _optimizer(model, training)
         self.schedule = _schedule(self.optimizer, training, self.num_batches)
-        self.struck = model.forgotten if bool(model.forgotten.any()) else None
+        self.all_compete = bool(model.task_classes.all()) and not bool(model.forgotten.any())
         self.generator = torch.Generator().manual_seed(training.seed)
         self.throttle = Throttle()
         self.calibration_rows = rows_of(data.train_labels, data.calibration_rows, classes_of(data.train_labels[rows]))
@@ -106,13 +136,16 @@ class _Fitting:
 
     def _step(self, batch: Tensor) -> Tensor:
         images = images_as_float(self.data.train_images[batch].to(self.context.device))
+        labels = self.data.train_labels[batch].to(self.context.device)
         logits = self.model(images)
-        if self.struck is not None:
-            logits = logits.masked_fill(self.struck, -torch.inf)
-        loss = functional.cross_entropy(logits, self.data.train_labels[batch].to(self.context.device))
+        loss = functional.cross_entropy(logits if self.all_compete else self.model.within_tasks(logits, labels), labels)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+        if self.protection is not None:
+            self.protection.after_backward()
         self.optimizer.step()
+        if self.protection is not None:
+            self.protection.after_step()
         if self.schedule is not None:
             self.schedule.step()
         return loss.detach()
@@ -126,7 +159,8 @@ class _Fitting:
         self.model.eval()
         logits = raw_logits(self.model, self.data.train_images, self.calibration_rows, self.context.device)
         labels = self.data.train_labels[self.calibration_rows]
-        return float(functional.cross_entropy(logits.masked_fill(self.model.forgotten.cpu(), -torch.inf), labels))
+        logits = self.model.within_tasks(logits.to(self.context.device), labels).cpu()
+        return float(functional.cross_entropy(logits, labels))
 
 
 @torch.inference_mode()
@@ -158,6 +192,9 @@ def _check_fittable(model: Classifier, data: Dataset, rows: Tensor, training: Tr
     forgotten = rows_of(data.train_labels, rows, model.forgotten_classes)
     if len(forgotten):
         raise NotApplicable("Rows of a forgotten class cannot be trained on; leave them out.")
+    unlearned = classes_of(data.train_labels[rows]) - set(model.learned_classes)
+    if unlearned:
+        raise NotApplicable(f"Class {min(unlearned)} is of no task; name only rows of the tasks' classes.")
     one_row = min(len(rows), training.batch_size) == 1
     if one_row and any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         raise NotApplicable("Networks with batch norm need batches of at least 2 images.")

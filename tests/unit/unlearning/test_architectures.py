@@ -84,8 +84,8 @@ def test_without_forgotten_classes_the_served_answer_is_the_heads_own() -> None:
     model.null_bias.fill_(1e6)
     images = torch.rand(6, 1, 4, 4)
     with torch.inference_mode():
-        assert torch.equal(model.served_logits(images)[:, :5], model(images))
-        assert bool((model.served_logits(images)[:, 5] == -torch.inf).all())
+        assert torch.equal(model.serve(model(images))[:, :5], model(images))
+        assert bool((model.serve(model(images))[:, 5] == -torch.inf).all())
 
 
 def test_everything_a_model_is_stands_in_its_state() -> None:
