@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Gru, Learning, Lstm, Mlp, Standard, full_grown
+from app.specs import Architecture, Cnn, Gru, Learning, Lstm, Mlp, Progressive, Standard, full_grown
+from app.unlearning.growing import cut_missing_connections
 from app.unlearning.recurrent import recurrent_body
 from app.unlearning.torchvision_networks import torchvision_body
 
@@ -36,15 +37,15 @@ class Classifier(nn.Module):
     """bool [T, C], not stored: which classes each task has."""
 
     def __init__(
-        self, architecture: Architecture, learning: Learning, body: nn.Module, num_features: int, num_classes: int
+        self, architecture: Architecture, learning: Learning, input_shape: tuple[int, int, int], num_classes: int
     ) -> None:
-        """`body` maps float32 [N, C, H, W] in 0..1 to float32 [N, num_features].
+        """Weights are drawn from torch's global generator; see `build`, which seeds it.
 
         `architecture` is as asked for: that of the first task where the network grows with its tasks.
         """
         super().__init__()
-        self.architecture, self.learning = architecture, learning
-        self.body = body
+        self.architecture, self.learning, self.input_shape = architecture, learning, input_shape
+        self.body, num_features = _body(full_grown(architecture, learning), input_shape)
         self.head = nn.Linear(num_features, num_classes)
         self.register_buffer("forgotten", torch.zeros(num_classes, dtype=torch.bool))
         self.register_buffer("null_bias", torch.zeros(()))
@@ -122,8 +123,9 @@ def build(
     contiguous. Raises NotApplicable where the images are too small, and where this architecture cannot grow.
     """
     with seeded(seed):
-        body, num_features = _body(full_grown(architecture, learning), input_shape)
-        classifier = Classifier(architecture, learning, body, num_features, num_classes)
+        classifier = Classifier(architecture, learning, input_shape, num_classes)
+    if isinstance(learning, Progressive):
+        cut_missing_connections(classifier)
     return classifier.to(memory_format=torch.channels_last).eval()
 
 
