@@ -1,12 +1,13 @@
 """Which hidden weights matter to the forget set and not to the retain set, measured on training rows.
 
-Weights of linear and convolution layers are ranked, each layer by itself. Biases and the parameters and statistics of
+Weights of linear, convolution and recurrent layers are ranked, each layer by itself. Biases and the parameters and statistics of
 batch norm are left alone: they act on a whole unit or channel, for every class alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float, in_batches
 from app.unlearning.partition import Partition
+from app.unlearning.recurrent import gate_gradients, per_sample_gradient
 
 FORGET_ROWS = 1000
 """Training rows of the forget set that importance is measured on, at most."""
@@ -30,10 +32,19 @@ _HELD_VALUES = 2**24  # float32 values of per-sample gradients of one layer held
 ByTensor = dict[str, Tensor]
 """One tensor per parameter name, shaped like the parameter."""
 
+_WeightLayer = nn.Linear | nn.Conv2d | nn.RNNBase
+
 
 def hidden_weights(model: Classifier) -> ByTensor:
-    """The weights of every linear and convolution layer of the body, by the parameter's name in the model."""
-    return {f"body.{name}.weight": module.weight for name, module in _weight_layers(model)}
+    """The weights of every linear, convolution and recurrent layer of the body, by the parameter's name in the model.
+
+    A recurrent layer has two: of its inputs and of its own states.
+    """
+    return {
+        f"body.{layer}.{weight}": module.get_parameter(weight)
+        for layer, module in _weight_layers(model)
+        for weight in _weights_of(module)
+    }
 
 
 def importance_ratio(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> ByTensor:
@@ -61,12 +72,13 @@ def empirical_fisher(model: Classifier, images: Tensor, labels: Tensor, context:
     Images uint8 [N, C, H, W], labels int64 [N]; the model in evaluation mode, so that images do not act on each other.
     Per-sample gradients, because the square of a batch's mean gradient depends on the batch size (Kunstner et al.
     2019, arXiv 1905.12558; Foster et al. 2023, arXiv 2308.07707). They are the products of each layer's inputs and
-    output gradients, so one pass over the batch gives them all (three to eight times faster here than vmap of grad).
+    output gradients, so one pass over the batch gives them all (three to eight times faster here than vmap of grad);
+    in a recurrent layer summed over the rows of the image before they are squared.
     """
     totals = {name: torch.zeros_like(weight) for name, weight in hidden_weights(model).items()}
     hooks = [
-        module.register_forward_hook(_adding_squares(totals[f"body.{name}.weight"]))
-        for name, module in _weight_layers(model)
+        module.register_forward_hook(_adding_squares([totals[f"body.{layer}.{name}"] for name in _weights_of(module)]))
+        for layer, module in _weight_layers(model)
     ]
     try:
         for rows in in_batches(torch.arange(len(labels)), _BATCH):
@@ -95,9 +107,14 @@ def sensitivity(model: Classifier, images: Tensor, labels: Tensor, context: Cont
     return {name: (weights[name].detach() * total / len(labels)).abs() for name, total in totals.items()}
 
 
-def _weight_layers(model: Classifier) -> list[tuple[str, nn.Linear | nn.Conv2d]]:
-    """The linear and convolution layers of the body, by name in it."""
-    return [(name, module) for name, module in model.body.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+def _weight_layers(model: Classifier) -> list[tuple[str, _WeightLayer]]:
+    """The linear, convolution and recurrent layers of the body, by name in it."""
+    return [(name, module) for name, module in model.body.named_modules() if isinstance(module, _WeightLayer)]
+
+
+def _weights_of(module: _WeightLayer) -> tuple[str, ...]:
+    """The names of a layer's weights in it."""
+    return ("weight_ih_l0", "weight_hh_l0") if isinstance(module, nn.RNNBase) else ("weight",)
 
 
 def _summed_loss(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> Tensor:
@@ -106,23 +123,34 @@ def _summed_loss(model: Classifier, images: Tensor, labels: Tensor, context: Con
     return functional.cross_entropy(logits, labels.to(context.device), reduction="sum")
 
 
-def _adding_squares(total: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    """A forward hook that adds, when the gradient passes, each sample's squared weight gradient to `total`."""
+def _adding_squares(totals: list[Tensor]) -> Callable[[_WeightLayer, tuple[Tensor, ...], Any], None]:
+    """A forward hook that adds, when the gradient passes, each sample's squared gradients to the weights' `totals`."""
 
-    def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def forward_hook(module: _WeightLayer, inputs: tuple[Tensor, ...], output: Any) -> None:
         layer_input = inputs[0].detach()
 
         # On the tensor, before anything later changes it in place, as activations of torchvision's networks do.
         def backward_hook(gradient: Tensor) -> None:
-            square = _linear_squares if isinstance(module, nn.Linear) else _convolution_squares
-            total.add_(square(module, layer_input, gradient))  # type: ignore[arg-type]  # chosen by the type above
+            for total, squares in zip(totals, _squares(module, layer_input, gradient), strict=True):
+                total.add_(squares)
 
-        output.register_hook(backward_hook)  # type: ignore[no-untyped-call]  # torch's
+        states = output[0] if isinstance(module, nn.RNNBase) else output
+        states.register_hook(backward_hook)
 
     return forward_hook
 
 
-def _linear_squares(layer: nn.Linear, inputs: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG001  one signature
+def _squares(module: _WeightLayer, inputs: Tensor, gradient: Tensor) -> list[Tensor]:
+    """Sum over samples of the squared gradient of each of the layer's weights."""
+    if isinstance(module, nn.Linear):
+        return [_linear_squares(inputs, gradient)]
+    if isinstance(module, nn.Conv2d):
+        return [_convolution_squares(module, inputs, gradient)]
+    at_input, at_state, before = gate_gradients(module, inputs, gradient)
+    return [_recurrent_squares(at_input, inputs), _recurrent_squares(at_state, before)]
+
+
+def _linear_squares(inputs: Tensor, gradient: Tensor) -> Tensor:
     """Sum over samples of the squared gradient g a^T; inputs a [N, I], gradient g [N, O], result [O, I]."""
     return gradient.square().T @ inputs.square()
 
@@ -144,6 +172,15 @@ def _convolution_squares(layer: nn.Conv2d, inputs: Tensor, gradient: Tensor) -> 
         gradients = gradient[rows].reshape(len(rows), layer.groups, -1, positions)  # [N, G, O/G, positions]
         per_sample = gradients @ by_group.transpose(2, 3)  # [N, G, O/G, I/G * kernel]
         total += per_sample.square().sum(dim=0).view(layer.weight.shape)
+    return total
+
+
+def _recurrent_squares(gates: Tensor, inputs: Tensor) -> Tensor:
+    """Sum over samples of the squared weight gradient; gradient at the gates [H, N, G], inputs [H, N, I]."""
+    _, samples, num_gates = gates.shape
+    total = torch.zeros(num_gates, inputs.shape[-1], device=gates.device)
+    for rows in in_batches(torch.arange(samples), max(1, _HELD_VALUES // total.numel())):
+        total += per_sample_gradient(gates[:, rows], inputs[:, rows]).square().sum(dim=0)
     return total
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from app.specs import Architecture, Cnn, Mlp, Torchvision
+from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
@@ -17,9 +17,10 @@ from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted
 DATA = blobs(rows=80)
 # An inverted residual network: convolutions in groups, activations in place, batch norm.
 GROUPED = Torchvision("mobilenet_v3_small")
+RECURRENT: list[Architecture] = [Gru(hidden=(6, 5)), Lstm(hidden=(6, 5))]
 
 
-@pytest.mark.parametrize("architecture", [Mlp(hidden=(6, 5)), Cnn(channels=(3, 4), hidden=5), GROUPED])
+@pytest.mark.parametrize("architecture", [Mlp(hidden=(6, 5)), Cnn(channels=(3, 4), hidden=5), GROUPED, *RECURRENT])
 def test_the_fast_fisher_is_that_of_one_backward_pass_per_image(architecture: Architecture) -> None:
     model = build(architecture, DATA.input_shape, 4, seed=0)
     images, labels = DATA.train_images[:7], DATA.train_labels[:7]
@@ -43,8 +44,24 @@ def test_the_fast_fisher_is_that_of_vectorised_per_sample_gradients() -> None:
         torch.testing.assert_close(values, per_sample[name].square().mean(dim=0), rtol=1e-4, atol=1e-10)
 
 
-def test_fisher_does_not_depend_on_how_images_are_batched(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build(Cnn(channels=(3,), hidden=5), DATA.input_shape, 4, seed=0)
+@pytest.mark.parametrize("architecture", RECURRENT)
+def test_the_fisher_of_trained_recurrent_layers_is_exact(architecture: Architecture) -> None:
+    data = blobs(rows=80, channels=2)
+    model = fitted(data, architecture, epochs=3)
+    images, labels = data.train_images[:9], data.train_labels[:9]
+    slow = loop_fisher(model, images, labels)
+    fast = empirical_fisher(model, images, labels, Context())
+    weights = [f"body.layers.{layer}.weight_{kind}_l0" for layer in (0, 1) for kind in ("ih", "hh")]
+    assert list(fast) == weights
+    for name in weights:
+        torch.testing.assert_close(fast[name], slow[name], rtol=1e-5, atol=1e-5 * float(slow[name].max()))
+
+
+@pytest.mark.parametrize("architecture", [Cnn(channels=(3,), hidden=5), *RECURRENT])
+def test_fisher_does_not_depend_on_how_images_are_batched(
+    architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build(architecture, DATA.input_shape, 4, seed=0)
     whole = empirical_fisher(model, DATA.train_images, DATA.train_labels, Context())
     monkeypatch.setattr("app.unlearning.importance._BATCH", 7)
     monkeypatch.setattr("app.unlearning.importance._HELD_VALUES", 1)
@@ -61,14 +78,21 @@ def test_classes_forgotten_earlier_have_no_part_in_importance() -> None:
         torch.testing.assert_close(values, slow[name], rtol=1e-3, atol=1e-9)
 
 
-def test_sensitivity_ranks_weights_as_their_true_removal_does() -> None:
-    model = fitted(DATA, Mlp(hidden=(6,)), epochs=2)
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [
+        (Mlp(hidden=(6,)), "1.weight"),
+        *((kind, "layers.0.weight_hh_l0") for kind in (Gru(hidden=(6,)), Lstm(hidden=(6,)))),
+    ],
+)
+def test_sensitivity_ranks_weights_as_their_true_removal_does(architecture: Architecture, name: str) -> None:
+    model = fitted(DATA, architecture, epochs=2)
     forget = DATA.train_labels == 2
     images, labels = DATA.train_images[forget], DATA.train_labels[forget]
     with torch.no_grad():  # small enough for the first order to rule
-        model.body.get_parameter("1.weight").mul_(0.3)
-    estimated = sensitivity(model, images, labels, Context())["body.1.weight"].flatten()
-    true = loss_change_by_removal(model, images, labels, "body.1.weight").abs()
+        model.body.get_parameter(name).mul_(0.3)
+    estimated = sensitivity(model, images, labels, Context())[f"body.{name}"].flatten()
+    true = loss_change_by_removal(model, images, labels, f"body.{name}").abs()
     ranks = torch.stack([values.argsort().argsort().float() for values in (estimated, true)])
     assert float(torch.corrcoef(ranks)[0, 1]) > 0.9
     top = len(true) // 20
@@ -89,9 +113,10 @@ def test_biases_batch_norm_and_the_head_are_left_alone() -> None:
     assert all(name in dict(model.named_parameters()) for name in names)
 
 
+@pytest.mark.parametrize("architecture", [Mlp(hidden=(32,)), *RECURRENT])
 @pytest.mark.parametrize("selection", ["importance", "sensitivity"])
-def test_measuring_importance_leaves_no_trace(selection: str) -> None:
-    model = fitted(DATA, epochs=1)
+def test_measuring_importance_leaves_no_trace(selection: str, architecture: Architecture) -> None:
+    model = fitted(DATA, architecture, epochs=1)
     before = everything(model)
     edit = edit_of(1, selection=selection)  # type: ignore[arg-type]  # by parameter
     ratios = importance_ratio(model, DATA, Partition.of(DATA, [1]), edit, Context())
