@@ -30,8 +30,7 @@ def get_dataset(settings: Settings, name: str) -> Dataset:
 def list_architectures(page: PageQuery) -> Page[ArchitectureInfo]:
     """All architectures by the `type` that asks for them."""
     architectures = [
-        ArchitectureInfo(name="mlp", description=_summary(specs.Mlp), parameters=_schema(specs.Mlp)),
-        ArchitectureInfo(name="cnn", description=_summary(specs.Cnn), parameters=_schema(specs.Cnn)),
+        *(_own(kind) for kind in get_args(specs.Growable)),
         *(_torchvision(name) for name in get_args(specs.TorchvisionName)),
     ]
     items, next_token = paginate_fixed(architectures, "architectures", page)
@@ -71,6 +70,10 @@ def _dataset(spec: DatasetSpec, settings: Settings) -> Dataset:
         num_test=spec.num_test,
         available=catalogue.is_available(spec, settings),
     )
+
+
+def _own(kind: type[specs.Growable]) -> ArchitectureInfo:
+    return ArchitectureInfo(name=kind.type, description=_summary(kind), parameters=_schema(kind))
 
 
 def _torchvision(name: str) -> ArchitectureInfo:

@@ -25,7 +25,7 @@ def test_an_unknown_dataset_is_404(client: httpx.Client) -> None:
 
 def test_every_architecture_publishes_a_schema_that_describes_its_parameters(client: httpx.Client) -> None:
     architectures = {item["name"]: item for item in client.get("/v1/architectures").json()["items"]}
-    assert {"mlp", "cnn", "resnet18"} <= set(architectures)
+    assert {"mlp", "cnn", "gru", "lstm", "resnet18"} <= set(architectures)
     for name, architecture in architectures.items():
         assert meta.is_valid(architecture["parameters"])
         assert Draft202012Validator(architecture["parameters"]).is_valid({"type": name})

@@ -10,7 +10,7 @@ import torch
 
 from app.durable_files import digest_of
 from app.errors import GateMissed, StorageUnavailable, VersionCorrupted
-from app.specs import Architecture, Cnn, Mlp, Torchvision
+from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
 from app.store import weights
 from app.store.manifest import MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore
@@ -33,7 +33,10 @@ def _same(first: Classifier, second: Classifier) -> bool:
     return all(a == b and x.dtype == y.dtype and torch.equal(x, y) for (a, x), (b, y) in pairs)
 
 
-@pytest.mark.parametrize("architecture", [Mlp(hidden=()), Mlp(hidden=(5, 4)), Cnn(channels=(2,), hidden=4)])
+@pytest.mark.parametrize(
+    "architecture",
+    [Mlp(hidden=()), Mlp(hidden=(5, 4)), Cnn(channels=(2,), hidden=4), Gru(hidden=(5, 4)), Lstm(hidden=(5,))],
+)
 def test_a_model_is_loaded_bit_for_bit_as_it_was_saved(
     store: VersionStore, manifest: Manifest, architecture: Architecture
 ) -> None:
