@@ -177,7 +177,7 @@ PUSH_BATCH = 192
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
 PUSH_STEPS = {"convolutional": 400, "fully connected": 800}
-"""Steps of `push` that calibration data asks for: a small network needs more of them, and they cost it less."""
+"""Steps of `push` that calibration data asks for: more without convolutions; recurrent ones count as fully connected."""
 
 SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.01, "progressive": 0.1}
 """Share of the hidden weights that is replaced where a request says nothing."""
@@ -203,7 +203,7 @@ class EditParameters:
     shrink: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Factor applied by `l2_shrink` to the chosen hidden weights instead of replacing them."""
     push_steps: Annotated[int, Ge(1), Le(10_000)] | None = None
-    """Optimisation steps of the refusal `push`; empty: 800 for fully connected networks, 400 for others."""
+    """Optimisation steps of the refusal `push`; empty: 800, or 400 for networks with convolutions."""
     refusal_budget: Annotated[float, Ge(0), Le(0.5)] = 0.003
     """Share of correct answers on retained calibration inputs that refusals may cost."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
