@@ -1,0 +1,100 @@
+"""Every metric that a report may name: its version, range, unit, what is better, and the paper.
+
+A version counts up when a definition changes, so that figures of two versions are never put into one table. Where the
+figure is computed stands with each; nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["lower", "higher", "as retrained", "as two retrained"]
+"""What to wish for; "as two retrained": as near as two retrained models are to each other."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a figure of this name means."""
+
+    version: int
+    low: float
+    high: float
+    unit: str
+    better: Better
+    meaning: str
+    """One sentence, with the function that computes it."""
+    paper: str
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(
+        1, 0, 1, "share", "as retrained", "Share of right answers; intervals.share.", "doi:10.1080/01621459.1927.10502953"
+    ),
+    "accuracy-gap": Metric(
+        1, -1, 1, "difference of shares", "as two retrained",
+        "Accuracy minus the mean of retrained models; intervals.gap.", "arXiv 1911.04933",
+    ),
+    "agreement": Metric(
+        1, 0, 1, "share", "as two retrained",
+        "Share of inputs that two models answer alike; closeness.agreement.", "doi:10.1109/SP.2015.35",
+    ),
+    "jensen-shannon": Metric(
+        1, 0, 1, "bits", "as two retrained",
+        "Mean divergence of two models' probabilities, summed over classes; closeness.jensen_shannon.", "doi:10.1109/18.61115",
+    ),
+    "activation-distance": Metric(
+        1, 0, math.sqrt(2), "distance of probabilities", "as two retrained",
+        "Mean Euclidean distance of two models' probabilities; closeness.activation_distance.", "arXiv 2012.13431",
+    ),
+    "zrf": Metric(
+        1, 0, 1, "1 - bits", "as retrained",
+        "Likeness to an untrained network on the forget set; closeness.zero_retrain_forgetting.", "arXiv 2205.08096",
+    ),
+    "cka": Metric(
+        1, 0, 1, "alignment", "as two retrained",
+        "Linear alignment of a layer's features in two models; features.linear_cka.", "arXiv 1905.00414",
+    ),
+    "klom": Metric(
+        1, 0, 100, "nats", "as two retrained",
+        "Divergence of margins over seeds, by normal fits; closeness.margin_divergence.", "arXiv 2410.23232",
+    ),
+    "three-sample-statistic": Metric(
+        1, -1, 1, "bits", "lower",
+        "Divergence from the retrained minus that from the original model; closeness.three_sample_test.", "arXiv 1511.04581",
+    ),
+    "three-sample-p": Metric(
+        1, 0, 1, "probability", "lower",
+        "Of a statistic as low where neither model is nearer; closeness.three_sample_test.", "doi:10.2202/1544-6115.1585",
+    ),
+    "probe-recall": Metric(
+        1, 0, 1, "share", "as retrained",
+        "Recall of forgotten classes by logistic regression on a layer; attacks.fit_probe.", "arXiv 1610.01644",
+    ),
+    "prototype-recall": Metric(
+        1, 0, 1, "share", "as retrained",
+        "Recall of forgotten classes from means of a few images; attacks.prototype_answers.", "arXiv 1703.05175",
+    ),
+    "relearn-steps": Metric(
+        1, 0, math.inf, "steps", "as retrained",
+        "Steps until forgotten images are known again; relearning.relearn.", "arXiv 1911.04933",
+    ),
+    "ain": Metric(
+        1, 0, math.inf, "ratio", "as retrained",
+        "Relearning steps by those of retrained models; relearning.anamnesis_index.", "arXiv 2201.05629",
+    ),
+    "mia-auc": Metric(
+        1, 0, 1, "probability", "as retrained",
+        "That a member scores above a non-member; membership.area_under_curve.", "doi:10.1148/radiology.143.1.7063747",
+    ),
+    "mia-balanced-accuracy": Metric(
+        1, 0, 1, "share", "as retrained",
+        "Members and non-members told right by a threshold; membership.balanced_accuracy.", "arXiv 1709.01604",
+    ),
+    "mia-tpr-at-1-percent-fpr": Metric(
+        1, 0, 1, "share", "as retrained",
+        "Members found where 1 % of non-members are accused; membership.true_positive_rate_at.", "arXiv 2112.03570",
+    ),
+}  # fmt: skip
+"""By name. The attacks of `mia-…` take margins, plain, `calibrated` or as `likelihood_ratio`; a report says which."""
