@@ -1,0 +1,110 @@
+"""The figures of the published growing set-up as Markdown."""
+
+from __future__ import annotations
+
+from benchmarks import reproduction_published as published
+from benchmarks.reproduction_growing import UNITS
+from benchmarks.reproduction_markdown import TASK_NAMES, Runs, by_task, plain, seeds_of, spread, table
+
+_TASK_HEAD = ["", *TASK_NAMES]
+
+
+def growing(runs: Runs) -> list[str]:
+    """The published growing set-up."""
+    return [
+        "## Growing network as published",
+        "",
+        f"784-50-50-10 and {UNITS} and {UNITS} units more per task, {runs[0]['num_parameters']:,} parameters at the end,",
+        "Adam 0.01, batches of 128, 10 epochs per task, the old block put back after every batch;",
+        f"{seeds_of(runs)} seeds. A whole run takes {spread([run['seconds'] for run in runs], 1)} s.",
+        "",
+        *_growing_accuracies(runs),
+        *_growing_forgotten(runs),
+        *_growing_removed(runs),
+        *_growing_sparsity(runs),
+    ]
+
+
+def _growing_accuracies(runs: Runs) -> list[str]:
+    deployed = [run["deployed"] for run in runs]
+    return [
+        "The published figures are each of the checkpoint made right after the task. The one network that there is at the",
+        "end answers like this:",
+        "",
+        *table(
+            ["accuracy", *TASK_NAMES],
+            [
+                ["published, own checkpoint", *plain(published.GROWING_ACCURACY)],
+                ["reproduced, own checkpoint", *by_task([run["own_checkpoint"] for run in runs])],
+                ["one network, no task named", *by_task([entry["without_task"] for entry in deployed])],
+                ["one network, outputs of the task", *by_task([entry["outputs_of_task"] for entry in deployed])],
+                ["one network, cut to the task's units", *by_task([entry["units_up_to_task"] for entry in deployed])],
+            ],
+        ),
+    ]
+
+
+def _growing_forgotten(runs: Runs) -> list[str]:
+    def own(kind: str, key: str) -> list[str]:
+        return by_task([[entry[key] for entry in run[kind]] for run in runs])
+
+    collateral = [value for run in runs for entry in run["published_random"] for value in entry["others"]]
+    return [
+        "The forgotten task on its own checkpoint, all ten outputs competing. Zeroed outputs tie at 0, and win only where",
+        "every other output is below 0: where one is not, the first-index figure falls to 0 instead of the digit's share.",
+        "With random numbers as published the other tasks, each on its own checkpoint with the same edit, fall to",
+        f"{spread(collateral, 4)} (not published).",
+        "",
+        *table(
+            _TASK_HEAD,
+            [
+                ["published, zero, outputs and block", *plain(published.GROWING_ZEROED)],
+                ["zero, outputs", *own("zeroed", "outputs")],
+                ["zero, outputs and block", *own("zeroed", "block")],
+                ["the same, no tie", *own("zeroed", "block_no_tie")],
+                ["published, random, outputs and block", *plain(published.GROWING_RANDOM)],
+                ["random as published, outputs", *own("published_random", "outputs")],
+                ["random as published, outputs and block", *own("published_random", "block")],
+                ["random, own distribution, outputs", *by_task([run["own_random"] for run in runs])],
+            ],
+        ),
+    ]
+
+
+def _growing_removed(runs: Runs) -> list[str]:
+    rows = []
+    for removed, name in enumerate(TASK_NAMES):
+        cells = by_task([run["without_block"][removed] for run in runs])
+        cells[removed] = "removed"
+        rows.append([f"without the units of {name}", *cells])
+    return [
+        "Later tasks lean on earlier units: all units of one task removed from the one network (task named, cut to the",
+        "units up to it).",
+        "",
+        *table(_TASK_HEAD, rows),
+    ]
+
+
+def _growing_sparsity(runs: Runs) -> list[str]:
+    moved = [run["never_moved"] for run in runs]
+    zeros = [sum(run["zeros"].values()) for run in runs]
+    biases = sum(entry["zero_biases"] for entry in moved)
+    dead = sum(entry["dead_in_own_task"] for entry in moved)
+    where = sorted({name for run in runs for name in run["zeros"]})
+    rows = [
+        ("before", [published.GROWING_SPARSITY], [run["sparsity"] for run in runs]),
+        ("two outputs zeroed", [published.GROWING_SPARSITY_OUTPUTS], [run["sparsity_outputs_zeroed"][0] for run in runs]),
+        ("last task zeroed, outputs and block", [published.GROWING_SPARSITY_LAST_TASK], [run["sparsity_own_checkpoint_zeroed"][-1] for run in runs]),
+    ]  # fmt: skip
+    return [
+        f"The zeros before any edit are {', '.join(str(count) for count in zeros)} by seed (published:",
+        f"{published.GROWING_ZEROS}, and {published.GROWING_ZEROS_OF_CHECKPOINT} in the checkpoint beside the notebooks), all in",
+        f"`{', '.join(where)}`, the biases of the second hidden layer. They begin at 0 and never move where the unit never",
+        f"fires on its own task's images: so it is for {dead} of {biases} of them. Their number is chance, so the sparsities",
+        "agree with the published ones exactly where the number of zeros does: (zeros + 502) / 261,510 after two outputs,",
+        "and 2,752 more, less the zeros among the last task's biases, after its block.",
+        "",
+        *table(["sparsity", "published", *(f"seed {run['seed']}" for run in runs)], [
+            [name, *(f"{value:.10f}" for value in (*printed, *found))] for name, printed, found in rows
+        ]),
+    ]  # fmt: skip

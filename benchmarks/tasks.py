@@ -1,0 +1,140 @@
+"""Task by task with the product: what it learns, and what forgetting one task does to that task and to the others.
+
+All figures are of test images, which decide nothing. Indices of tasks count from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import product
+from typing import Any, get_args
+
+import torch
+
+from app.specs import (
+    ARCHITECTURE_OF_MODE,
+    TRAINING_OF_MODE,
+    Edit,
+    EditParameters,
+    Progressive,
+    Refusal,
+    Scope,
+    Strategy,
+    SynapticIntelligence,
+    Training,
+)
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.context import Context
+from app.unlearning.continual import Learned, learn_tasks
+from app.unlearning.data import Dataset
+from app.unlearning.forgetting import forget_classes
+from app.unlearning.training import raw_logits
+from app.unlearning.verification import sparsity
+from benchmarks.reproduction_setting import TASKS
+from benchmarks.tasks_probe import ProbeImages, probe
+
+LEARNING: dict[str, SynapticIntelligence | Progressive] = {
+    "synaptic_intelligence": SynapticIntelligence(tasks=TASKS),
+    "progressive": Progressive(tasks=TASKS),
+}
+REFUSALS: tuple[Refusal, ...] = ("calibrate", "push")
+CONTEXT = Context()
+_QUICK_PUSH = 30
+
+
+def fresh(mode: str, data: Dataset, seed: int) -> Classifier:
+    """An untrained network of this mode's default architecture."""
+    learning = LEARNING[mode]
+    return build(ARCHITECTURE_OF_MODE[learning.mode], data.input_shape, data.num_classes, seed, learning)
+
+
+def default_training(mode: str, seed: int, epochs: int | None = None) -> Training:
+    """This mode's default training; other epochs only for a quick run."""
+    training = replace(TRAINING_OF_MODE[LEARNING[mode].mode], seed=seed)
+    return training if epochs is None else replace(training, epochs=epochs)
+
+
+def learn(mode: str, data: Dataset, training: Training, without: int | None = None) -> Learned:
+    """All tasks, or all but one, learned in their order by a fresh network."""
+    indices = [index for index in range(len(TASKS)) if index != without]
+    model = fresh(mode, data, training.seed)
+    return learn_tasks(model, data, data.train_rows, indices, training, known=(), importance={}, context=CONTEXT)
+
+
+def served(model: Classifier, data: Dataset) -> dict[str, list[float]]:
+    """Of each task's test images the share answered right and the share refused, with the task named and without."""
+    rows = torch.arange(len(data.test_labels))
+    logits, labels = raw_logits(model, data.test_images, rows, CONTEXT.device), data.test_labels
+    found: dict[str, list[float]] = {"right": [], "refused": [], "right_without_task": [], "refused_without_task": []}
+    for index, classes in enumerate(TASKS):
+        among = torch.isin(labels, torch.tensor(classes))
+        for named, suffix in ((index, ""), (None, "_without_task")):
+            answers = model.serve(logits[among], named).argmax(dim=1)
+            found[f"right{suffix}"].append(float((answers == labels[among]).double().mean()))
+            found[f"refused{suffix}"].append(float((answers == model.num_classes).double().mean()))
+    return found
+
+
+def run(mode: str, data: Dataset, seed: int, *, quick: bool = False) -> dict[str, Any]:
+    """Every figure of one mode and seed, as JSON values."""
+    training = default_training(mode, seed, 1 if quick else None)
+    images = ProbeImages.of(data, seed)
+    learned = learn(mode, data, training)
+    forgotten_tasks = range(2, 3) if quick else range(len(TASKS))
+    return {
+        "mode": mode,
+        "seed": seed,
+        "seconds": learned.seconds,
+        "num_parameters": sum(values.numel() for values in learned.model.parameters()),
+        "sparsity": sparsity(learned.model),
+        "accuracy_matrix": learned.accuracy_matrix,
+        "served": served(learned.model, data),
+        "probes": [
+            {
+                "task": task,
+                "original": _probed(learned.model, images, task),
+                "untrained": _probed(fresh(mode, data, seed), images, task),
+                "retrained": _probed(learn(mode, data, training, without=task).model, images, task),
+            }
+            for task in forgotten_tasks
+        ],
+        "forgotten": [
+            forget(learned, data, edit, images, task)
+            for task in forgotten_tasks
+            for edit in _edits(task, seed, quick=quick)
+        ],
+    }
+
+
+def _edits(task: int, seed: int, *, quick: bool) -> Iterator[Edit]:
+    parameters = EditParameters(push_steps=_QUICK_PUSH if quick else None)
+    for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), REFUSALS):
+        yield Edit(TASKS[task], strategy, scope, refusal, parameters, seed)
+
+
+def forget(learned: Learned, data: Dataset, edit: Edit, images: ProbeImages, task: int) -> dict[str, Any]:
+    """One request to forget a whole task, and what came of it."""
+    result = forget_classes(learned.model, data, edit, CONTEXT, importance=learned.importance)
+    after = served(result.model, data)
+    print(
+        f"{learned.model.learning.mode} seed {edit.seed} task {task} {edit.scope}/{edit.strategy}/{edit.refusal}: "
+        f"refused {after['refused_without_task'][task]:.4f}, {result.verdict}"
+    )
+    return {
+        "task": task,
+        "scope": edit.scope,
+        "strategy": edit.strategy,
+        "refusal": edit.refusal,
+        "verdict": result.verdict,
+        "missed": [criterion.name for criterion in result.report.gate if not criterion.passed],
+        "weights_changed": sum(result.report.weights_changed.values()),
+        "sparsity": sparsity(result.model),
+        "served": after,
+        "probe": _probed(result.model, images, task),
+        "seconds": result.report.seconds["method"],
+    }
+
+
+def _probed(model: Classifier, images: ProbeImages, task: int) -> dict[str, float]:
+    return asdict(probe(model.body, images, TASKS[task]))

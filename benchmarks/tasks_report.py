@@ -1,0 +1,198 @@
+"""The figures of `benchmarks.tasks` and `benchmarks.tasks_times` as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from statistics import fmean, median
+from typing import Any, get_args
+
+from app.specs import SHARE, Mode, Scope, Strategy
+from benchmarks.reproduction_markdown import NONE, TASK_NAMES, Runs, by_task, points, seeds_of, spread, table
+from benchmarks.tasks import LEARNING, REFUSALS
+from benchmarks.tasks_times import GOAL, ratio
+
+MOST_LOST: dict[str, float] = {"output": 0.005, "network": 0.03}
+"""Accuracy that the other tasks may lose on average, the task named."""
+
+Entries = list[dict[str, Any]]
+
+
+def learning(runs: Runs) -> list[str]:
+    """What the product learns with default settings."""
+    rows = []
+    for mode in _modes(runs):
+        own = [run for run in runs if run["mode"] == mode]
+        matrix = [[run["accuracy_matrix"][task][task] for task in range(len(TASK_NAMES))] for run in own]
+        rows += [
+            [f"{mode}: when learned", *by_task(matrix), ""],
+            [f"{mode}: after all, task named", *by_task([run["served"]["right"] for run in own]), ""],
+            [
+                f"{mode}: after all, no task named",
+                *by_task([run["served"]["right_without_task"] for run in own]),
+                spread([run["seconds"] for run in own], 1),
+            ],
+        ]
+    return [
+        "## The product's modes",
+        "",
+        f"The same tasks with default settings, {seeds_of(runs)} seeds. Neither mode is made for requests that name no",
+        "task: the outputs of different tasks were never compared in training.",
+        "",
+        *table(["accuracy", *TASK_NAMES, "seconds"], rows),
+        *(line for mode in _modes(runs) for line in _sparsity(mode, [run for run in runs if run["mode"] == mode])),
+        "",
+    ]
+
+
+def _sparsity(mode: str, runs: Runs) -> Iterator[str]:
+    sparsities = ", ".join(f"{run['sparsity']:.10f}" for run in runs)
+    yield f"Sparsity of `{mode}`, {runs[0]['num_parameters']:,} parameters, by seed: {sparsities}."
+    if mode == "progressive":
+        yield "A growing network has room for connections from later units to earlier ones; they do not exist and are zero."
+
+
+def forgetting(runs: Runs) -> list[str]:
+    """What forgetting one task does, for every strategy, scope and refusal."""
+    lines = [
+        "## Forgetting a task with the product",
+        "",
+        f"Every task by itself from the network of all five, {seeds_of(runs)} seeds; mean ± standard deviation over tasks and",
+        "seeds. *Refused*: test images of the forgotten task answered as forgotten when no task is named; with the task",
+        "named it is a rule. *Others*: change of the other tasks' accuracy in percentage points, a refusal counting as wrong;",
+        "*worst* is that of one task, forgetting and seed. *Probe*: regression on the last hidden layer, 100 images per class,",
+        "accuracy between the two digits and their recall among all ten. *Retrained* learned the other four tasks alone.",
+        "",
+    ]
+    for mode in _modes(runs):
+        own = [run for run in runs if run["mode"] == mode]
+        lines += [f"### {mode}", "", *_settings(mode, own), *_goals(own), *_default_by_task(own)]
+    return lines
+
+
+def _modes(runs: Runs) -> list[str]:
+    return [mode for mode in LEARNING if any(run["mode"] == mode for run in runs)]
+
+
+def _settings(mode: str, runs: Runs) -> list[str]:
+    rows = []
+    for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), REFUSALS):
+        entries = _entries(runs, scope, strategy, refusal)
+        named = _changes(entries, "right")
+        rows.append(
+            [
+                f"{scope}, {strategy}, {refusal}",
+                spread([_at_task(entry, "refused") for entry in entries], 3),
+                spread([_at_task(entry, "refused_without_task") for entry in entries], 3),
+                spread([_mean_of_others(entry["served"]["refused_without_task"], entry) for entry in entries]),
+                points([fmean(found) for found in named]),
+                f"{100 * min(min(found) for found in named):+.2f}",
+                points([fmean(found) for found in _changes(entries, "right_without_task")]),
+                *(spread([entry["probe"][key] for entry in entries], 3) for key in ("two_way", "recall")),
+                f"{sum(entry['verdict'] == 'passed' for entry in entries)} of {len(entries)}",
+            ]
+        )
+    probes = [found for run in runs for found in run["probes"]]
+    for name in ("original", "retrained", "untrained"):
+        cells = [spread([found[name][key] for found in probes], 3) for key in ("two_way", "recall")]
+        rows.append([f"*{name}*", *[NONE] * 6, *cells, ""])
+    share = SHARE[LEARNING[mode].mode]
+    head = [
+        "request",
+        "refused, task named",
+        "refused",
+        "false refusals",
+        "others, task named",
+        "worst",
+        "others, no task named",
+    ]
+    return [
+        f"Scope `network` replaces the default share of {share:g}.",
+        "",
+        *table([*head, "probe, two-way", "probe, recall", "gate passed"], rows),
+    ]  # fmt: skip
+
+
+def _entries(runs: Runs, scope: str, strategy: str, refusal: str) -> Entries:
+    """The requests of this kind, each with what its network answered before."""
+    return [
+        {**entry, "before": run["served"], "seed": run["seed"]}
+        for run in runs
+        for entry in run["forgotten"]
+        if (entry["scope"], entry["strategy"], entry["refusal"]) == (scope, strategy, refusal)
+    ]
+
+
+def _at_task(entry: dict[str, Any], key: str) -> float:
+    value: float = entry["served"][key][entry["task"]]
+    return value
+
+
+def _mean_of_others(values: list[float], entry: dict[str, Any]) -> float:
+    return fmean(value for task, value in enumerate(values) if task != entry["task"])
+
+
+def _changes(entries: Entries, key: str) -> list[list[float]]:
+    """For each request, the changes of the other tasks."""
+    return [
+        [
+            after - before
+            for task, (before, after) in enumerate(zip(entry["before"][key], entry["served"][key], strict=True))
+            if task != entry["task"]
+        ]
+        for entry in entries
+    ]
+
+
+def _goals(runs: Runs) -> list[str]:
+    """Whether the other tasks lose no more than they may, the task named, at each scope."""
+    lines = []
+    for scope, refusal in product(get_args(Scope), REFUSALS):
+        means = {
+            strategy: fmean(fmean(found) for found in _changes(_entries(runs, scope, strategy, refusal), "right"))
+            for strategy in get_args(Strategy)
+        }
+        verdict = "reached" if min(means.values()) >= -MOST_LOST[scope] else "**missed**"
+        figures = ", ".join(f"{strategy} {100 * change:+.2f}" for strategy, change in means.items())
+        lines.append(
+            f"- Others lose at most {100 * MOST_LOST[scope]:g} points at scope {scope}, {refusal}: {verdict} ({figures})."
+        )
+    return [*lines, ""]
+
+
+def _default_by_task(runs: Runs) -> list[str]:
+    entries = _entries(runs, "network", "zero", "push")
+    rows = []
+    for task, name in enumerate(TASK_NAMES):
+        own = [entry for entry in entries if entry["task"] == task]
+        if not own:
+            continue
+        after = by_task([entry["served"]["right"] for entry in own])
+        after[task] = "forgotten"
+        rows.append([name, spread([_at_task(entry, "refused_without_task") for entry in own]), *after])
+    return [
+        "The default request (network, zero, push) by forgotten task: refused when no task is named, and accuracy on",
+        "each task, named.",
+        "",
+        *table(["forgotten", "refused", *TASK_NAMES], rows),
+    ]
+
+
+def times(part: dict[str, Any]) -> list[str]:
+    """What learning tasks costs beside plain training of the same batches."""
+    modes: dict[Mode, Any] = part["runs"]
+    rows = []
+    for mode, turns in modes.items():
+        found, goal = ratio(turns), GOAL[mode]
+        verdict = "reached" if found <= goal else "**missed**"
+        seconds = [f"{median(turn[key] for turn in turns):.2f}" for key in ("learned", "plain")]
+        rows.append([mode, str(len(turns)), *seconds, f"{found:.2f}", f"at most {goal}: {verdict}"])
+    return [
+        "## Time of learning tasks",
+        "",
+        "Wall seconds of the fits alone, in turns with plain training of the same batches in the same order: for Synaptic",
+        "Intelligence the same network without importance, for the growing network a plain one of its full width. Medians;",
+        f"{part['machine']['threads']} threads.",
+        "",
+        *table(["mode", "turns", "seconds", "plain", "ratio", "goal"], rows),
+    ]
