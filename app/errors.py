@@ -10,7 +10,7 @@ ForgetteryError
 ├── Forbidden
 │   ├── MissingScope, ForeignOrigin, ForeignHost
 ├── NotFound
-│   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound
+│   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound, TaskNotFound
 │   └── JobNotFound, ForgetRequestNotFound, ApiKeyNotFound
 ├── Conflict
 │   ├── ModelExists, ClassForgotten, AlreadyForgotten, NothingLeft, NoServingVersion
@@ -161,6 +161,10 @@ class DatasetNotFound(NotFound):
 
 class ClassNotFound(NotFound):
     """The model has no such class."""
+
+
+class TaskNotFound(NotFound):
+    """The model has no such task."""
 
 
 class JobNotFound(NotFound):

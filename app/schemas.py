@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
@@ -9,16 +10,26 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.specs import (
+    ARCHITECTURE_OF_MODE,
+    TRAINING_OF_MODE,
     Architecture,
+    BatchSize,
+    EarlyStopping,
     EditParameters,
+    Epochs,
     Learning,
+    LearningRate,
     Mlp,
+    Momentum,
+    Optimizer,
     Refusal,
+    Schedule,
     Scope,
     Seed,
     Standard,
     Strategy,
     Training,
+    WeightDecay,
 )
 
 Item = TypeVar("Item")
@@ -27,6 +38,7 @@ ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", example
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 """Free text; no database but SQLite stores a null character."""
 ClassIndex = Annotated[int, Field(ge=0, lt=2**31)]
+NewTask = Annotated[list[ClassIndex], Field(min_length=1)]
 ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
 VersionState = Literal["available", "quarantined", "purged"]
@@ -158,8 +170,22 @@ class Forgotten(Answered):
     num_samples: int = 0
 
 
+def _filled(given: Any, default: Any) -> Any:
+    """Fields as given, the others as in `default`; left as it is where that is another kind of thing."""
+    fields = asdict(default)
+    same_kind = isinstance(given, dict) and given.get("type") == fields.get("type")
+    return fields | given if same_kind else given
+
+
+def _as_tuples(given: Any) -> Any:
+    """JSON's lists as tuples, which strict validation takes from JSON text alone, not from what a validator returns."""
+    if isinstance(given, dict):
+        return {name: _as_tuples(value) for name, value in given.items()}
+    return tuple(_as_tuples(value) for value in given) if isinstance(given, list) else given
+
+
 class ModelCreate(Asked):
-    """A new model: everything but name and data set has a default."""
+    """A new model: everything but name and data set has a default, which may depend on the learning mode."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -178,30 +204,102 @@ class ModelCreate(Asked):
                         "learning_rate": 0.005,
                         "seed": 0,
                     },
-                }
+                },
+                {
+                    "name": "digits-by-task",
+                    "dataset": "mnist",
+                    "learning": {
+                        "mode": "synaptic_intelligence",
+                        "tasks": [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]],
+                        "c": 1.0,
+                        "xi": 0.001,
+                    },
+                },
+                {
+                    "name": "digits-growing",
+                    "dataset": "mnist",
+                    "architecture": {"type": "mlp", "hidden": [50, 50]},
+                    "learning": {"mode": "progressive", "tasks": [[0, 1], [2, 3]], "growth": [50, 50]},
+                    "training": {"epochs": 10},
+                },
             ]
         },
     )
     name: ModelName
     dataset: str = Field(max_length=100, examples=["mnist"])
-    architecture: Annotated[Architecture, Field(discriminator="type")] = Field(default_factory=Mlp)
-    learning: Annotated[Learning, Field(discriminator="mode")] = Field(default_factory=Standard)
-    training: Training = Field(default_factory=Training)
+    architecture: Annotated[Architecture, Field(discriminator="type")] = Field(
+        default_factory=Mlp,
+        description="Left out: an mlp of hidden [128], [50] for tasks in a static network, [50, 50] in a growing one. "
+        "A growing network has these widths at its first task.",
+    )
+    learning: Annotated[Learning, Field(discriminator="mode")] = Field(
+        default_factory=Standard, description="All classes at once, or tasks one after the other."
+    )
+    training: Training = Field(
+        default_factory=Training,
+        description="What is left out is that of the learning mode: `synaptic_intelligence` batch_size 1000, "
+        "learning_rate .001; `progressive` epochs 10, learning_rate .01; both a constant schedule, and epochs per task.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_mode_has_it(cls, given: Any) -> Any:
+        """Fill what is left out, before defaults that know nothing of the mode do it."""
+        if not isinstance(given, dict):
+            return given
+        learning = given.get("learning", Standard())
+        mode = learning.get("mode") if isinstance(learning, dict) else getattr(learning, "mode", None)
+        for name, of_mode in (("architecture", ARCHITECTURE_OF_MODE), ("training", TRAINING_OF_MODE)):
+            default = next((default for known, default in of_mode.items() if known == mode), None)
+            if default is not None:
+                given = {**given, name: _filled(given.get(name, default), default)}
+        return _as_tuples(given)
+
+
+class TrainingChanges(Asked):
+    """What a training run does otherwise than the model's own training; what is left out or null stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, from_attributes=True)
+    epochs: Epochs | None = None
+    batch_size: BatchSize | None = None
+    optimizer: Optimizer | None = None
+    learning_rate: LearningRate | None = None
+    momentum: Momentum | None = None
+    weight_decay: WeightDecay | None = None
+    schedule: Schedule | None = None
+    early_stopping: EarlyStopping | None = None
+    seed: Seed | None = None
 
 
 class TrainRequest(Asked):
-    """One more training run on the retained data of a model."""
+    """One more training run on the retained data of a model, or further tasks."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"examples": [{"training": {"epochs": 2}, "serve": True}]}
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"training": {"epochs": 2}, "serve": True}, {"tasks": [[8, 9]]}]},
     )
-    training: Training | None = Field(default=None, description="Empty: as the model was first trained.")
+    training: TrainingChanges | None = Field(
+        default=None, description="What is left out, or all of it, is as in the model's own `training`."
+    )
     from_scratch: bool = Field(default=False, description="Start from fresh weights instead of the serving version.")
     classes: list[ClassIndex] | None = Field(
         default=None, min_length=1, description="Learn from these classes alone; empty: from every retained one."
     )
-    tasks: list[list[ClassIndex]] | None = Field(default=None, description="Further tasks, each a list of classes.")
+    tasks: Annotated[list[NewTask], Field(min_length=1, max_length=1000)] | None = Field(
+        default=None,
+        description="Further tasks, each a list of classes, learned after those of the serving version; empty: learn "
+        "what is retained once more, the tasks in their order.",
+    )
     serve: bool = Field(default=True, description="Whether the new version becomes the serving one.")
+
+    @model_validator(mode="after")
+    def _tasks_alone(self) -> TrainRequest:
+        if self.tasks is not None and (self.from_scratch or self.classes is not None):
+            raise ValueError(
+                "further tasks are learned on top of the serving version: leave from_scratch and classes out"
+            )
+        return self
 
 
 class Model(Answered):
@@ -225,6 +323,24 @@ class ModelAndJob(Answered):
     job: Job
 
 
+class TaskMeasurements(Answered):
+    """How one task fares on the test set; figures `without_task` are those of requests that do not name the task.
+
+    Null where there is nothing to count.
+    """
+
+    task: int
+    classes: list[int]
+    accuracy: float | None = Field(description="Inputs of the task's classes not forgotten earlier, answered right.")
+    accuracy_without_task: float | None
+    retained_accuracy: float | None = Field(description="The same of the classes that stay.")
+    retained_accuracy_without_task: float | None
+    refusal_rate: float | None = Field(description="Inputs of the task's forgotten classes answered as forgotten.")
+    refusal_rate_without_task: float | None
+    false_refusal_rate: float | None = Field(description="Inputs of its retained classes answered as forgotten.")
+    false_refusal_rate_without_task: float | None
+
+
 class VersionMetrics(Answered):
     """What was measured on the test set when the version was made; rows of the matrix are true classes."""
 
@@ -236,6 +352,20 @@ class VersionMetrics(Answered):
     sparsity: float = Field(description="Share of parameters that are exactly zero, biases included.")
     num_parameters: int
     training_seconds: float
+    tasks: list[TaskMeasurements] = Field(default_factory=list, description="Of models that learn tasks.")
+    accuracy_matrix: list[list[float | None]] | None = Field(
+        default=None,
+        description="Row i: after learning task i, the accuracy on each task with the task named; null where it was "
+        "not learned yet or is forgotten. Of a version that forgot: as its parent was measured.",
+    )
+    average_forgetting: float | None = Field(
+        default=None,
+        description="Mean fall of earlier tasks from their best accuracy to the last (Chaudhry et al. 2018).",
+    )
+    backward_transfer: float | None = Field(
+        default=None,
+        description="Mean change of earlier tasks since each was learned (Lopez-Paz and Ranzato 2017).",
+    )
 
 
 class Version(Answered):
@@ -269,8 +399,12 @@ class ServingRequest(Asked):
 class ForgetTarget(Asked):
     """What is to be forgotten: classes, tasks, classes of a task, or samples."""
 
-    classes: list[ClassIndex] | None = Field(default=None, min_length=1)
-    tasks: list[ClassIndex] | None = Field(default=None, min_length=1)
+    classes: list[ClassIndex] | None = Field(
+        default=None, min_length=1, description="With `tasks`: these classes of them alone."
+    )
+    tasks: list[ClassIndex] | None = Field(
+        default=None, min_length=1, description="Of models that learn tasks; index from 0, in the order of learning."
+    )
     samples: list[Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(default=None, min_length=1, max_length=100_000)
 
     @model_validator(mode="after")
@@ -297,7 +431,9 @@ class ForgetCreate(Asked):
                     "refusal": "push",
                     "reason": "erasure request 17",
                     "seed": 0,
-                }
+                },
+                {"target": {"tasks": [1]}, "strategy": "random"},
+                {"target": {"tasks": [1], "classes": [3]}},
             ]
         },
     )
@@ -340,6 +476,7 @@ class Measurements(Answered):
     refusal_by_class: dict[str, float] = Field(
         description="Refusal rate on the test inputs of every class forgotten so far, by class index."
     )
+    tasks: list[TaskMeasurements] = Field(default_factory=list, description="Of models that learn tasks.")
 
 
 class Criterion(Answered):
@@ -363,6 +500,11 @@ class ForgetReport(Answered):
     seconds: dict[str, float] = Field(description="Wall seconds by stage; `method` is the unlearning alone.")
     rehearsed_classes: list[int] = Field(
         default_factory=list, description="Classes forgotten earlier whose data was read to keep them refused."
+    )
+    importance_histogram: dict[str, list[int]] = Field(
+        default_factory=dict,
+        description="Scope `network`, by layer: how many of the hidden weights that could be chosen have which share of "
+        "their importance in what is forgotten; 10 equal bins of 0 to 1.",
     )
 
 
@@ -417,11 +559,14 @@ class PredictRequest(Asked):
         extra="forbid",
         frozen=True,
         json_schema_extra={
-            "examples": [{"inputs": ["<784 numbers in 0..1, flat or 28 x 28>"], "probabilities": False}]
+            "examples": [
+                {"inputs": ["<784 numbers in 0..1, flat or 28 x 28>"], "probabilities": False},
+                {"inputs": ["<784 numbers in 0..1, flat or 28 x 28>"], "task": 1},
+            ]
         },
     )
     inputs: list[Any] = Field(min_length=1, max_length=10_000)
-    task: int | None = Field(default=None, ge=0)
+    task: int | None = Field(default=None, ge=0, description="Let this task's classes compete alone.")
     on_forgotten: OnForgotten = "zero"
     probabilities: bool = False
 

@@ -6,6 +6,7 @@ them. Standard library and `annotated_types` only. `__pydantic_config__` makes u
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,6 +19,15 @@ Seed = Annotated[int, Ge(0), Lt(2**53)]
 Task = Annotated[tuple[Annotated[int, Ge(0), Lt(2**31)], ...], Len(1)]
 """The classes, by index, that are learned together."""
 Tasks = Annotated[tuple[Task, ...], Len(0, 1000)]
+
+Epochs = Annotated[int, Ge(1), Le(1000)]
+BatchSize = Annotated[int, Ge(1), Le(10_000)]
+Optimizer = Literal["adam", "sgd"]
+LearningRate = Annotated[float, Gt(0), Le(10)]
+Momentum = Annotated[float, Ge(0), Lt(1)]
+WeightDecay = Annotated[float, Ge(0), Le(1)]
+Schedule = Literal["constant", "cosine"]
+EarlyStopping = Annotated[int, Ge(0), Le(1000)]
 
 TorchvisionName = Literal[
     "resnet18",
@@ -126,16 +136,17 @@ class Training:
     """How a network is fitted. One seed fixes the initial weights and the order of the batches."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    epochs: Annotated[int, Ge(1), Le(1000)] = 5
-    batch_size: Annotated[int, Ge(1), Le(10_000)] = 128
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Gt(0), Le(10)] = 0.005
-    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    epochs: Epochs = 5
+    """Passes over the rows; where there are tasks, over those of each."""
+    batch_size: BatchSize = 128
+    optimizer: Optimizer = "adam"
+    learning_rate: LearningRate = 0.005
+    momentum: Momentum = 0.9
     """Of `sgd`; `adam` does not use it."""
-    weight_decay: Annotated[float, Ge(0), Le(1)] = 0.0
-    schedule: Literal["constant", "cosine"] = "cosine"
+    weight_decay: WeightDecay = 0.0
+    schedule: Schedule = "cosine"
     """How the learning rate goes: constant, or along half a cosine down to 0 at the last batch."""
-    early_stopping: Annotated[int, Ge(0), Le(1000)] = 0
+    early_stopping: EarlyStopping = 0
     """Stop after this many epochs without a better calibration loss, and keep the best epoch; 0: never stop early."""
     seed: Seed = 0
 
@@ -168,6 +179,11 @@ def full_grown(architecture: Architecture, learning: Learning) -> Architecture:
     if isinstance(architecture, Cnn):
         return replace(architecture, channels=widths[:-1], hidden=widths[-1])
     return replace(architecture, hidden=widths)
+
+
+def forgotten_tasks(tasks: Iterable[Iterable[int]], forgotten: Collection[int]) -> list[int]:
+    """The tasks, by index, all of whose classes are forgotten."""
+    return [index for index, classes in enumerate(tasks) if all(number in forgotten for number in classes)]
 
 
 Strategy = Literal["zero", "random"]

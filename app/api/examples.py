@@ -1,4 +1,4 @@
-"""One small story for the documentation: `digits` learns MNIST and forgets its class 2."""
+"""Two small stories for the documentation: `digits` learns MNIST and forgets its class 2, `digits-by-task` a task."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _DIGEST = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a
 _CLASSES = [str(digit) for digit in range(10)]
 
 
-def page(item: Any) -> dict[str, Any]:
-    """A list of one item."""
-    return {"items": [item], "next_page_token": None}
+def page(*items: Any) -> dict[str, Any]:
+    """A list of these items."""
+    return {"items": list(items), "next_page_token": None}
 
 
 DATASET = {
@@ -34,7 +34,7 @@ METHOD = {
     "name": "edit",
     "description": "Replaces the weights of the forgotten classes; a null unit answers 0 in their place.",
     "claim": "edited",
-    "targets": ["classes"],
+    "targets": ["classes", "tasks"],
     "reference_paper": "arXiv:2308.07707",
     "when_not": "When traces of a class must also leave the hidden features.",
     "parameters": {"type": "object", "properties": {"share": {"type": "number"}}},
@@ -86,6 +86,19 @@ VERSION = {
     "forget_request": _REQUEST_ID,
     "manifest": {"dataset": "mnist", "seed": 0},
 }
+# Another model of the same digits, which learned them in five tasks and forgot the second one.
+TASK_MODEL = MODEL | {
+    "name": "digits-by-task",
+    "architecture": {"type": "mlp", "hidden": [50]},
+    "learning": {
+        "mode": "synaptic_intelligence",
+        "tasks": [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]],
+        "c": 1.0,
+        "xi": 0.001,
+    },
+    "training": {"epochs": 5, "batch_size": 1000, "optimizer": "adam", "learning_rate": 0.001, "seed": 0},
+    "forgotten": {"classes": [2, 3], "tasks": [1], "num_samples": 0},
+}
 FORGET_REQUEST = {
     "id": _REQUEST_ID,
     "model": "digits",
@@ -105,6 +118,52 @@ FORGET_REQUEST = {
     "received_at": _AT,
     "completed_at": None,
     "job": JOB | {"kind": "forget", "status": "queued", "attempts": 0, "started_at": None},
+}
+TASK_VERSION = VERSION | {
+    "model": "digits-by-task",
+    "forgotten": {"classes": [2, 3], "tasks": [1], "num_samples": 0},
+    "metrics": {
+        "test_accuracy": 0.41,
+        "per_class_accuracy": [0.99, 0.6, 0.0],
+        "confusion_matrix": [[970, 3, 0, 7], [2, 700, 0, 433], [9, 8, 0, 1015]],
+        "sparsity": 0.0125,
+        "num_parameters": 39760,
+        "training_seconds": 1.2,
+        "tasks": [
+            {
+                "task": 0,
+                "classes": [0, 1],
+                "accuracy": 0.998,
+                "accuracy_without_task": 0.79,
+                "retained_accuracy": 0.998,
+                "retained_accuracy_without_task": 0.79,
+                "refusal_rate": None,
+                "refusal_rate_without_task": None,
+                "false_refusal_rate": 0.0,
+                "false_refusal_rate_without_task": 0.004,
+            },
+            {
+                "task": 1,
+                "classes": [2, 3],
+                "accuracy": 0.0,
+                "accuracy_without_task": 0.0,
+                "retained_accuracy": None,
+                "retained_accuracy_without_task": None,
+                "refusal_rate": 1.0,
+                "refusal_rate_without_task": 0.96,
+                "false_refusal_rate": None,
+                "false_refusal_rate_without_task": None,
+            },
+        ],
+        "accuracy_matrix": [[0.999, None], [0.998, 0.93]],
+        "average_forgetting": 0.001,
+        "backward_transfer": -0.001,
+    },
+}
+TASK_FORGET_REQUEST = FORGET_REQUEST | {
+    "model": "digits-by-task",
+    "target": {"tasks": [1], "classes": [2, 3]},
+    "job": FORGET_REQUEST["job"] | {"model": "digits-by-task"},  # type: ignore[operator]  # it is a dict
 }
 # Of a default request on the default network, rounded.
 _REPORT: dict[str, Any] = {
@@ -203,6 +262,7 @@ _REPORT: dict[str, Any] = {
         "parameters": {
             "selection": "importance",
             "share": 0.02,
+            "threshold": 0.5,
             "shrink": 0.1,
             "push_steps": None,
             "refusal_budget": 0.003,

@@ -18,6 +18,7 @@ from app.api.resources import PageParameters, ReadingSession, WritingSession
 from app.errors import (
     AlreadyForgotten,
     ClassNotFound,
+    Conflict,
     ForgetRequestNotFound,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
@@ -28,6 +29,7 @@ from app.errors import (
     NoServingVersion,
     NotApplicable,
     NothingLeft,
+    TaskNotFound,
 )
 from app.operations import forget
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
@@ -46,7 +48,7 @@ _DRY_RUN: Responses = {
 @router.post(
     "/models/{model}/forget",
     status_code=202,
-    summary="Forget classes",
+    summary="Forget classes, tasks, or part of a task",
     response_model=ForgetRequest,
     responses=_DRY_RUN
     | answers_to_body(
@@ -55,9 +57,11 @@ _DRY_RUN: Responses = {
         ModelNotFound,
         ModelGone,
         ClassNotFound,
+        TaskNotFound,
         AlreadyForgotten,
         NothingLeft,
         NoServingVersion,
+        Conflict,
         NotApplicable,
         IdempotencyKeyReused,
         IdempotencyKeyInUse,
@@ -89,7 +93,12 @@ def forget_classes(
 @router.get(
     "/forget-requests",
     summary="List the forget requests",
-    responses=answers(200, examples.page(examples.COMPLETED_FORGET_REQUEST), InvalidInput, InvalidPageToken),
+    responses=answers(
+        200,
+        examples.page(examples.COMPLETED_FORGET_REQUEST, examples.TASK_FORGET_REQUEST),
+        InvalidInput,
+        InvalidPageToken,
+    ),
 )
 def list_forget_requests(
     _: Reader,

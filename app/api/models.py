@@ -22,6 +22,7 @@ from app.api.resources import (
 from app.errors import (
     ClassForgotten,
     ClassNotFound,
+    Conflict,
     DatasetNotFound,
     DatasetUnavailable,
     IdempotencyKeyInUse,
@@ -32,6 +33,7 @@ from app.errors import (
     ModelExists,
     ModelGone,
     ModelNotFound,
+    NoServingVersion,
     NotApplicable,
     StorageUnavailable,
     VersionNotFound,
@@ -53,6 +55,8 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
         examples.MODEL_AND_JOB,
         ModelExists,
         DatasetNotFound,
+        ClassNotFound,
+        NotApplicable,
         DatasetUnavailable,
         IdempotencyKeyReused,
         IdempotencyKeyInUse,
@@ -68,7 +72,10 @@ def create_model(
     database: DatabaseResource,
     settings: SettingsResource,
 ) -> Response:
-    """Take the name for ever and queue the training; follow the job at `Location`. The first version always serves."""
+    """Take the name for ever and queue the training; follow the job at `Location`. The first version always serves.
+
+    With a `learning.mode` of tasks they are learned one after the other; the answer names them all.
+    """
     if (replay := idempotency.replayed(database, caller)) is not None:
         return replay
     models.check_dataset(settings, body)
@@ -81,7 +88,9 @@ def create_model(
 
 
 @router.get(
-    "", summary="List the models", responses=answers(200, examples.page(examples.MODEL), InvalidInput, InvalidPageToken)
+    "",
+    summary="List the models",
+    responses=answers(200, examples.page(examples.MODEL, examples.TASK_MODEL), InvalidInput, InvalidPageToken),
 )
 def list_models(_: Reader, session: ReadingSession, page: PageParameters) -> Page[Model]:
     """All models that were not deleted, by name."""
@@ -106,6 +115,8 @@ def get_model(_: Reader, session: ReadingSession, model: ModelInPath) -> Model:
         ModelGone,
         ClassNotFound,
         ClassForgotten,
+        NoServingVersion,
+        Conflict,
         NotApplicable,
         DatasetUnavailable,
         IdempotencyKeyReused,
@@ -122,7 +133,7 @@ def train_model(
     session: WritingSession,
     database: DatabaseResource,
 ) -> Response:
-    """Queue a training run on what the model has not forgotten; forgotten classes stay refused."""
+    """Queue a training run on what the model has not forgotten, or further `tasks`; forgotten classes stay refused."""
     if (replay := idempotency.replayed(database, caller)) is not None:
         return replay
     train.refuse_relearning(database, caller, model, body)

@@ -20,6 +20,7 @@ from app.errors import (
     ModelNotFound,
     NoServingVersion,
     PredictorUnavailable,
+    TaskNotFound,
     UnsupportedMediaType,
     VersionCorrupted,
     VersionGone,
@@ -53,6 +54,7 @@ _RESPONSES: Responses = answers_to_body(
     ModelNotFound,
     ModelGone,
     VersionNotFound,
+    TaskNotFound,
     VersionGone,
     NoServingVersion,
     InvalidShape,
@@ -99,6 +101,7 @@ async def predict_serving(
     """Classify up to 10,000 inputs: JSON lists of numbers in 0..1, one PNG or JPEG, or a .npy file.
 
     An input of a forgotten class is answered with label 0 and `forgotten: true`, unless `on_forgotten` asks otherwise.
+    With a `task` its classes compete alone; a wholly forgotten one is always answered as forgotten.
     """
     return await _answer(held, caller, model, None, body)
 

@@ -48,7 +48,14 @@ _NOT_MODIFIED: Responses = {304: {"description": "The client has what this `ETag
 @router.get(
     "",
     summary="List the versions of a model",
-    responses=answers(200, examples.page(examples.VERSION), ModelNotFound, ModelGone, InvalidInput, InvalidPageToken),
+    responses=answers(
+        200,
+        examples.page(examples.VERSION, examples.TASK_VERSION),
+        ModelNotFound,
+        ModelGone,
+        InvalidInput,
+        InvalidPageToken,
+    ),
 )
 def list_versions(
     _: Reader,

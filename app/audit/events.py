@@ -27,16 +27,26 @@ DecimalText = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,15})
 Number = Annotated[int, Field(ge=1, lt=2**31)]
 Classes = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=10_000)]
 
+Tasks = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=10_000)]
+"""By index, in the order of learning."""
+
 EVENTS: Mapping[str, Mapping[str, Any]] = {
     "model.created": {"dataset": Name, "architecture": Name},
     "model.deleted": {},
-    "training.requested": {"job": Id, "classes": Classes, "from_scratch": bool},
+    # `tasks`: the classes of each task to be learned; they get their indexes when they are.
+    "training.requested": {
+        "job": Id,
+        "classes": Classes,
+        "tasks": Annotated[list[Classes], Field(max_length=10_000)],
+        "from_scratch": bool,
+    },
     "training.completed": {"job": Id, "digest": Digest, "parent_version": Number},
     "training.failed": {"job": Id, "problem": Name},
     "training.cancelled": {"job": Id},
     "forget.requested": {
         "job": Id,
         "classes": Classes,
+        "tasks": Tasks,
         "method": Name,
         "strategy": Strategy,
         "scope": Scope,
@@ -48,6 +58,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     "forget.completed": {
         "job": Id,
         "classes": Classes,
+        "tasks": Tasks,
         "parent_version": Number,
         "digest": Digest,
         "claim": Claim,
@@ -72,13 +83,15 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "origin": Origin,
         "parent_version": Number,
         "claim": Claim,
+        # Of what is forgotten: classes, and the tasks of which no class is left.
         "forgotten": Classes,
+        "tasks": Tasks,
     },
     "version.quarantined": {"digest": Digest},
     "version.purged": {"digest": Digest},
     "version.corrupted": {"digest": Digest},
     "serving.moved": {"from_version": Number},
-    "relearning.refused": {"classes": Classes},
+    "relearning.refused": {"classes": Classes, "tasks": Tasks},
     "api-key.created": {"key": Id, "scopes": list[ApiScope]},
     "api-key.revoked": {"key": Id, "scopes": list[ApiScope]},
 }

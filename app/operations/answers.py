@@ -72,8 +72,11 @@ def _rows(
     version: ServedVersion, probabilities: Floats, forgotten: npt.NDArray[np.bool_], options: Options
 ) -> Iterable[PredictionJson]:
     num_classes = len(version.class_names)
-    likeliest = likeliest_retained(probabilities, version.forgotten)
-    named = np.ones_like(forgotten) if options.on_forgotten == "next_best" else ~forgotten
+    out = version.not_competing(options.task)
+    likeliest = likeliest_retained(probabilities, out)
+    # Of a wholly forgotten task no class competes: nothing is the next best.
+    always_named = options.on_forgotten == "next_best" and len(out) < num_classes
+    named = np.ones_like(forgotten) if always_named else ~forgotten
     answered = np.where(named, likeliest, num_classes)
     confidence = np.take_along_axis(probabilities, answered[:, None], axis=1)[:, 0]
     labels: Labels = [*range(num_classes), _label_of_forgotten(options.on_forgotten)]
@@ -89,18 +92,18 @@ def _rows(
     return map(PredictionJson, *columns)
 
 
-def likeliest_retained(probabilities: Floats, forgotten: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """By row the retained class of greatest probability, the first of equals; never a forgotten one.
+def likeliest_retained(probabilities: Floats, not_competing: list[int]) -> npt.NDArray[np.int64]:
+    """By row the competing class of greatest probability, the first of equals; never one of `not_competing`.
 
-    Where the null unit has all the probability, retained classes are 0 as forgotten ones are; hence the mask.
+    Where the null unit has all the probability, competing classes are 0 as the others are; hence the mask.
     """
     competing = probabilities[:, :-1].copy()
-    competing[:, list(forgotten)] = -1.0
+    competing[:, not_competing] = -1.0
     likeliest: npt.NDArray[np.int64] = competing.argmax(axis=1)
     return likeliest
 
 
 def _label_of_forgotten(on_forgotten: OnForgotten) -> int | str | None:
-    """What stands for a forgotten input; `next_best` never asks for it."""
-    labels: dict[OnForgotten, int | str | None] = {"zero": 0, "token": FORGOTTEN_TOKEN, "probabilities": None}
+    """What stands for a forgotten input; `next_best` asks for it only where nothing competes."""
+    labels: dict[OnForgotten, int | str | None] = {"zero": 0, "token": FORGOTTEN_TOKEN}
     return labels.get(on_forgotten)

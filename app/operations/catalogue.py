@@ -44,10 +44,11 @@ def list_methods(page: PageQuery) -> Page[MethodInfo]:
             name="edit",
             description=(
                 "Replaces the output weights of the forgotten classes, and with the scope `network` the hidden weights "
-                "that matter to them alone; then lets a null unit answer 0 in their place."
+                "that matter to them alone, of a task those that are its own; then lets a null unit answer 0 in their "
+                "place."
             ),
             claim="edited",
-            targets=["classes"],
+            targets=["classes", "tasks"],
             reference_paper="Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening, AAAI 2024 (arXiv:2308.07707), for the choice of hidden weights",
             when_not=(
                 "When traces of a class must also leave the hidden features: they stay findable there, which the claim "

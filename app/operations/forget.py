@@ -9,27 +9,17 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.audit import log
 from app.audit.events import decimal_text
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
-from app.datasets import catalogue
-from app.errors import (
-    AlreadyForgotten,
-    ClassNotFound,
-    FieldError,
-    ForgetRequestNotFound,
-    NoServingVersion,
-    NotApplicable,
-    NothingLeft,
-)
+from app.errors import ForgetRequestNotFound, NoServingVersion
 from app.jobs import queue
-from app.operations import publishing, versions
+from app.operations import costs, publishing, targets, versions
 from app.operations.callers import Caller
-from app.operations.lookups import find_model, lock_model, some, waiting_jobs
+from app.operations.lookups import find_model, lock_model
 from app.operations.pages import PageQuery, paginate
-from app.operations.views import forget_request_view, forgotten_classes
+from app.operations.views import forget_request_view
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page, VersionMetrics
 
 if TYPE_CHECKING:
@@ -41,11 +31,10 @@ if TYPE_CHECKING:
 def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> ForgetRequest:
     """Check everything that can be known now, and queue the request behind the earlier ones on its model.
 
-    Raises `ClassNotFound`, `AlreadyForgotten`, `NothingLeft` (both count queued requests), `NoServingVersion`
-    and `NotApplicable`.
+    Raises what `targets.resolve` does.
     """
     model = lock_model(session, name)
-    classes = _check(session, model, body)
+    target = targets.resolve(session, model, body.target)
     now = database_now(session)
     request_id = uuid4()
     job = queue.submit(
@@ -60,7 +49,7 @@ def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> F
         id=request_id,
         model_id=model.id,
         job_id=job.id,
-        target={"classes": classes},
+        target=target,
         method=body.method,
         requested_method=body.method,
         strategy=body.strategy,
@@ -84,7 +73,7 @@ def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> F
         forget_request=request.id,
         details={
             "job": str(job.id),
-            "classes": classes,
+            **target,
             "method": body.method,
             "strategy": body.strategy,
             "scope": body.scope,
@@ -99,14 +88,14 @@ def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> F
 def plan(session: Session, name: str, body: ForgetCreate) -> ForgetPlan:
     """What the request would do and cost, changing nothing; raises what `submit` raises."""
     model = find_model(session, name)
-    classes = _check(session, model, body)
+    target = targets.resolve(session, model, body.target)
     available = select(VersionRow.number).where(VersionRow.model_id == model.id, VersionRow.state == "available")
-    trained = _last_trained(session, model)
-    rows = trained.manifest["recipe"]["rows_by_class"] if trained else None
-    num_forget = sum(rows[number] for number in classes) if rows else None
+    rows = costs.trained_rows(session, model)
+    stay = targets.learned_classes(session, model) - targets.gone_classes(session, model) - set(target["classes"])
+    counts = [rows.of(set(target["classes"])), rows.of(stay)] if rows else None
     return ForgetPlan(
         model=model.name,
-        target={"classes": classes},
+        target=target,
         method=body.method,
         requested_method=body.method,
         strategy=body.strategy,
@@ -115,35 +104,10 @@ def plan(session: Session, name: str, body: ForgetCreate) -> ForgetPlan:
         claim="edited",
         parent_version=model.serving_version,
         quarantined_versions=sorted(session.scalars(available)),
-        num_forget=num_forget,
-        num_retain=sum(rows) - num_forget if rows and num_forget is not None else None,
-        expected_seconds=_expected_seconds(trained, body) if trained else None,
+        num_forget=counts[0] if counts else None,
+        num_retain=counts[1] if counts else None,
+        expected_seconds=costs.expected_seconds(rows, body, *counts) if rows and counts else None,
     )
-
-
-def _last_trained(session: Session, model: ModelRow) -> VersionRow | None:
-    trained = (
-        select(VersionRow)
-        .where(VersionRow.model_id == model.id, VersionRow.origin == "trained")
-        .order_by(VersionRow.number.desc())
-        .limit(1)
-    )
-    return session.scalar(trained)
-
-
-def _expected_seconds(trained: VersionRow, body: ForgetCreate) -> float:
-    """From what an image cost in the last training: the steps of push, and passes forward to measure and judge.
-
-    A pass forward costs about a third of a training step, which also goes backward (twice the work) and updates.
-    """
-    recipe = trained.manifest["recipe"]
-    rows = sum(recipe["rows_by_class"])
-    seconds_per_image = trained.metrics["training_seconds"] / (recipe["epochs_run"] * rows)
-    kind = "fully connected" if trained.manifest["architecture"]["type"] == "mlp" else "convolutional"
-    steps = body.parameters.push_steps or specs.PUSH_STEPS[kind]
-    pushed = steps * specs.PUSH_BATCH if body.refusal == "push" else 0
-    measured = 2 * (min(rows, specs.MEASURED_ROWS) + rows / len(recipe["rows_by_class"]) + rows / 4)
-    return round(float(seconds_per_image * (pushed + measured / 3)), 1)
 
 
 def get_forget_request(session: Session, request_id: UUID) -> ForgetRequest:
@@ -178,52 +142,6 @@ def _views(session: Session, rows: list[ForgetRequestRow]) -> list[ForgetRequest
     return [forget_request_view(row, jobs[row.job_id], names[row.model_id]) for row in rows]
 
 
-# --- what can be known before any work -----------------------------------------------------------
-
-
-def _check(session: Session, model: ModelRow, body: ForgetCreate) -> list[int]:
-    """The classes to forget, ascending, after every check that needs no computation."""
-    classes = _target_classes(body)
-    dataset = catalogue.find(model.dataset)
-    num_classes = len(dataset.classes)
-    unknown = [number for number in classes if number >= num_classes]
-    if unknown:
-        raise ClassNotFound(f"{dataset.name} has no classes {some(unknown)}; its classes are 0 to {num_classes - 1}")
-    gone = set(forgotten_classes(session, [model.id])[model.id]) | _queued_classes(session, model)
-    again = [number for number in classes if number in gone]
-    if again:
-        raise AlreadyForgotten(
-            f"classes {some(again)} are forgotten, or a queued request will forget them; leave them out"
-        )
-    if len(gone) + len(classes) >= num_classes:
-        raise NothingLeft("no class would remain; to drop everything, delete the model")
-    if model.serving_version is None and not waiting_jobs(session, model.id):
-        raise NoServingVersion("the model has no version to forget from; train it first")
-    return classes
-
-
-def _target_classes(body: ForgetCreate) -> list[int]:
-    if body.target.tasks is not None:
-        raise NotApplicable(
-            "this model learns all classes together; it has no tasks to forget",
-            errors=[FieldError("/target/tasks", "name classes instead")],
-        )
-    if body.target.samples is not None:
-        raise NotApplicable(
-            "no method of this server forgets single samples; GET /v1/methods lists the targets of each",
-            errors=[FieldError("/target/samples", "name classes instead")],
-        )
-    assert body.target.classes is not None
-    return sorted(set(body.target.classes))
-
-
-def _queued_classes(session: Session, model: ModelRow) -> set[int]:
-    waiting = select(ForgetRequestRow.target).where(
-        ForgetRequestRow.model_id == model.id, ForgetRequestRow.status.in_(["queued", "running"])
-    )
-    return {number for target in session.scalars(waiting) for number in target["classes"]}
-
-
 # --- in the attempt's process --------------------------------------------------------------------
 
 
@@ -240,9 +158,12 @@ def run(attempt: Attempt) -> None:
         raise NoServingVersion(
             "no training of this model succeeded, so there is nothing to forget from; train it first"
         )
+    assert start.parent is not None
+    targets.refuse_unlearned(start.model, start.parent, request.target)
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
     edit = replace(publishing.edit_of(request), pushed=start.pushed)
-    unlearned = forget_classes(parent, loaded.dataset, edit, context)
+    held = (parent.importance,) if parent.importance else ()
+    unlearned = forget_classes(parent.network, loaded.dataset, edit, context, *held)
     if unlearned.verdict == "passed":
         _publish(attempt, start, request, loaded, unlearned)
     else:
@@ -290,23 +211,19 @@ def _publish(
 
 def _new_version(start: publishing.Start, request: ForgetRequestRow, unlearned: Unlearned) -> publishing.NewVersion:
     assert start.parent is not None
-    classes = request.target["classes"]
-    after = unlearned.report.after
+    after = asdict(unlearned.report.after)
+    measured = {name: after[name] for name in after.keys() & VersionMetrics.model_fields.keys()}
+    seconds = {"training_seconds": unlearned.report.seconds["method"]}
     return publishing.NewVersion(
         origin="unlearned",
         parent=start.parent,
-        forgotten=sorted([*start.forgotten, *classes]),
+        forgotten=sorted([*start.forgotten, *request.target["classes"]]),
         claim=unlearned.claim,
-        metrics=VersionMetrics(
-            test_accuracy=after.test_accuracy,
-            per_class_accuracy=after.per_class_accuracy,
-            confusion_matrix=after.confusion_matrix,
-            sparsity=after.sparsity,
-            num_parameters=start.parent.metrics["num_parameters"],
-            training_seconds=unlearned.report.seconds["method"],
-        ),
+        # What learning tasks came to, how much of earlier ones it cost, is the parent's; nothing was learned here.
+        metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds),
         recipe={"forget": unlearned.report.settings},
         seed=request.seed,
+        importance=getattr(unlearned, "importance", {}),
         forget_request=request.id,
     )
 
@@ -341,7 +258,7 @@ def _complete(
         forget_request=request.id,
         details={
             **_details(attempt, start),
-            "classes": request.target["classes"],
+            **request.target,
             "digest": digest,
             "claim": unlearned.claim,
             "verdict": unlearned.verdict,

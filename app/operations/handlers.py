@@ -6,6 +6,7 @@ from app.jobs.handlers import Handler
 from app.operations import forget, train
 
 _PRELOAD = (
+    "app.unlearning.continual",
     "app.unlearning.forgetting",
     "app.unlearning.training",
     "app.datasets.loading",

@@ -13,7 +13,7 @@ from app.database.engine import Database, database_now
 from app.database.tables import ModelRow
 from app.datasets import catalogue
 from app.errors import ModelExists
-from app.operations import train, versions
+from app.operations import tasks, train, versions
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model, refuse_while_jobs_wait
 from app.operations.pages import PageQuery, paginate
@@ -30,8 +30,10 @@ def check_dataset(settings: Settings, body: ModelCreate) -> None:
 def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAndJob:
     """Take a name for a model and queue the training of its first version.
 
-    Raises `ModelExists`, also for the name of a deleted model.
+    Raises `ModelExists`, also for the name of a deleted model, and what `tasks.resolve` and `tasks.check_training` do.
     """
+    learning = tasks.resolve(body.learning, body.architecture, catalogue.find(body.dataset))
+    tasks.check_training(learning, body.training)
     if session.scalar(select(ModelRow.id).where(ModelRow.name == body.name)):
         raise ModelExists(f'a model named "{body.name}" exists or existed; names are never used again: choose another')
     model = ModelRow(
@@ -39,7 +41,7 @@ def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAn
         name=body.name,
         dataset=body.dataset,
         architecture=asdict(body.architecture),
-        learning=asdict(body.learning),
+        learning=asdict(learning),
         training=asdict(body.training),
         created_at=database_now(session),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import FieldError, InvalidInput, VersionCorrupted
+from app.errors import FieldError, InvalidInput, TaskNotFound, VersionCorrupted
 from app.operations import versions
 from app.operations.answers import EncodedAnswers, Options, encode_answers
 from app.operations.callers import Caller
@@ -43,16 +43,14 @@ async def predict(
     arrives after the commit of a quarantine by the quarantined one, whatever the predictor still holds in memory. One
     that came before, and is being computed at that moment, is finished.
 
-    Raises what `ServedVersions.find` does, `InvalidInput`, `InvalidShape`, `InvalidValue`, `UnreadableInput`,
+    Raises what `ServedVersions.find` does, `TaskNotFound`, `InvalidInput`, `InvalidShape`, `InvalidValue`, `UnreadableInput`,
     `MissingScope`, `PredictorUnavailable`, and `VersionCorrupted`, which is logged once.
     """
     caller.require("predict")
     version = await served.find(name, number)
     inputs, options = await _decode(body, version.input_shape)
-    if options.task is not None:
-        detail = f'the model "{name}" was not trained on tasks; leave "task" out'
-        raise InvalidInput(detail, errors=[FieldError("/task", detail)])
-    answering, probabilities = await _ask(served, predictor, caller, version, inputs, by_number=number is not None)
+    question = _Question(inputs, options.task, by_number=number is not None)
+    answering, probabilities = await _ask(served, predictor, caller, version, question)
     if len(inputs) <= _FEW_ROWS:
         return encode_answers(answering, probabilities, options)
     return await asyncio.to_thread(encode_answers, answering, probabilities, options)
@@ -65,14 +63,15 @@ async def _decode(body: Body, input_shape: tuple[int, int, int]) -> tuple[Floats
     return await asyncio.to_thread(decode, body.media_type, body.content, body.options, input_shape)
 
 
+@dataclass(frozen=True)
+class _Question:
+    inputs: Floats
+    task: int | None
+    by_number: bool
+
+
 async def _ask(
-    served: ServedVersions,
-    predictor: Predictor,
-    caller: Caller,
-    version: ServedVersion,
-    inputs: Floats,
-    *,
-    by_number: bool,
+    served: ServedVersions, predictor: Predictor, caller: Caller, version: ServedVersion, question: _Question
 ) -> tuple[ServedVersion, Floats]:
     """The probabilities, and the version that gave them.
 
@@ -80,15 +79,26 @@ async def _ask(
     committed before the first file goes, so a second look then finds another version or says that it is gone.
     """
     while True:
+        _check_task(version, question.task)
         try:
             key = VersionKey(version.model, version.number, version.digest, version.manifest_digest)
-            return version, await predictor.predict(key, inputs)
+            return version, await predictor.predict(key, question.inputs, question.task)
         except VersionCorrupted:
-            now = await served.find(version.model, version.number if by_number else None)
+            now = await served.find(version.model, version.number if question.by_number else None)
             if now == version:
                 await asyncio.to_thread(_report_corrupted, served, caller, version)
                 raise
             version = now
+
+
+def _check_task(version: ServedVersion, task: int | None) -> None:
+    if task is None or task < len(version.tasks):
+        return
+    if not version.tasks:
+        detail = f'the model "{version.model}" was not trained on tasks; leave "task" out'
+        raise InvalidInput(detail, errors=[FieldError("/task", detail)])
+    detail = f"the tasks of version {version.number} are 0 to {len(version.tasks) - 1}"
+    raise TaskNotFound(f"there is no such task; {detail}", errors=[FieldError("/task", detail)])
 
 
 def _report_corrupted(served: ServedVersions, caller: Caller, version: ServedVersion) -> None:

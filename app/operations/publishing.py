@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,9 +18,10 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import VersionCorrupted
 from app.operations import versions
+from app.operations.tasks import tasks_of
 from app.operations.views import forgotten_classes
 from app.schemas import Claim, Forgotten, Origin, VersionMetrics
-from app.store.manifest import WEIGHTS, Manifest
+from app.store.manifest import IMPORTANCE, WEIGHTS, Manifest
 from app.store.versions import VersionStore
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
+    from app.unlearning.synaptic_intelligence import Importance
 
-ARCHITECTURE: TypeAdapter[specs.Architecture] = TypeAdapter(specs.Architecture)
-LEARNING: TypeAdapter[specs.Learning] = TypeAdapter(specs.Learning)
 EDIT: TypeAdapter[specs.Edit] = TypeAdapter(specs.Edit)
 
 
@@ -63,6 +63,15 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """What the serving version learned, in memory."""
+
+    network: Classifier
+    importance: Importance
+    """Of each task that is not wholly forgotten, in a static network; else empty."""
+
+
+@dataclass(frozen=True)
 class NewVersion:
     """What a computation knows of the version it made."""
 
@@ -73,6 +82,7 @@ class NewVersion:
     metrics: VersionMetrics
     recipe: dict[str, Any]
     seed: int
+    importance: Importance = field(default_factory=dict)
     forget_request: UUID | None = None
 
 
@@ -139,15 +149,16 @@ def load_dataset(attempt: Attempt, start: Start) -> LoadedDataset:
     return load(start.model.dataset, attempt.settings, progress_between(attempt, 0, 0.05))
 
 
-def load_parent(attempt: Attempt, start: Start) -> Classifier | None:
-    """The serving version's network, its digest checked; raises `VersionCorrupted` and logs it."""
+def load_parent(attempt: Attempt, start: Start) -> Parent | None:
+    """The serving version, its digests checked; raises `VersionCorrupted` and logs it."""
     from app.store import weights
 
     if start.parent is None:
         return None
     folder = VersionStore(attempt.settings.home).folder(start.model.name, start.parent.number)
     try:
-        return weights.load(folder, start.parent.digest, start.parent.manifest_digest)
+        network = weights.load(folder, start.parent.digest, start.parent.manifest_digest)
+        return Parent(network, weights.load_importance(folder, start.parent.manifest_digest, network))
     except VersionCorrupted:
         versions.report_corrupted(
             attempt.database, start.model.id, start.parent.number, actor=attempt.actor, request_id=attempt.request_id
@@ -171,6 +182,8 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
     store = VersionStore(attempt.settings.home)
     folder = store.stage(attempt.handle)
     weights.save(model, folder / WEIGHTS)
+    if isinstance(model.learning, specs.SynapticIntelligence):
+        weights.save_importance(new.importance, folder / IMPORTANCE)
     manifest = Manifest(
         model=start.model.name,
         number=start.number,
@@ -180,13 +193,13 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         dataset=start.model.dataset,
         data_digest=loaded.data_digest,
         split_digest=loaded.split_digest,
-        architecture=ARCHITECTURE.validate_python(start.model.architecture),
+        architecture=model.architecture,
         input_shape=loaded.dataset.input_shape,
         class_names=loaded.dataset.class_names,
-        learning=LEARNING.validate_python(start.model.learning),
+        learning=model.learning,
         recipe=new.recipe,
         seed=new.seed,
-        forgotten=Forgotten(classes=new.forgotten),
+        forgotten=Forgotten(classes=new.forgotten, tasks=specs.forgotten_tasks(model.learning.tasks, new.forgotten)),
         claim=new.claim,
         metrics=new.metrics,
         environment=describe(),
@@ -195,7 +208,8 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
 
 
 def _published(manifest: Manifest) -> dict[str, Any]:
-    optional = {"parent_version": manifest.parent, "claim": manifest.claim}
+    forgotten_tasks = manifest.forgotten.tasks if manifest.learning.tasks else None
+    optional = {"parent_version": manifest.parent, "claim": manifest.claim, "tasks": forgotten_tasks}
     return {
         "digest": manifest.weights_digest,
         "manifest_digest": manifest.digest,
@@ -224,6 +238,8 @@ def publish(
     moved_from = model.serving_version
     if serve:
         model.serving_version = start.number
+    if len(staged.manifest.learning.tasks) > len(tasks_of(model.learning)):
+        model.learning = asdict(staged.manifest.learning)
     session.flush()
     VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)
     versions.log_quarantined(

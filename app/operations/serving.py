@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.errors import ForgetteryError, ModelGone, ModelNotFound, NoServingVersion, VersionGone, VersionNotFound
+from app.operations.tasks import tasks_of
 
 _LARGEST_NUMBER = 2**31 - 1
 _FACTS_KEPT = 1024
@@ -39,6 +40,16 @@ class ServedVersion:
     """Channels, height, width."""
     class_names: tuple[str, ...]
     forgotten: tuple[int, ...]
+    tasks: tuple[tuple[int, ...], ...] = ()
+    """The classes of each task; empty where all classes were learned together."""
+
+    def not_competing(self, task: int | None) -> list[int]:
+        """The classes that are never answered: forgotten, of no task, or of another task than the one named."""
+        if not self.tasks:
+            return list(self.forgotten)
+        named = self.tasks if task is None else self.tasks[task : task + 1]
+        competing = {number for classes in named for number in classes} - set(self.forgotten)
+        return [number for number in range(len(self.class_names)) if number not in competing]
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class _Facts:
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     forgotten: tuple[int, ...]
+    tasks: tuple[tuple[int, ...], ...]
 
 
 class ServedVersions:
@@ -128,6 +140,7 @@ class ServedVersions:
             facts.input_shape,
             facts.class_names,
             facts.forgotten,
+            facts.tasks,
         )
 
     def _remember(self, session: Session, model_id: UUID, number: int) -> _Facts:
@@ -135,7 +148,8 @@ class ServedVersions:
         channels, height, width = version.manifest["input_shape"]
         names = tuple(version.manifest["class_names"])
         forgotten = tuple(version.forgotten["classes"])
-        facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten)
+        tasks = tuple(map(tuple, tasks_of(version.manifest["learning"])))
+        facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten, tasks)
         if len(self._facts) >= _FACTS_KEPT:
             self._facts.pop(next(iter(self._facts)))
         self._facts[model_id, number] = facts

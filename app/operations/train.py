@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
@@ -14,17 +14,16 @@ from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
 from app.datasets import catalogue
 from app.datasets.dataset_spec import DatasetSpec
-from app.errors import ClassForgotten, ClassNotFound, FieldError, GateMissed, NotApplicable, NothingLeft
+from app.errors import ClassForgotten, ClassNotFound, GateMissed
 from app.jobs import queue
-from app.operations import publishing
+from app.operations import publishing, tasks
 from app.operations.callers import Caller
+from app.operations.fitting import Fitted, Fitting
 from app.operations.lookups import find_model, lock_model, some
 from app.operations.views import forgotten_classes, job_view, model_view
-from app.schemas import ModelAndJob, TrainRequest, VersionMetrics
+from app.schemas import ModelAndJob, TrainingChanges, TrainRequest, VersionMetrics
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
@@ -34,21 +33,34 @@ TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
 
 
 def continue_training(session: Session, caller: Caller, name: str, body: TrainRequest) -> ModelAndJob:
-    """Queue one more training run on the retained data of a model.
+    """Queue one more training run on the retained data of a model, or the learning of further tasks.
 
-    Raises `ClassForgotten` when a forgotten class is asked for by name, `ClassNotFound`, and `NotApplicable` for
-    tasks on a model without them.
+    Raises `ClassForgotten` when a forgotten class is asked for by name, `ClassNotFound`, and what
+    `tasks.check_further` and `tasks.check_training` do.
     """
     model = lock_model(session, name)
-    dataset = catalogue.find(model.dataset)
     _refuse_forgotten(session, model, body)
-    _refuse_unknown(dataset, body)
-    training = body.training or TRAINING.validate_python(model.training)
+    _refuse_unknown(catalogue.find(model.dataset), body)
+    if body.tasks is not None:
+        tasks.check_further(session, model, body.tasks)
+    training = _changed(TRAINING.validate_python(model.training), body.training)
+    tasks.check_training(tasks.LEARNING.validate_python(model.learning), training)
     job = submit(
-        session, caller, model, training, from_scratch=body.from_scratch, classes=body.classes, serve=body.serve
+        session,
+        caller,
+        model,
+        training,
+        from_scratch=body.from_scratch,
+        classes=body.classes,
+        further=body.tasks,
+        serve=body.serve,
     )
     log_requested(session, caller, model, job)
     return ModelAndJob(model=model_view(session, model), job=job_view(job, model.name))
+
+
+def _changed(training: specs.Training, changes: TrainingChanges | None) -> specs.Training:
+    return replace(training, **changes.model_dump(exclude_none=True)) if changes else training
 
 
 def refuse_relearning(database: Database, caller: Caller, name: str, body: TrainRequest) -> None:
@@ -71,7 +83,7 @@ def refuse_relearning(database: Database, caller: Caller, name: str, body: Train
             actor=caller.actor,
             request_id=caller.request_id,
             model=name,
-            details={"classes": _relearned(session, model, body)},
+            details=_refused(model, _relearned(session, model, body)),
         )
     raise refused
 
@@ -84,24 +96,37 @@ def submit(
     *,
     from_scratch: bool = False,
     classes: list[int] | None = None,
+    further: list[list[int]] | None = None,
     serve: bool = True,
 ) -> JobRow:
-    """Queue a training job."""
-    spec = {"training": asdict(training), "from_scratch": from_scratch, "classes": classes, "serve": serve}
+    """Queue a training job; `further` are the classes of each task to be learned after those the model has."""
+    spec = {
+        "training": asdict(training),
+        "from_scratch": from_scratch,
+        "classes": classes,
+        "tasks": further,
+        "serve": serve,
+    }
     return queue.submit(session, "train", model.id, spec, actor=caller.actor, request_id=caller.request_id)
 
 
 def log_requested(session: Session, caller: Caller, model: ModelRow, job: JobRow) -> None:
     """Log that training was asked for."""
-    classes = {"classes": job.spec["classes"]} if job.spec["classes"] else {}
+    named = {name: job.spec[name] for name in ("classes", "tasks") if job.spec[name]}
     log.append(
         session,
         "training.requested",
         actor=caller.actor,
         request_id=caller.request_id,
         model=model.name,
-        details={"job": str(job.id), "from_scratch": job.spec["from_scratch"], **classes},
+        details={"job": str(job.id), "from_scratch": job.spec["from_scratch"], **named},
     )
+
+
+def _refused(model: ModelRow, classes: list[int]) -> dict[str, list[int]]:
+    """The forgotten classes that were asked for, and the tasks they belonged to."""
+    owners = [index for index, task in enumerate(tasks.tasks_of(model.learning)) if set(task) & set(classes)]
+    return {"classes": classes, "tasks": owners} if owners else {"classes": classes}
 
 
 def _named_classes(body: TrainRequest) -> set[int]:
@@ -124,11 +149,6 @@ def _refuse_unknown(dataset: DatasetSpec, body: TrainRequest) -> None:
         raise ClassNotFound(
             f"{dataset.name} has no classes {some(unknown)}; its classes are 0 to {len(dataset.classes) - 1}"
         )
-    if body.tasks is not None:
-        raise NotApplicable(
-            "this model learns all classes together; it has no tasks",
-            errors=[FieldError("/tasks", "leave it out for a model of learning mode standard")],
-        )
 
 
 # --- in the attempt's process --------------------------------------------------------------------
@@ -137,44 +157,40 @@ def _refuse_unknown(dataset: DatasetSpec, body: TrainRequest) -> None:
 def run(attempt: Attempt) -> None:
     """Fit, measure, and publish the new version in one transaction.
 
-    Raises `GateMissed` when a model that has forgotten classes would remember them after this training.
+    Raises `GateMissed` when a model that has forgotten classes would remember them after this training, and
+    `Conflict` and `NoServingVersion` for further tasks that the serving version cannot learn.
     """
     from app.unlearning.context import Context
-    from app.unlearning.training import fit
-    from app.unlearning.verification import version_metrics
 
     start = publishing.begin(attempt)
     training = TRAINING.validate_python(attempt.spec["training"])
     loaded = publishing.load_dataset(attempt, start)
     parent = publishing.load_parent(attempt, start) if start.forgotten or not attempt.spec["from_scratch"] else None
-    model = _starting_point(attempt, start, parent, loaded.dataset, training)
-    rows = _rows_to_learn(attempt.spec["classes"], start, loaded.dataset)
+    begun = None if attempt.spec["from_scratch"] else parent
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.85))
-    fitted = fit(model, loaded.dataset, rows, training, context)
-
-    kept: Unlearned | None = None
+    fitting = Fitting(start, begun, loaded.dataset, training, context)
+    further = attempt.spec["tasks"]
+    fitted = fitting.learn_further(further) if further else fitting.learn_classes(attempt.spec["classes"])
+    model, recipe, claim = fitted.model, fitted.recipe, None
     if start.forgotten:
         kept = _keep_forgotten(attempt, start, model, parent, loaded.dataset)
-        model = kept.model
-    attempt.progress(0.95, "measuring", "on the test set")
-    metrics = VersionMetrics(**asdict(version_metrics(model, loaded.dataset)), training_seconds=fitted.seconds)
-    recipe: dict[str, Any] = {
-        "training": asdict(training),
-        "epochs_run": fitted.epochs,
-        "rows_by_class": publishing.rows_by_class(loaded.dataset, rows),
-    }
-    if kept is not None:
+        model, claim = kept.model, kept.claim
         recipe["kept_forgotten"] = {"settings": kept.report.settings, "gate": [asdict(c) for c in kept.report.gate]}
+    attempt.progress(0.95, "measuring", "on the test set")
     new = publishing.NewVersion(
         origin="trained",
         forgotten=start.forgotten,
-        claim=kept.claim if kept is not None else None,
-        metrics=metrics,
+        claim=claim,
+        metrics=_metrics(model, loaded.dataset, fitted),
         recipe=recipe,
         seed=training.seed,
+        importance=fitted.importance,
         parent=None if attempt.spec["from_scratch"] else start.parent,
     )
-    staged = publishing.stage(attempt, start, loaded, model, new)
+    _publish(attempt, start, publishing.stage(attempt, start, loaded, model, new))
+
+
+def _publish(attempt: Attempt, start: publishing.Start, staged: publishing.Staged) -> None:
     serve = attempt.spec["serve"] or start.parent is None
     with attempt.succeeding({"version": start.number, "served": serve}) as session:
         publishing.publish(session, attempt, start, staged, serve=serve)
@@ -193,39 +209,26 @@ def run(attempt: Attempt) -> None:
         )
 
 
-def _starting_point(
-    attempt: Attempt,
-    start: publishing.Start,
-    parent: Classifier | None,
-    dataset: Dataset,
-    training: specs.Training,
-) -> Classifier:
-    import copy
+def _metrics(model: Classifier, dataset: Dataset, fitted: Fitted) -> VersionMetrics:
+    from app.unlearning.continual import average_forgetting, backward_transfer
+    from app.unlearning.verification import version_metrics
 
-    from app.unlearning.architectures import build
-
-    if parent is not None and not attempt.spec["from_scratch"]:
-        return copy.deepcopy(parent)
-    architecture = publishing.ARCHITECTURE.validate_python(start.model.architecture)
-    fresh = build(architecture, dataset.input_shape, dataset.num_classes, training.seed)
-    fresh.forgotten[start.forgotten] = True
-    return fresh
-
-
-def _rows_to_learn(classes: list[int] | None, start: publishing.Start, dataset: Dataset) -> Tensor:
-    """Training rows of the asked (or all) classes less the forgotten ones, int64 [n]."""
-    import torch
-
-    wanted = set(classes if classes is not None else range(dataset.num_classes)) - set(start.forgotten)
-    labels = dataset.train_labels[dataset.train_rows]
-    rows = dataset.train_rows[torch.isin(labels, torch.tensor(sorted(wanted)))]
-    if not len(rows):
-        raise NothingLeft("no training row of the asked classes is left; ask for other classes")
-    return rows
+    matrix = fitted.accuracy_matrix
+    return VersionMetrics(
+        **asdict(version_metrics(model, dataset)),
+        training_seconds=fitted.seconds,
+        accuracy_matrix=matrix,
+        average_forgetting=average_forgetting(matrix) if matrix else None,
+        backward_transfer=backward_transfer(matrix) if matrix else None,
+    )
 
 
 def _keep_forgotten(
-    attempt: Attempt, start: publishing.Start, trained: Classifier, parent: Classifier | None, dataset: Dataset
+    attempt: Attempt,
+    start: publishing.Start,
+    trained: Classifier,
+    parent: publishing.Parent | None,
+    dataset: Dataset,
 ) -> Unlearned:
     """The trained model, its forgotten classes struck and refused again; raises `GateMissed`."""
     from app.unlearning.context import Context
@@ -233,7 +236,7 @@ def _keep_forgotten(
 
     assert parent is not None  # a model that has forgotten has a serving version
     context = Context(progress=publishing.progress_between(attempt, 0.85, 0.95))
-    kept = keep_forgotten(trained, parent, dataset, start.keeping, context)
+    kept = keep_forgotten(trained, parent.network, dataset, start.keeping, context)
     if kept.verdict != "passed":
         raise GateMissed("; ".join(criterion.detail for criterion in kept.report.gate if not criterion.passed))
     return kept

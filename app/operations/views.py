@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app import specs
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
 from app.schemas import ForgetRequest, Forgotten, Job, Model, Version
 
@@ -32,7 +33,10 @@ def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
             training=row.training,
             serving_version=row.serving_version,
             latest_version=latest.get(row.id),
-            forgotten=Forgotten(classes=forgotten[row.id]),
+            forgotten=Forgotten(
+                classes=forgotten[row.id],
+                tasks=specs.forgotten_tasks(row.learning.get("tasks", []), forgotten[row.id]),
+            ),
             created_at=row.created_at,
         )
         for row in rows

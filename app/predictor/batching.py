@@ -22,6 +22,7 @@ class Question:
     id: int
     version: VersionKey
     inputs: npt.NDArray[np.float32]
+    task: int | None = None
 
 
 class Batches:

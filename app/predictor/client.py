@@ -75,15 +75,15 @@ class Predictor:
         supervisor.cancel()
         await asyncio.wait([supervisor])
 
-    async def predict(self, version: VersionKey, inputs: Floats) -> Floats:
+    async def predict(self, version: VersionKey, inputs: Floats, task: int | None = None) -> Floats:
         """Served probabilities float32 [N, classes + 1] of float32 [N, C, H, W] in 0..1; the last column: forgotten.
 
-        The last bits of a row may depend on the rows it is computed with. Raises `PredictorUnavailable`,
+        `task`: whose classes compete, one that the version has; None for all. The last bits of a row may depend on the rows it is computed with. Raises `PredictorUnavailable`,
         `VersionCorrupted` when the stored files do not match the digests, `InternalError`.
         """
         connection = await self._wait_for_process()
         answers = [
-            await connection.ask(version, inputs[start : start + _CHUNK_ROWS])
+            await connection.ask(version, inputs[start : start + _CHUNK_ROWS], task)
             for start in range(0, len(inputs), _CHUNK_ROWS)
         ]
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
@@ -194,7 +194,7 @@ class _Connection(asyncio.Protocol):
         for header, payload in self._frames.feed(data):
             self._receive(header, payload)
 
-    def ask(self, version: VersionKey, inputs: Floats) -> asyncio.Future[Floats]:
+    def ask(self, version: VersionKey, inputs: Floats, task: int | None) -> asyncio.Future[Floats]:
         """Send at most `protocol.LARGEST_FORWARD` rows; the future gets float32 [N, classes + 1]."""
         future: asyncio.Future[Floats] = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
@@ -205,7 +205,7 @@ class _Connection(asyncio.Protocol):
         self._last_id += 1
         self._waiting[self._last_id] = future
         rows, channels, height, width = inputs.shape
-        header = Ask(self._last_id, version, (rows, channels, height, width))
+        header = Ask(self._last_id, version, (rows, channels, height, width), task)
         self._transport.write(encode(header, inputs.tobytes()))
         return future
 

@@ -7,7 +7,8 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import structlog
 import torch
 
 from app.errors import ForgetteryError, InternalError
+from app.predictor.batching import Question
 from app.predictor.protocol import VersionKey
 from app.store import weights
 from app.store.versions import VersionStore
@@ -39,13 +41,26 @@ def one_thread() -> None:
     torch.set_num_interop_threads(1)
 
 
-def probabilities(version: Classifier, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Served probabilities float32 [N, classes + 1] of float32 [N, C, H, W] in 0..1; raises ArithmeticError on NaN."""
+def probabilities(version: Classifier, questions: Sequence[Question]) -> npt.NDArray[np.float32]:
+    """Served probabilities float32 [N, classes + 1] of all rows of these questions; raises ArithmeticError on NaN.
+
+    One forward pass, whatever tasks they name.
+    """
+    inputs = np.concatenate([question.inputs for question in questions])
+    rows_of_task = [
+        (task, sum(len(question.inputs) for question in asked)) for task, asked in groupby(questions, _task)
+    ]
     with torch.inference_mode():
-        answers: npt.NDArray[np.float32] = version.probabilities(torch.from_numpy(inputs)).numpy()
+        logits = version(torch.from_numpy(inputs)).split([rows for _, rows in rows_of_task])
+        served = [version.serve(part, task) for part, (task, _) in zip(logits, rows_of_task, strict=True)]
+        answers: npt.NDArray[np.float32] = torch.cat(served).softmax(dim=1).numpy()
     if not np.isfinite(answers).all():
         raise ArithmeticError("the probabilities are not finite numbers")
     return answers
+
+
+def _task(question: Question) -> int | None:
+    return question.task
 
 
 class LoadedVersions:

@@ -57,7 +57,7 @@ class Loop:
         for header, payload in self._frames.feed(received):
             assert isinstance(header, Ask)
             inputs = np.frombuffer(payload, np.float32).reshape(header.shape)
-            self._enqueue(Question(header.id, header.version, inputs))
+            self._enqueue(Question(header.id, header.version, inputs, header.task))
 
     def _enqueue(self, question: Question) -> None:
         version = self._versions.get(question.version)
@@ -77,7 +77,7 @@ class Loop:
 
     def _compute(self, version: Classifier, questions: list[Question]) -> None:
         try:
-            answers = probabilities(version, np.concatenate([question.inputs for question in questions]))
+            answers = probabilities(version, questions)
         except Exception:  # whatever a network raises on one input must not end the answers for others
             key = questions[0].version
             _logger.exception("answer_not_computed", model=key.model, version=key.number)

@@ -35,6 +35,8 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
     id: int
     version: VersionKey
     shape: tuple[int, int, int, int]
+    task: int | None = None
+    """Whose classes compete; one that the version has."""
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

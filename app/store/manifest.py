@@ -17,6 +17,7 @@ from app.specs import Architecture, Learning, Seed
 
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
+IMPORTANCE = "importance.safetensors"
 CARD = "README.md"
 MAX_MANIFEST_BYTES = 16 * 2**20
 """Beyond any manifest that is written: 1,000 classes have a confusion matrix of about 4 MB."""

@@ -15,7 +15,7 @@ _CLAIMS = {
 
 def render(manifest: Manifest) -> str:
     """`README.md` of a version; the digests of its files are left to the manifest, which records this card's too."""
-    sections = [_heading(manifest), _forgotten(manifest), _metrics(manifest), _origin(manifest)]
+    sections = [_heading(manifest), _tasks(manifest), _forgotten(manifest), _metrics(manifest), _origin(manifest)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -27,6 +27,36 @@ def _heading(manifest: Manifest) -> str:
         f"(channels, height, width; values in 0..1), architecture `{manifest.architecture.type}`, "
         f"trained on `{manifest.dataset}`."
     )
+
+
+def _tasks(manifest: Manifest) -> str:
+    learning = manifest.learning
+    if not learning.tasks:
+        return ""
+    measured = {found.task: found for found in manifest.metrics.tasks}
+    rows = []
+    for task, classes in enumerate(learning.tasks):
+        names = _names(tuple(manifest.class_names[index] for index in classes))
+        found = measured.get(task)
+        known, unknown = (found.retained_accuracy, found.retained_accuracy_without_task) if found else (None, None)
+        state = "forgotten" if task in manifest.forgotten.tasks else ""
+        rows.append(f"| {task} | {names} | {_share(known)} | {_share(unknown)} | {state} |")
+    table = ["| task | classes | accuracy, task named | accuracy, not named | |", "|---|---|---|---|---|", *rows]
+    return f"## Tasks\n\nLearned one after the other, mode `{learning.mode}`.{_order(manifest)}\n\n" + "\n".join(table)
+
+
+def _order(manifest: Manifest) -> str:
+    metrics = manifest.metrics
+    if metrics.average_forgetting is None or metrics.backward_transfer is None:
+        return ""
+    return (
+        f" Average forgetting {metrics.average_forgetting:.4f} (Chaudhry et al. 2018), "
+        f"backward transfer {metrics.backward_transfer:.4f} (Lopez-Paz and Ranzato 2017)."
+    )
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else format(value, ".4f")
 
 
 def _forgotten(manifest: Manifest) -> str:

@@ -190,7 +190,7 @@ def check_digest(path: Path, found: str, digest: str) -> None:
     """Raise VersionCorrupted, naming the file, unless the digest found is the one recorded."""
     if found != digest:
         raise VersionCorrupted(
-            f"{_file_name(path)} does not match its digest: recorded {digest}, found {found}; "
+            f"{file_name(path)} does not match its digest: recorded {digest}, found {found}; "
             "restore the file from a backup."
         )
 
@@ -203,7 +203,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     with _reading(path), path.open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise VersionCorrupted(f"{_file_name(path)} is longer than the {limit:,} bytes it may have.")
+        raise VersionCorrupted(f"{file_name(path)} is longer than the {limit:,} bytes it may have.")
     return content
 
 
@@ -212,10 +212,10 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as fault:
-        raise VersionCorrupted(f"{_file_name(path)} is missing; restore the file from a backup.") from fault
+        raise VersionCorrupted(f"{file_name(path)} is missing; restore the file from a backup.") from fault
     except OSError as fault:
         reason = fault.strerror or str(fault)
-        raise StorageUnavailable(f"{_file_name(path)} cannot be read: {reason}; see to the disk.") from fault
+        raise StorageUnavailable(f"{file_name(path)} cannot be read: {reason}; see to the disk.") from fault
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -237,7 +237,8 @@ def _unless_gone(_function: object, _path: str, fault: tuple[type[BaseException]
         raise fault[1]
 
 
-def _file_name(path: Path) -> str:
+def file_name(path: Path) -> str:
+    """A version's file as messages name it: `models/{model}/{number}/{file}`."""
     return f"{_name(path.parent)}/{path.name}"
 
 

@@ -37,7 +37,7 @@ def test_every_method_says_what_it_claims_and_when_not_to_use_it(client: httpx.C
     assert [method["name"] for method in methods] == ["edit"]
     for method in methods:
         assert method["claim"] == "edited"
-        assert method["targets"] == ["classes"]
+        assert method["targets"] == ["classes", "tasks"]
         assert method["reference_paper"]
         assert method["when_not"]
         assert meta.is_valid(method["parameters"])

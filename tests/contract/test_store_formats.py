@@ -14,11 +14,11 @@ from app.store.versions import VersionStore, verify_files
 FORMATS = Path(__file__).parent / "store_formats"
 VERSIONS = {
     ("v1", 1): (
-        "sha256:bc925e66968b69bf5f36c5cac1d1520af7583c4b7e42137e63a06834ec2d645e",
+        "sha256:ef014700153dcca40d03cd31eef5ffce43557a8bf9cfab794c7cdcd57bf9c88c",
         [[0.163008, 0.247112, 0.27707, 0.312809, 0.0], [0.149675, 0.263775, 0.306442, 0.280107, 0.0]],
     ),
     ("v1", 2): (
-        "sha256:a7bb862dc5e62b70e60e156df6b6239748cbf629726afc68126aa8359abf3b77",
+        "sha256:5f96b66badb20093acf70ac41c8ebee4e8ab3e5b459d1274cba8f4674561ce0b",
         [[0.177689, 0.190808, 0.0, 0.1875, 0.444003], [0.174849, 0.189762, 0.0, 0.186194, 0.449195]],
     ),
 }

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from app.errors import VersionCorrupted
+from app.predictor.batching import Question
 from app.predictor.loaded import IDLE_SECONDS, LoadedVersions, probabilities
+from app.predictor.protocol import VersionKey
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 from app.unlearning.architectures import Classifier
@@ -22,6 +24,10 @@ def load(versions: LoadedVersions, stored: StoredVersion) -> Classifier | Except
     [(key, version)] = versions.take_loaded()
     assert key == stored.key
     return version
+
+
+def asked(rows: int, task: int | None = None, seed: int = 0) -> Question:
+    return Question(0, VersionKey("digits", 1, "sha256:0", "sha256:0"), inputs(rows, seed).numpy(), task)
 
 
 def test_the_version_used_longest_ago_is_dropped_when_there_are_too_many(tmp_path: Path) -> None:
@@ -84,7 +90,7 @@ def test_what_cannot_be_loaded_comes_back_as_the_reason_and_is_not_kept(tmp_path
 
 def test_probabilities_sum_to_one_and_forgotten_classes_are_exactly_zero(tmp_path: Path) -> None:
     network = store_version(tmp_path, forgotten=(0, 2)).network
-    answers = probabilities(network, inputs(100).numpy())
+    answers = probabilities(network, [asked(100)])
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
     assert not answers[:, [0, 2]].any()
 
@@ -95,4 +101,4 @@ def test_a_network_that_overflows_is_an_error_and_no_answer(tmp_path: Path) -> N
         for parameter in network.parameters():
             parameter.fill_(3e38)
     with pytest.raises(ArithmeticError):
-        probabilities(network, inputs(1).numpy())
+        probabilities(network, [asked(1)])

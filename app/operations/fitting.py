@@ -1,0 +1,118 @@
+"""In a training attempt's process: from where it starts to a fitted network, all classes at once or task by task."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app import specs
+from app.errors import NoServingVersion, NothingLeft
+from app.operations import publishing, tasks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from app.unlearning.architectures import Classifier
+    from app.unlearning.context import Context
+    from app.unlearning.continual import AccuracyMatrix
+    from app.unlearning.data import Dataset
+    from app.unlearning.synaptic_intelligence import Importance
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted network, and what is told of it."""
+
+    model: Classifier
+    seconds: float
+    recipe: dict[str, Any]
+    """What it takes to compute it again, beside parent, data and seed."""
+    importance: Importance = field(default_factory=dict)
+    accuracy_matrix: AccuracyMatrix | None = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What one training job asks for. Nothing is kept of a fit that ends between two tasks: the job starts again."""
+
+    start: publishing.Start
+    parent: publishing.Parent | None
+    """The version to go on from; None for fresh weights."""
+    dataset: Dataset
+    training: specs.Training
+    context: Context
+
+    def learn_classes(self, classes: Sequence[int] | None) -> Fitted:
+        """Fit these classes, or all; a model of tasks learns them task by task, in their order."""
+        from app.unlearning.training import fit
+
+        model = copy.deepcopy(self.parent.network) if self.parent else self._fresh()
+        rows = self._rows(model, model.learned_classes if classes is None else classes)
+        if model.learning.tasks:
+            return self._learn(model, rows, range(len(model.learning.tasks)))
+        fitted = fit(model, self.dataset, rows, self.training, self.context)
+        return Fitted(model, fitted.seconds, self._recipe(fitted.epochs, rows))
+
+    def learn_further(self, asked: Sequence[Sequence[int]]) -> Fitted:
+        """Learn these tasks after those of the parent; raises `NoServingVersion`, and `Conflict` as `refuse_fewer`."""
+        from app.unlearning.continual import with_tasks
+
+        if self.parent is None or self.start.parent is None:
+            raise NoServingVersion(
+                "no training of this model succeeded, so it can learn no further task; train it first"
+            )
+        tasks.refuse_fewer(self.start.model, self.start.parent)
+        had = self.parent.network.learning.tasks
+        further = (*had, *map(tuple, asked))
+        model = with_tasks(self.parent.network, further, self.training.seed)
+        rows = self._rows(model, [number for classes in asked for number in classes])
+        return self._learn(model, rows, range(len(had), len(further)))
+
+    def _fresh(self) -> Classifier:
+        """The model's network with fresh weights, what is forgotten struck."""
+        from app.unlearning.architectures import build
+
+        architecture = tasks.ARCHITECTURE.validate_python(self.start.model.architecture)
+        learning = tasks.LEARNING.validate_python(self.start.model.learning)
+        data, seed = self.dataset, self.training.seed
+        fresh = build(architecture, data.input_shape, data.num_classes, seed, learning)
+        fresh.mark_forgotten(self.start.forgotten)
+        return fresh
+
+    def _rows(self, model: Classifier, classes: Iterable[int]) -> Tensor:
+        """Training rows of those of these classes that the model may learn, int64 [n]."""
+        import torch
+
+        wanted = set(classes) & set(model.learned_classes) - set(self.start.forgotten)
+        labels = self.dataset.train_labels[self.dataset.train_rows]
+        rows = self.dataset.train_rows[torch.isin(labels, torch.tensor(sorted(wanted)))]
+        if not len(rows):
+            raise NothingLeft("no training row of the asked classes is left; ask for other classes")
+        return rows
+
+    def _learn(self, model: Classifier, rows: Tensor, indexes: range) -> Fitted:
+        """The tasks of these indexes; the matrix goes on where that of the parent ended."""
+        from app.unlearning.continual import learn_tasks
+
+        learned = learn_tasks(
+            model,
+            self.dataset,
+            rows,
+            indexes,
+            self.training,
+            known=range(len(self.parent.network.learning.tasks)) if self.parent else (),
+            importance=self.parent.importance if self.parent else {},
+            context=self.context,
+        )
+        recipe = self._recipe(learned.epochs, rows)
+        all_tasks, counts = model.learning.tasks, recipe["rows_by_class"]
+        recipe["tasks"] = [index for index in indexes if any(counts[number] for number in all_tasks[index])]
+        earlier = self.start.parent.metrics["accuracy_matrix"] if self.parent and self.start.parent else []
+        matrix = [[*row, *[None] * (len(all_tasks) - len(row))] for row in [*earlier, *learned.accuracy_matrix]]
+        return Fitted(learned.model, learned.seconds, recipe, learned.importance, matrix)
+
+    def _recipe(self, epochs: int, rows: Tensor) -> dict[str, Any]:
+        counts = publishing.rows_by_class(self.dataset, rows)
+        return {"training": asdict(self.training), "epochs_run": epochs, "rows_by_class": counts}

@@ -1,0 +1,152 @@
+"""What a forget request is about: from what it names to the classes that must go, after every check without computing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
+from app.datasets import catalogue
+from app.errors import (
+    AlreadyForgotten,
+    ClassNotFound,
+    FieldError,
+    InvalidInput,
+    NoServingVersion,
+    NotApplicable,
+    NothingLeft,
+    TaskNotFound,
+)
+from app.operations.lookups import some, waiting_jobs
+from app.operations.tasks import refuse_fewer, tasks_of
+from app.operations.views import forgotten_classes
+from app.schemas import ForgetTarget
+
+Target = dict[str, list[int]]
+"""`classes` to forget, ascending, and of a model with tasks the `tasks` that were named, ascending."""
+
+
+def resolve(session: Session, model: ModelRow, target: ForgetTarget) -> Target:
+    """What is to be forgotten.
+
+    Raises `ClassNotFound`, `TaskNotFound`, `AlreadyForgotten`, `NothingLeft` (both count queued requests),
+    `NoServingVersion`, `InvalidInput` and `NotApplicable`, and `Conflict` for a task that the serving version lacks.
+    """
+    if target.samples is not None:
+        raise NotApplicable(
+            "no method of this server forgets single samples; GET /v1/methods lists the targets of each",
+            errors=[FieldError("/target/samples", "name classes or tasks instead")],
+        )
+    gone = gone_classes(session, model)
+    has_tasks = bool(tasks_of(model.learning))
+    found = _of_tasks(session, model, target, gone) if has_tasks else _of_classes(model, target, gone)
+    if not learned_classes(session, model) - gone - set(found["classes"]):
+        raise NothingLeft("no class would remain; to drop everything, delete the model")
+    if model.serving_version is None and not waiting_jobs(session, model.id):
+        raise NoServingVersion("the model has no version to forget from; train it first")
+    return found
+
+
+def gone_classes(session: Session, model: ModelRow) -> set[int]:
+    """The classes that are forgotten or that a queued request will forget."""
+    waiting = select(ForgetRequestRow.target).where(
+        ForgetRequestRow.model_id == model.id, ForgetRequestRow.status.in_(["queued", "running"])
+    )
+    queued = {number for target in session.scalars(waiting) for number in target["classes"]}
+    return queued | set(forgotten_classes(session, [model.id])[model.id])
+
+
+def learned_classes(session: Session, model: ModelRow) -> set[int]:
+    """The classes that the version learned which the request builds on, forgotten ones included."""
+    if not tasks_of(model.learning):
+        return set(range(len(catalogue.find(model.dataset).classes)))
+    return {number for classes in _served_tasks(session, model) for number in classes}
+
+
+def refuse_unlearned(model: ModelRow, parent: VersionRow, target: dict[str, Any]) -> None:
+    """Raise `Conflict` where the pointer was moved to a version that never learned what is to be forgotten."""
+    if max(target.get("tasks", []), default=0) >= len(tasks_of(parent.manifest["learning"])):
+        refuse_fewer(model, parent)
+
+
+def _of_classes(model: ModelRow, target: ForgetTarget, gone: set[int]) -> Target:
+    if target.tasks is not None or target.classes is None:
+        raise NotApplicable(
+            "this model learns all classes together; it has no tasks to forget",
+            errors=[FieldError("/target/tasks", "name classes instead")],
+        )
+    classes = sorted(set(target.classes))
+    dataset = catalogue.find(model.dataset)
+    unknown = [number for number in classes if number >= len(dataset.classes)]
+    if unknown:
+        raise ClassNotFound(
+            f"{dataset.name} has no classes {some(unknown)}; its classes are 0 to {len(dataset.classes) - 1}"
+        )
+    _refuse_gone(classes, gone)
+    return {"classes": classes}
+
+
+def _of_tasks(session: Session, model: ModelRow, target: ForgetTarget, gone: set[int]) -> Target:
+    tasks = _served_tasks(session, model)
+    if target.tasks is None:
+        owners = [index for index, classes in enumerate(tasks) if set(classes) & set(target.classes or [])]
+        place = f"their tasks are {some(owners)}: " if owners else ""
+        raise NotApplicable(
+            f"this model learns tasks; name the task beside its classes. {place}tasks and classes together mean a part",
+            errors=[FieldError("/target/tasks", "name the tasks that the classes belong to")],
+        )
+    named = sorted(set(target.tasks))
+    _refuse_unknown(session, model, named, tasks)
+    classes = _whole(named, tasks, gone) if target.classes is None else _part(named, target.classes, tasks, gone)
+    return {"tasks": named, "classes": classes}
+
+
+def _whole(named: list[int], tasks: list[list[int]], gone: set[int]) -> list[int]:
+    """All classes of these tasks that are not forgotten yet."""
+    again = [index for index in named if set(tasks[index]) <= gone]
+    if again:
+        raise AlreadyForgotten(
+            f"tasks {some(again)} are forgotten, or a queued request will forget them; leave them out"
+        )
+    return sorted(number for index in named for number in tasks[index] if number not in gone)
+
+
+def _part(named: list[int], asked: list[int], tasks: list[list[int]], gone: set[int]) -> list[int]:
+    """Some classes of these tasks, at least one of each."""
+    classes = sorted(set(asked))
+    foreign = sorted(set(classes) - {number for index in named for number in tasks[index]})
+    if foreign:
+        detail = "a class is of none of the tasks that are named; name its task, too, or leave it out"
+        raise ClassNotFound(detail, errors=[FieldError("/target/classes", detail)])
+    untouched = [index for index in named if not set(tasks[index]) & set(classes)]
+    if untouched:
+        detail = f"of tasks {some(untouched)} no class is named; leave them out, or name some of their classes"
+        raise InvalidInput(detail, errors=[FieldError("/target/tasks", detail)])
+    _refuse_gone(classes, gone)
+    return classes
+
+
+def _refuse_gone(classes: list[int], gone: set[int]) -> None:
+    again = [number for number in classes if number in gone]
+    if again:
+        raise AlreadyForgotten(
+            f"classes {some(again)} are forgotten, or a queued request will forget them; leave them out"
+        )
+
+
+def _refuse_unknown(session: Session, model: ModelRow, named: list[int], tasks: list[list[int]]) -> None:
+    if named[-1] < len(tasks):
+        return
+    serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
+    if serving is not None and named[-1] < len(tasks_of(model.learning)):
+        refuse_fewer(model, serving)
+    detail = f"its tasks are 0 to {len(tasks) - 1}; one that waits to be learned can be forgotten once it is"
+    raise TaskNotFound(f"the model has no such task: {detail}", errors=[FieldError("/target/tasks", detail)])
+
+
+def _served_tasks(session: Session, model: ModelRow) -> list[list[int]]:
+    """Those of the serving version, which the request builds on; those to be learned first where there is none yet."""
+    serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
+    return tasks_of(serving.manifest["learning"] if serving else model.learning)

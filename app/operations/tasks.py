@@ -1,0 +1,135 @@
+"""Tasks of a model: resolved when it is made, and checked when it is to learn further ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy.orm import Session
+
+from app import specs
+from app.database.tables import ModelRow, VersionRow
+from app.datasets import catalogue
+from app.datasets.dataset_spec import DatasetSpec
+from app.errors import ClassNotFound, Conflict, FieldError, InvalidInput, NoServingVersion, NotApplicable
+from app.operations.lookups import waiting_jobs
+
+ARCHITECTURE: TypeAdapter[specs.Architecture] = TypeAdapter(specs.Architecture)
+LEARNING: TypeAdapter[specs.Learning] = TypeAdapter(specs.Learning)
+_WIDEST = 4096
+"""Units of a grown layer, at most: as many as `specs.Width` lets one have that does not grow."""
+_MOST_FAULTS = 100
+
+
+def tasks_of(learning: dict[str, Any]) -> list[list[int]]:
+    """The classes of each task, from the stored learning of a model or a version; none if it learns all at once."""
+    tasks: list[list[int]] = learning.get("tasks", [])
+    return tasks
+
+
+def resolve(learning: specs.Learning, architecture: specs.Architecture, dataset: DatasetSpec) -> specs.Learning:
+    """How a new model of this data set learns, with its tasks and its growth named.
+
+    Raises `InvalidInput` for a class in two tasks and for a growth that does not fit the layers, `ClassNotFound`, and
+    `NotApplicable` for networks that cannot grow; all but the last point into the body.
+    """
+    if isinstance(learning, specs.Standard):
+        return learning
+    learning = replace(learning, tasks=learning.tasks or _pairs(len(dataset.classes)))
+    _check_classes(learning.tasks, dataset, "/learning/tasks")
+    if isinstance(learning, specs.Progressive):
+        learning = replace(learning, growth=_growth(learning, architecture))
+        _check_width(learning, architecture, "/learning/growth")
+    return learning
+
+
+def check_training(learning: specs.Learning, training: specs.Training) -> None:
+    """Raise `NotApplicable` for early stopping of tasks, whose importance is summed over all epochs."""
+    if learning.tasks and training.early_stopping:
+        detail = "tasks are learned for a fixed number of epochs; leave early_stopping at 0"
+        raise NotApplicable(detail, errors=[FieldError("/training/early_stopping", detail)])
+
+
+def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[int]]) -> None:
+    """Raise unless the model can learn these tasks after its own and those that wait to be learned.
+
+    `NotApplicable` for a model without tasks, `InvalidInput` for a class that belongs to a task, `ClassNotFound`,
+    `NoServingVersion`, and `Conflict` where the serving version lacks tasks that the model has.
+    """
+    learning = LEARNING.validate_python(model.learning)
+    if isinstance(learning, specs.Standard):
+        raise NotApplicable(
+            "this model learns all classes together; it has no tasks",
+            errors=[FieldError("/tasks", "leave it out for a model of learning mode standard")],
+        )
+    jobs = waiting_jobs(session, model.id)
+    waiting = tuple(tuple(task) for job in jobs if job.kind == "train" for task in job.spec["tasks"] or [])
+    learned = {number for task in (*learning.tasks, *waiting) for number in task}
+    _check_classes(asked, catalogue.find(model.dataset), "/tasks", learned)
+    further = (*learning.tasks, *waiting, *map(tuple, asked))
+    _check_width(replace(learning, tasks=further), ARCHITECTURE.validate_python(model.architecture), "/tasks")
+    serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
+    if serving is None and not jobs:
+        raise NoServingVersion("the model has no version to learn further tasks on; train it first")
+    if serving is not None and not jobs:
+        refuse_fewer(model, serving)
+
+
+def refuse_fewer(model: ModelRow, serving: VersionRow) -> None:
+    """Raise `Conflict` where the serving version lacks tasks that a later one has."""
+    had, served = len(tasks_of(model.learning)), len(tasks_of(serving.manifest["learning"]))
+    if served < had:
+        raise Conflict(
+            f"version {serving.number}, which serves, has {served} of the model's {had} tasks; "
+            "let a version that has them all serve first"
+        )
+
+
+def _pairs(num_classes: int) -> specs.Tasks:
+    """Every two classes in their order; an odd last one joins the last pair."""
+    starts = range(0, num_classes - 1, 2)
+    return tuple(tuple(range(start, num_classes if start == starts[-1] else start + 2)) for start in starts)
+
+
+def _check_classes(
+    tasks: Sequence[Sequence[int]], dataset: DatasetSpec, pointer: str, learned: Collection[int] = ()
+) -> None:
+    taken = set(learned)
+    unknown, again = [], []
+    for index, classes in enumerate(tasks):
+        for position, number in enumerate(classes):
+            place = f"{pointer}/{index}/{position}"
+            if number >= len(dataset.classes):
+                unknown.append(FieldError(place, f"classes are 0 to {len(dataset.classes) - 1}"))
+            elif number in taken:
+                again.append(FieldError(place, "the class belongs to a task already"))
+            taken.add(number)
+    if unknown:
+        detail = f"{dataset.name} has classes 0 to {len(dataset.classes) - 1}; tasks name others"
+        raise ClassNotFound(detail, errors=unknown[:_MOST_FAULTS])
+    if again:
+        detail = "tasks overlap; every class belongs to one task at most, and is learned once"
+        raise InvalidInput(detail, errors=again[:_MOST_FAULTS])
+
+
+def _growth(learning: specs.Progressive, architecture: specs.Architecture) -> tuple[int, ...]:
+    if isinstance(architecture, specs.Torchvision):
+        detail = f"{architecture.type} cannot grow; choose mlp, cnn, gru or lstm, or the mode synaptic_intelligence"
+        raise NotApplicable(detail, errors=[FieldError("/learning/mode", detail)])
+    widths = specs.hidden_widths(architecture)
+    growth = learning.growth or widths
+    if len(growth) != len(widths):
+        detail = f"must name the units added to each of the {len(widths)} hidden layers, or be left out"
+        raise InvalidInput(f"growth {detail}", errors=[FieldError("/learning/growth", detail)])
+    return growth
+
+
+def _check_width(learning: specs.Learning, architecture: specs.Architecture, pointer: str) -> None:
+    grown = specs.full_grown(architecture, learning)
+    if not isinstance(grown, specs.Torchvision) and max(specs.hidden_widths(grown), default=0) > _WIDEST:
+        detail = (
+            f"all tasks together would make a layer wider than {_WIDEST:,} units; choose fewer tasks or less growth"
+        )
+        raise InvalidInput(detail, errors=[FieldError(pointer, detail)])
