@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from app.specs import SHARE, Edit, Strategy
+from app.specs import Edit, Progressive, Strategy
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.importance import hidden_weights, importance_ratio
+from app.unlearning.growing import NO_TASK, owners
+from app.unlearning.importance import hidden_weights
 from app.unlearning.partition import Partition
+from app.unlearning.synaptic_intelligence import Importance
+from app.unlearning.weight_choice import choose_weights
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What an edit replaced."""
+
+    replaced: dict[str, int]
+    """How many values, by parameter name."""
+    importance_histogram: dict[str, list[int]]
+    """See `weight_choice.Choice`."""
 
 
 def edit_weights(
-    model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context
-) -> dict[str, int]:
-    """Replace, in place, the weights of the classes to forget; how many values were replaced, by parameter name.
+    model: Classifier,
+    data: Dataset,
+    partition: Partition,
+    edit: Edit,
+    context: Context,
+    *,
+    importance: Importance | None = None,
+) -> Edited:
+    """Replace, in place, the weights of the classes to forget.
 
     Hidden weights are chosen on the weights as they are before anything is replaced. The classes are not yet struck.
     """
-    chosen: dict[str, Tensor] = {}
-    if edit.scope == "network":
-        ratios = importance_ratio(model, data, partition, edit, context)
-        share = SHARE[model.learning.mode] if edit.parameters.share is None else edit.parameters.share
-        chosen = {name: top_share(ratio, share) for name, ratio in ratios.items()}
+    choice = choose_weights(model, data, partition, edit, context, importance=importance or {})
     generator = torch.Generator().manual_seed(edit.seed)
     replaced = replace_output_rows(model, partition.forget_classes, edit.strategy, generator)
     weights = hidden_weights(model)
-    for name, positions in chosen.items():
+    for name, positions in choice.positions.items():
         if edit.parameters.selection == "l2_shrink":
             _shrink(weights[name], positions, edit.parameters.shrink)
         else:
             _replace(weights[name], positions, edit.strategy, generator)
         replaced[name] = len(positions)
-    return replaced
-
-
-def top_share(ratio: Tensor, share: float) -> Tensor:
-    """Flat positions, int64, of the given share of a layer's weights with the highest ratio; never one of ratio 0."""
-    flat = ratio.flatten()
-    highest = flat.argsort(descending=True, stable=True)[: round(share * len(flat))]
-    return highest[flat[highest] > 0]
+    return Edited(replaced, choice.importance_histogram)
 
 
 @torch.no_grad()
@@ -50,15 +60,24 @@ def replace_output_rows(
 ) -> dict[str, int]:
     """Replace, in place, the weight rows and biases of these classes; how many values, by parameter name.
 
-    `random` draws each row, bias included, from the normal distribution with the row's own mean and standard
+    In a growing network a row keeps its zeros where there are no connections, to the units of later tasks. `random` draws each row, bias included, from the normal distribution with the row's own mean and standard
     deviation: from a distribution unlike it, for example of positive mean, the row would win every argmax.
     """
     weight, bias = model.head.weight, model.head.bias
+    connected = _connected(model)
     for number in classes:
-        row = torch.cat([weight[number], bias[number].unsqueeze(0)])
+        units = connected[number]
+        row = torch.cat([weight[number, units], bias[number].unsqueeze(0)])
         new = replacement(row, strategy, generator)
-        weight[number], bias[number] = new[:-1], new[-1]
-    return {"head.weight": len(classes) * weight.shape[1], "head.bias": len(classes)}
+        weight[number, units], bias[number] = new[:-1], new[-1]
+    return {"head.weight": int(connected[list(classes)].sum()), "head.bias": len(classes)}
+
+
+def _connected(model: Classifier) -> Tensor:
+    """Which features each output row reads, bool [C, D]: all but, in a growing network, those of later tasks."""
+    if isinstance(model.learning, Progressive):
+        return (owners(model)["head.weight"] != NO_TASK).to(model.head.weight.device)
+    return torch.ones_like(model.head.weight, dtype=torch.bool)
 
 
 def replacement(values: Tensor, strategy: Strategy, generator: torch.Generator) -> Tensor:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 
-from app.specs import Edit
+from app.specs import Edit, forgotten_tasks
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
 from app.unlearning.gate import Criterion, judge_forgetting, judge_keeping
 from app.unlearning.partition import Partition
-from app.unlearning.refusal import fit_refusal, push_steps
+from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
+from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
 
@@ -36,6 +37,8 @@ class ForgetReport:
     """Wall seconds by stage; `method` is the unlearning alone."""
     rehearsed_classes: list[int] = field(default_factory=list)
     """Classes forgotten earlier whose training rows were read to keep them refused."""
+    importance_histogram: dict[str, list[int]] = field(default_factory=dict)
+    """Of scope `network`, by parameter name: see `weight_choice.Choice`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Unlearned:
 
     model: Classifier
     report: ForgetReport
+    importance: Importance = field(default_factory=dict)
+    """Of tasks in a static network, without those that are wholly forgotten now; what it holds would be a trace of them."""
 
     @property
     def verdict(self) -> Literal["passed", "failed"]:
@@ -56,25 +61,29 @@ class Unlearned:
         return "edited"
 
 
-def forget_classes(original: Classifier, data: Dataset, edit: Edit, context: Context) -> Unlearned:
+def forget_classes(
+    original: Classifier, data: Dataset, edit: Edit, context: Context, importance: Importance | None = None
+) -> Unlearned:
     """Forget `edit.classes`, beside what `original` forgot earlier; `original` is not touched.
 
-    Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
+    Tasks all of whose classes are forgotten, by now or by earlier requests, are forgotten themselves. `importance` is
+    that of the tasks of a static network, which the scope `network` needs. Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
     `failed`. Raises ClassNotFound, AlreadyForgotten, NothingLeft and NotApplicable.
     """
-    partition = Partition.of(data, edit.classes, earlier=original.forgotten_classes)
+    partition = Partition.of(data, edit.classes, original.forgotten_classes, original.learned_classes)
+    importance = importance or {}
     model = deepcopy(original).to(context.device).eval()
     start = time.perf_counter()
     with deterministic_algorithms():
         context.report(0.0, "editing", "choosing and replacing weights")
-        replaced = edit_weights(model, data, partition, edit, context)
+        done = edit_weights(model, data, partition, edit, context, importance=importance)
         model.mark_forgotten(edit.classes)
         edited = time.perf_counter()
         fit_refusal(model, data, partition, edit, context.part(0.1, 0.8))
     seconds = {"editing": edited - start, "refusal": time.perf_counter() - edited}
     context.report(0.8, "measuring", "measuring before and after")
     gate = judge_forgetting(original, model, data, partition, edit=edit, context=context)
-    settings = {**_settings(edit, model, partition), "replaced": replaced}
+    settings = {**_settings(edit, model, partition), "replaced": done.replaced}
     rehearsed = partition.earlier_classes if edit.refusal == "push" else ()
     report = _report(
         original,
@@ -87,7 +96,9 @@ def forget_classes(original: Classifier, data: Dataset, edit: Edit, context: Con
         rehearsed=rehearsed,
         context=context,
     )
-    return Unlearned(model, report)
+    report = replace(report, importance_histogram=done.importance_histogram)
+    gone = forgotten_tasks(model.learning.tasks, partition.forgotten_classes)
+    return Unlearned(model, report, {task: held for task, held in importance.items() if task not in gone})
 
 
 def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit: Edit, context: Context) -> Unlearned:
@@ -97,7 +108,7 @@ def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit:
     which carries the settings to keep them by (`edit.classes` is not read); with refusal `none` nothing is
     fitted and the null unit stays as in the parent.
     """
-    partition = Partition.of(data, parent.forgotten_classes)
+    partition = Partition.of(data, parent.forgotten_classes, learned=trained.learned_classes)
     model = deepcopy(trained).to(context.device).eval()
     start = time.perf_counter()
     with deterministic_algorithms():
@@ -124,10 +135,13 @@ def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit:
 
 @torch.no_grad()
 def _strike_again(model: Classifier, parent: Classifier) -> None:
-    struck = parent.forgotten
+    """Where the network grew, forgotten classes do not read the further features: their zeros stay."""
+    struck, num_features = parent.forgotten, parent.head.in_features
     model.forgotten |= struck
     model.null_bias.copy_(parent.null_bias)
-    model.head.weight[struck] = parent.head.weight[struck]
+    if parent.learning.tasks:
+        model.task_null_biases[: len(parent.learning.tasks)] = parent.task_null_biases
+    model.head.weight[struck, :num_features] = parent.head.weight[struck]
     model.head.bias[struck] = parent.head.bias[struck]
 
 
@@ -161,8 +175,19 @@ def _settings(edit: Edit, model: Classifier, partition: Partition) -> dict[str, 
     train = partition.train
     return {
         **asdict(edit),
+        **_settings_of_tasks(model),
         "classes": list(partition.forget_classes),
         "push_steps": push_steps(model, edit) if edit.refusal == "push" else 0,
         "null_bias": float(model.null_bias),
         "measured_rows": {"forget": len(measured_rows(train.forget)), "retain": len(measured_rows(train.retain))},
+    }
+
+
+def _settings_of_tasks(model: Classifier) -> dict[str, Any]:
+    if not model.learning.tasks:
+        return {}
+    partly = partly_forgotten_tasks(model)
+    return {
+        "forgotten_tasks": forgotten_tasks(model.learning.tasks, model.forgotten_classes),
+        "task_null_biases": {str(task): float(model.task_null_biases[task]) for task in partly},
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from torch import Tensor, nn
 
@@ -35,18 +37,21 @@ class Criterion:
 def judge_forgetting(
     original: Classifier, unlearned: Classifier, data: Dataset, partition: Partition, *, edit: Edit, context: Context
 ) -> list[Criterion]:
-    """What a forget request must hold, `unlearned` against `original`, the version it was made from."""
+    """What a forget request must hold, `unlearned` against `original`, the version it was made from.
+
+    Accuracies of models with tasks are those with the task named, refusals those without, where they are harder.
+    """
     before, after = (_calibration_answers(model, data, context) for model in (original, unlearned))
     forget_before, forget_after = (found.of_classes(partition.forget_classes) for found in (before, after))
     return [
         _weights_changed(original, unlearned),
         _rows_replaced(original, unlearned, partition.forget_classes),
-        _retained_accuracy(before, after, partition.retain_classes, edit.parameters.utility_budget),
+        _retained_accuracy(before, after, _retained_groups(unlearned, partition), edit.parameters.utility_budget),
         _below(
             "forget_accuracy",
             "The classes to forget are given their label less often than before.",
-            forget_after.accuracy(),
-            forget_before.accuracy(),
+            forget_after.accuracy_in_task(),
+            forget_before.accuracy_in_task(),
         ),
         *_refused_enough(after, partition.forget_classes, edit.refusal),
         *_still_refused(before, after, edit),
@@ -73,7 +78,7 @@ def judge_keeping(
     )
     return [
         _rows_kept(parent, kept, partition.forget_classes),
-        _retained_accuracy(trained_found, found, partition.retain_classes, edit.parameters.utility_budget),
+        _retained_accuracy(trained_found, found, _retained_groups(kept, partition), edit.parameters.utility_budget),
         *_still_refused(parent_found, found, edit),
     ]
 
@@ -101,23 +106,38 @@ def _rows_replaced(original: Classifier, unlearned: Classifier, classes: tuple[i
 
 
 def _rows_kept(parent: Classifier, kept: Classifier, classes: tuple[int, ...]) -> Criterion:
-    rows = zip(_output_rows(parent, classes), _output_rows(kept, classes), strict=True)
+    rows = zip(_output_rows(parent, classes), _output_rows(kept, classes, parent.head.in_features), strict=True)
     shares = [float((old == new).double().mean()) for old, new in rows]
     detail = "The output rows of forgotten classes hold what replaced them; the smallest share of their values."
     return _at_least("output_rows_struck", detail, min(shares), 1.0)
 
 
-def _output_rows(model: Classifier, classes: tuple[int, ...]) -> list[Tensor]:
-    """For each class, its weights and its bias, float32 [D + 1]."""
-    rows = nn.functional.pad(model.head.weight.detach(), (0, 1))
+def _output_rows(model: Classifier, classes: tuple[int, ...], num_features: int | None = None) -> list[Tensor]:
+    """For each class, its weights and its bias, float32 [D + 1]; of the first features, if a number is given."""
+    rows = nn.functional.pad(model.head.weight.detach()[:, :num_features], (0, 1))
     rows[:, -1] = model.head.bias.detach()
     return [rows[number] for number in classes]
 
 
-def _retained_accuracy(before: Answers, after: Answers, classes: tuple[int, ...], budget: float) -> Criterion:
-    was = before.of_classes(classes).accuracy() or 0.0
-    detail = f"Accuracy on retained classes is at most {budget} below the {was:.4f} before."
-    return _at_least("retained_accuracy", detail, after.of_classes(classes).accuracy(), was - budget)
+def _retained_groups(model: Classifier, partition: Partition) -> list[list[int]]:
+    """The retained classes: of each task that has any, or all together where there are no tasks."""
+    tasks = model.learning.tasks or [partition.retain_classes]
+    groups = [[number for number in classes if number in partition.retain_classes] for classes in tasks]
+    return [classes for classes in groups if classes]
+
+
+def _retained_accuracy(before: Answers, after: Answers, groups: list[list[int]], budget: float) -> Criterion:
+    was, now = (
+        _mean([found.of_classes(classes).accuracy_in_task() for classes in groups]) for found in (before, after)
+    )
+    what = "Accuracy on retained classes" if len(groups) == 1 else "The mean over tasks of accuracy on retained classes"
+    detail = f"{what} is at most {budget} below the {was:.4f} before."
+    return _at_least("retained_accuracy", detail, now, was - budget)
+
+
+def _mean(accuracies: Sequence[float | None]) -> float:
+    """Of those there are; some there always are."""
+    return fmean(accuracy for accuracy in accuracies if accuracy is not None)
 
 
 def _refused_enough(after: Answers, classes: tuple[int, ...], refusal: Refusal) -> list[Criterion]:

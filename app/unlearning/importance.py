@@ -7,6 +7,7 @@ batch norm are left alone: they act on a whole unit or channel, for every class 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from app.specs import Edit
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float, in_batches
-from app.unlearning.partition import Partition
+from app.unlearning.partition import Rows
 from app.unlearning.recurrent import gate_gradients, per_sample_gradient
 
 FORGET_ROWS = 1000
@@ -47,17 +48,34 @@ def hidden_weights(model: Classifier) -> ByTensor:
     }
 
 
-def importance_ratio(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> ByTensor:
-    """How much more each hidden weight matters to the forget set than to the retain set; 0 or more, higher is more.
+@dataclass(frozen=True)
+class Contrast:
+    """How much each hidden weight matters to what is to be forgotten, and how much to what stays; 0 or more."""
 
-    The selection `sensitivity` compares |weight x gradient of the mean loss|, the others the diagonal of the empirical Fisher
-    information. Measured on seeded random subsets of the training rows.
+    forget: ByTensor
+    retain: ByTensor
+
+    def ratio(self, name: str) -> Tensor:
+        """How much more each weight of this layer matters to what is forgotten; 0 or more, higher is more."""
+        return damped_ratio(self.forget[name], self.retain[name])
+
+    def share(self, name: str) -> Tensor:
+        """The share, in 0..1, of each weight's importance that is of what is forgotten; NaN where it has none at all."""
+        return self.forget[name] / (self.forget[name] + self.retain[name])
+
+
+def measured_contrast(model: Classifier, data: Dataset, rows: Rows, edit: Edit, context: Context) -> Contrast:
+    """The contrast between rows of the training file, measured on seeded random subsets of them.
+
+    The selection `sensitivity` compares |weight x gradient of the mean loss|, the others the diagonal of the empirical
+    Fisher information.
     """
     measure = sensitivity if edit.parameters.selection == "sensitivity" else empirical_fisher
     generator = torch.Generator().manual_seed(edit.seed)
-    forget = measure(model, *_draw(data, partition.train.forget, FORGET_ROWS, generator), context)
-    retain = measure(model, *_draw(data, partition.train.retain, RETAIN_ROWS, generator), context)
-    return {name: damped_ratio(forget[name], retain[name]) for name in forget}
+    return Contrast(
+        forget=measure(model, *_draw(data, rows.forget, FORGET_ROWS, generator), context),
+        retain=measure(model, *_draw(data, rows.retain, RETAIN_ROWS, generator), context),
+    )
 
 
 def damped_ratio(forget: Tensor, retain: Tensor) -> Tensor:
@@ -118,9 +136,16 @@ def _weights_of(module: _WeightLayer) -> tuple[str, ...]:
 
 
 def _summed_loss(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> Tensor:
-    """Sum of the images' cross-entropies, scalar, over the retained classes of each one's task."""
-    logits = model.within_tasks(model(images_as_float(images.to(context.device))), labels)
-    return functional.cross_entropy(logits, labels.to(context.device), reduction="sum")
+    """Sum of the images' cross-entropies, scalar, over the retained classes of each one's task.
+
+    Where a task has but one left, over all: alone it would be right whatever the weights, and nothing would matter.
+    """
+    logits = model(images_as_float(images.to(context.device)))
+    within = model.within_tasks(logits, labels)
+    alone = within.isfinite().sum(dim=1, keepdim=True) == 1
+    if alone.any():
+        within = torch.where(alone, logits.masked_fill(~model.competing(), -torch.inf), within)
+    return functional.cross_entropy(within, labels.to(context.device), reduction="sum")
 
 
 def _adding_squares(totals: list[Tensor]) -> Callable[[_WeightLayer, tuple[Tensor, ...], Any], None]:

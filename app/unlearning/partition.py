@@ -27,7 +27,7 @@ class Partition:
     """Forget, retain and earlier forgotten classes, and their rows in each split.
 
     `train` and `calibration` hold rows of the training file, `test` rows of the test file. Rows of classes forgotten
-    earlier are in neither set.
+    earlier, and of classes not learned yet, are in neither set.
     """
 
     forget_classes: tuple[int, ...]
@@ -43,13 +43,16 @@ class Partition:
         return tuple(sorted(self.forget_classes + self.earlier_classes))
 
     @classmethod
-    def of(cls, data: Dataset, forget: Iterable[int], earlier: Iterable[int] = ()) -> Partition:
-        """The partition for classes to be forgotten now, beside those forgotten earlier.
+    def of(
+        cls, data: Dataset, forget: Iterable[int], earlier: Iterable[int] = (), learned: Iterable[int] | None = None
+    ) -> Partition:
+        """The partition for classes to be forgotten now, beside those forgotten earlier, of those `learned` (None: all).
 
         Raises ClassNotFound, AlreadyForgotten, NothingLeft, and NotApplicable where a split has no rows to judge by.
         """
         forget_classes, earlier_classes = tuple(sorted(set(forget))), tuple(sorted(set(earlier)))
-        retain_classes = _retained(data.num_classes, forget_classes, earlier_classes)
+        learned_classes = set(range(data.num_classes) if learned is None else learned)
+        retain_classes = _retained(data.num_classes, learned_classes, forget_classes, earlier_classes)
         every_test_row = torch.arange(len(data.test_labels))
         train, calibration, test = (
             Rows(rows_of(labels, rows, forget_classes), rows_of(labels, rows, retain_classes))
@@ -68,14 +71,18 @@ def rows_of(labels: Tensor, rows: Tensor, classes: Iterable[int]) -> Tensor:
     return rows[torch.isin(labels[rows], torch.tensor(sorted(classes), dtype=torch.int64))]
 
 
-def _retained(num_classes: int, forget: tuple[int, ...], earlier: tuple[int, ...]) -> tuple[int, ...]:
+def _retained(
+    num_classes: int, learned: set[int], forget: tuple[int, ...], earlier: tuple[int, ...]
+) -> tuple[int, ...]:
     for number in forget + earlier:
         if not 0 <= number < num_classes:
             raise ClassNotFound(f"There is no class {number}; classes are 0 to {num_classes - 1}.")
+        if number not in learned:
+            raise ClassNotFound(f"Class {number} is of no task, so the model never learned it; name a learned class.")
     both = sorted(set(forget) & set(earlier))
     if both:
         raise AlreadyForgotten(f"Class {both[0]} was forgotten before; name only classes that are still known.")
-    retained = tuple(sorted(set(range(num_classes)) - set(forget) - set(earlier)))
+    retained = tuple(sorted(learned - set(forget) - set(earlier)))
     if not retained:
         raise NothingLeft("No class would remain; leave at least one, or delete the model.")
     return retained

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.specs import PUSH_BATCH, PUSH_STEPS, Edit
+from app.specs import PUSH_BATCH, PUSH_STEPS, Edit, Progressive
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, images_as_float
+from app.unlearning.growing import NO_TASK, owners
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.training import raw_logits
 
@@ -38,15 +39,35 @@ def fit_refusal(model: Classifier, data: Dataset, partition: Partition, edit: Ed
 def calibrate(model: Classifier, data: Dataset, rows: Tensor, budget: float, device: torch.device) -> None:
     """Set the null unit's logit, in place, from these retained rows (int64) of the training file.
 
-    It becomes the highest one whose refusals cost at most the share `budget` (0..0.5) of the answers that are right.
+    It becomes the highest one whose refusals cost at most the share `budget` (0..0.5) of the answers that are right:
+    of all rows with no task named and, for a task of which a part is forgotten, of its own rows with the task named.
     Raises NotApplicable where no answer is right.
     """
-    logits = raw_logits(model, data.train_images, rows, device).masked_fill(~model.competing().cpu(), -torch.inf)
-    highest, answers = logits.max(dim=1)
-    right = highest[answers == data.train_labels[rows]]
+    logits, labels = raw_logits(model, data.train_images, rows, device), data.train_labels[rows]
+    model.null_bias.fill_(_null_bias(logits, labels, model.competing(), budget))
+    for task in partly_forgotten_tasks(model):
+        among = model.task_classes[task].cpu()[labels]
+        model.task_null_biases[task] = _null_bias(logits[among], labels[among], model.competing(task), budget)
+
+
+def _null_bias(logits: Tensor, labels: Tensor, competing: Tensor, budget: float) -> float:
+    """The null unit's logit for raw logits [N, C] of which these classes, bool [C], compete; labels int64 [N]."""
+    if len(labels) == 0:
+        raise NotApplicable("There is no retained calibration input of the task, so its refusal cannot be fitted.")
+    highest, answers = logits.masked_fill(~competing.cpu(), -torch.inf).max(dim=1)
+    right = highest[answers == labels]
     if len(right) == 0:
         raise NotApplicable("The model answers no retained calibration input right, so no refusal can be fitted.")
-    model.null_bias.fill_(loosest_threshold(right, budget))
+    return loosest_threshold(right, budget)
+
+
+def partly_forgotten_tasks(model: Classifier) -> list[int]:
+    """The tasks, by index, of which some classes are forgotten and others stay; none where there are no tasks."""
+    if not model.learning.tasks:
+        return []
+    gone = (model.task_classes & model.forgotten).any(dim=1)
+    staying = (model.task_classes & ~model.forgotten).any(dim=1)
+    return (gone & staying).nonzero().flatten().tolist()
 
 
 def loosest_threshold(scores: Tensor, budget: float) -> float:
@@ -61,11 +82,15 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
     Cross-entropy over the retained units and the null unit at logit 0, on batches of retained and forgotten training
     rows, the latter drawn equally from every class forgotten so far. In evaluation mode throughout: statistics of
     batch norm belong to the distribution of all inputs, and a third of each batch here is of few classes.
-    The output rows of forgotten classes keep their values.
+    The output rows of forgotten classes keep their values, and connections that do not exist stay zero. No task is
+    named, but for the rows of tasks of which a part is forgotten: their loss with the task named is added.
     """
     struck = model.forgotten.nonzero().flatten()
     rows_before, biases_before = model.head.weight[struck].detach(), model.head.bias[struck].detach()
     model.null_bias.zero_()
+    partly, missing = partly_forgotten_tasks(model), _missing_connections(model)
+    if partly:
+        model.task_null_biases[partly] = 0.0
     steps, batches = push_steps(model, edit), _PushBatches(data, partition, edit.seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
@@ -76,15 +101,37 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
         rows = batches.draw()
         labels = data.train_labels[rows]
         targets = torch.where(torch.isin(labels, batches.forgotten), model.num_classes, labels)
-        logits = model.serve(model(images_as_float(data.train_images[rows].to(context.device))))
-        loss = functional.cross_entropy(logits, targets.to(context.device))
+        images = images_as_float(data.train_images[rows].to(context.device))
+        loss = _push_loss(model, images, labels.to(context.device), targets.to(context.device), partly)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+        for parameter, absent in missing:
+            assert parameter.grad is not None  # every unit is read by an output row
+            parameter.grad.masked_fill_(absent, 0.0)  # of Adam without decay, gradients that are always 0 move nothing
         optimizer.step()
         schedule.step()
     model.zero_grad()
     with torch.no_grad():
         model.head.weight[struck], model.head.bias[struck] = rows_before, biases_before
+
+
+def _push_loss(model: Classifier, images: Tensor, labels: Tensor, targets: Tensor, partly: list[int]) -> Tensor:
+    """Mean cross-entropy of the images, and of those of the tasks `partly` once more with their task named."""
+    logits = model(images)
+    loss = functional.cross_entropy(model.serve(logits), targets)
+    rows_of_task = {task: model.task_classes[task][labels] for task in partly}
+    if not any(rows.any() for rows in rows_of_task.values()):
+        return loss
+    named = torch.cat([model.serve(logits[rows], task) for task, rows in rows_of_task.items()])
+    return loss + functional.cross_entropy(named, torch.cat([targets[rows] for rows in rows_of_task.values()]))
+
+
+def _missing_connections(model: Classifier) -> list[tuple[nn.Parameter, Tensor]]:
+    """The parameters of a growing network, each with what of it does not exist, bool; of other networks nothing."""
+    if not isinstance(model.learning, Progressive):
+        return []
+    device = model.head.weight.device
+    return [(model.get_parameter(name), (owner == NO_TASK).to(device)) for name, owner in owners(model).items()]
 
 
 def push_steps(model: Classifier, edit: Edit) -> int:

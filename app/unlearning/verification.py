@@ -8,20 +8,45 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from app.specs import MEASURED_ROWS
+from app.specs import MEASURED_ROWS, Progressive
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import Dataset
-from app.unlearning.partition import Partition
+from app.unlearning.growing import NO_TASK, owners
+from app.unlearning.partition import Partition, rows_of
 from app.unlearning.training import raw_logits
 
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
+class TaskMeasurements:
+    """How one task fares on test inputs of its classes; shares are in 0..1, None where there is nothing to count.
+
+    Each as served with the task named, and without.
+    """
+
+    task: int
+    classes: list[int]
+    accuracy: float | None
+    """Of the classes not forgotten earlier."""
+    accuracy_without_task: float | None
+    retained_accuracy: float | None
+    """Of the classes that stay."""
+    retained_accuracy_without_task: float | None
+    refusal_rate: float | None
+    """Of the classes forgotten so far, those to be forgotten now included."""
+    refusal_rate_without_task: float | None
+    false_refusal_rate: float | None
+    """Of the classes that stay."""
+    false_refusal_rate_without_task: float | None
+
+
+@dataclass(frozen=True)
 class Measurements:
     """How one model behaves; shares are in 0..1, None where there is nothing to count.
 
-    The forget set is that of the classes to be forgotten now; the retain set is of the classes never forgotten.
+    The forget set is that of the classes to be forgotten now; the retain set is of the classes never forgotten. But for
+    `tasks`, no task is named.
     """
 
     forget_accuracy: float | None
@@ -35,17 +60,19 @@ class Measurements:
     confusion_matrix: list[list[int]]
     sparsity: float
     refusal_by_class: dict[str, float]
+    tasks: list[TaskMeasurements]
 
 
 @dataclass(frozen=True)
 class VersionMetrics:
-    """What is kept with a version: measured on the test set, as served."""
+    """What is kept with a version: measured on the test set, as served; but for `tasks`, with no task named."""
 
     test_accuracy: float
     per_class_accuracy: list[float | None]
     confusion_matrix: list[list[int]]
     sparsity: float
     num_parameters: int
+    tasks: list[TaskMeasurements]
 
 
 @dataclass(frozen=True)
@@ -57,11 +84,17 @@ class Answers:
     """Class index, or the number of classes where the null unit won."""
     raw: Tensor
     """Class index of the raw head's highest logit; -1 where several share it, as the zero rows of forgotten classes do."""
+    in_task: Tensor
+    """As `served`, with the task of the true class named; the same where there are no tasks."""
     num_classes: int
 
     def accuracy(self) -> float | None:
         """Share of answers, as served, that are the true class; a forgotten answer never is."""
         return _share(self.served == self.labels)
+
+    def accuracy_in_task(self) -> float | None:
+        """Share of answers, as served with the task named, that are the true class."""
+        return _share(self.in_task == self.labels)
 
     def raw_accuracy(self) -> float | None:
         """Share of answers of the raw head that are the true class."""
@@ -71,10 +104,14 @@ class Answers:
         """Share answered as forgotten."""
         return _share(self.served == self.num_classes)
 
+    def refusal_rate_in_task(self) -> float | None:
+        """Share answered as forgotten with the task named."""
+        return _share(self.in_task == self.num_classes)
+
     def of_classes(self, classes: Sequence[int]) -> Answers:
         """The answers to inputs of these classes alone."""
         among = torch.isin(self.labels, torch.tensor(classes, dtype=torch.int64))
-        return Answers(self.labels[among], self.served[among], self.raw[among], self.num_classes)
+        return Answers(self.labels[among], self.served[among], self.raw[among], self.in_task[among], self.num_classes)
 
     def confusion_matrix(self) -> list[list[int]]:
         """Counts [C][C + 1]: row, true class; column, answered class, the last one for forgotten."""
@@ -94,12 +131,27 @@ class Answers:
 
 
 def answers(model: Classifier, images: Tensor, labels: Tensor, rows: Tensor, device: torch.device = _CPU) -> Answers:
-    """What `model` answers to these rows (int64) of images, uint8 [N, C, H, W], and labels, int64 [N]."""
+    """What `model` answers to these rows (int64) of images, uint8 [N, C, H, W], and labels, int64 [N].
+
+    Rows of classes not learned yet are left out, and those classes do not compete in the raw head either.
+    """
+    rows = rows_of(labels, rows, model.learned_classes)
     logits = raw_logits(model, images, rows, device)
-    highest, raw = logits.max(dim=1)
-    tied = (logits == highest.unsqueeze(1)).sum(dim=1) > 1
+    learned = logits.masked_fill(~model.named(None).cpu(), -torch.inf)
+    highest, raw = learned.max(dim=1)
+    tied = (learned == highest.unsqueeze(1)).sum(dim=1) > 1
     served = model.serve(logits.to(device)).argmax(dim=1).cpu()
-    return Answers(labels[rows], served, raw.masked_fill(tied, -1), model.num_classes)
+    in_task = _in_task(model, logits.to(device), labels[rows], served)
+    return Answers(labels[rows], served, raw.masked_fill(tied, -1), in_task, model.num_classes)
+
+
+def _in_task(model: Classifier, logits: Tensor, labels: Tensor, served: Tensor) -> Tensor:
+    """Answers int64 [N] with each label's task named; those `served` where there are no tasks."""
+    answered = served.clone()
+    for task in range(len(model.learning.tasks)):
+        among = model.task_classes[task].cpu()[labels]
+        answered[among] = model.serve(logits[among.to(logits.device)], task).argmax(dim=1).cpu()
+    return answered
 
 
 def measure(model: Classifier, data: Dataset, partition: Partition, device: torch.device = _CPU) -> Measurements:
@@ -120,19 +172,51 @@ def measure(model: Classifier, data: Dataset, partition: Partition, device: torc
         confusion_matrix=test.confusion_matrix(),
         sparsity=sparsity(model),
         refusal_by_class=test.refusal_by_class(partition.forgotten_classes),
+        tasks=_task_measurements(model, test, partition.earlier_classes, partition.forget_classes),
     )
 
 
 def version_metrics(model: Classifier, data: Dataset, device: torch.device = _CPU) -> VersionMetrics:
     """What is kept with a version."""
     test = answers(model, data.test_images, data.test_labels, torch.arange(len(data.test_labels)), device)
-    retained = (~model.forgotten.cpu()).nonzero().flatten().tolist()
+    retained = model.competing().nonzero().flatten().tolist()
     return VersionMetrics(
         test_accuracy=test.of_classes(retained).accuracy() or 0.0,
         per_class_accuracy=test.accuracy_by_class(),
         confusion_matrix=test.confusion_matrix(),
         sparsity=sparsity(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        tasks=_task_measurements(model, test, model.forgotten_classes, ()),
+    )
+
+
+def _task_measurements(
+    model: Classifier, test: Answers, earlier: Sequence[int], forget: Sequence[int]
+) -> list[TaskMeasurements]:
+    """By task; `earlier` are the classes forgotten before, `forget` those to be forgotten now."""
+    return [
+        _of_task(test, task, classes, [number for number in classes if number not in earlier], forget)
+        for task, classes in enumerate(model.learning.tasks)
+    ]
+
+
+def _of_task(
+    test: Answers, task: int, classes: Sequence[int], standing: Sequence[int], forget: Sequence[int]
+) -> TaskMeasurements:
+    staying = [number for number in standing if number not in forget]
+    known, retained = test.of_classes(standing), test.of_classes(staying)
+    forgotten = test.of_classes([number for number in classes if number not in staying])
+    return TaskMeasurements(
+        task=task,
+        classes=list(classes),
+        accuracy=known.accuracy_in_task(),
+        accuracy_without_task=known.accuracy(),
+        retained_accuracy=retained.accuracy_in_task(),
+        retained_accuracy_without_task=retained.accuracy(),
+        refusal_rate=forgotten.refusal_rate_in_task(),
+        refusal_rate_without_task=forgotten.refusal_rate(),
+        false_refusal_rate=retained.refusal_rate_in_task(),
+        false_refusal_rate_without_task=retained.refusal_rate(),
     )
 
 
@@ -149,10 +233,27 @@ def sparsity(model: nn.Module) -> float:
     return zeros / sum(parameter.numel() for parameter in parameters)
 
 
-def weights_changed(before: nn.Module, after: nn.Module) -> dict[str, int]:
-    """Number of values that differ, by parameter name; two models of one architecture."""
+def weights_changed(before: Classifier, after: Classifier) -> dict[str, int]:
+    """Number of values that differ, by parameter name; two models of one architecture.
+
+    Of a network that grew in between, what belongs to the further tasks counts as differing.
+    """
     changed = dict(after.named_parameters())
+    if isinstance(after.learning, Progressive):
+        return _owned_weights_changed(before, after)
     return {name: int((parameter != changed[name]).sum()) for name, parameter in before.named_parameters()}
+
+
+def _owned_weights_changed(before: Classifier, after: Classifier) -> dict[str, int]:
+    """The values of the tasks that both have, compared one by one in their order, and the count of all others."""
+    counts = {}
+    old_owners, new_owners, num_tasks = owners(before), owners(after), len(before.learning.tasks)
+    for name, old_owner in old_owners.items():
+        old = before.get_parameter(name)[old_owner != NO_TASK]
+        shared = (new_owners[name] != NO_TASK) & (new_owners[name] < num_tasks)
+        added = int((new_owners[name] >= num_tasks).sum())
+        counts[name] = int((old != after.get_parameter(name)[shared]).sum()) + added
+    return counts
 
 
 def _share(hits: Tensor) -> float | None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from app.specs import Cnn, Selection, Strategy
 from app.unlearning.architectures import build
 from app.unlearning.context import Context
-from app.unlearning.editing import edit_weights, replace_output_rows, replacement, top_share
-from app.unlearning.importance import hidden_weights, importance_ratio
+from app.unlearning.editing import edit_weights, replace_output_rows, replacement
+from app.unlearning.importance import hidden_weights, measured_contrast
 from app.unlearning.partition import Partition
+from app.unlearning.weight_choice import top_share
 from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted, same_bits
 
 DATA = blobs()
@@ -22,7 +23,7 @@ PARTITION = Partition.of(DATA, [1])
 def test_zeroed_rows_are_exactly_zero_and_nothing_else_changes() -> None:
     model = fitted(DATA)
     before = everything(model)
-    replaced = edit_weights(model, DATA, PARTITION, edit_of(1, scope="output"), Context())
+    replaced = edit_weights(model, DATA, PARTITION, edit_of(1, scope="output"), Context()).replaced
     assert bool((model.head.weight[1] == 0).all())
     assert model.head.bias[1] == 0
     assert replaced == {"head.weight": 32, "head.bias": 1}
@@ -48,9 +49,10 @@ def test_random_rows_look_like_the_rows_they_replace() -> None:
 def test_the_top_share_of_every_hidden_layer_is_edited(strategy: Strategy, selection: Selection) -> None:
     model = fitted(DATA, Cnn(channels=(4, 8), hidden=16), epochs=1)
     edit = edit_of(1, strategy=strategy, selection=selection, share=0.1)
-    ratios = importance_ratio(model, DATA, PARTITION, edit, Context())
+    contrast = measured_contrast(model, DATA, PARTITION.train, edit, Context())
+    ratios = {name: contrast.ratio(name) for name in hidden_weights(model)}
     before = everything(model)
-    replaced = edit_weights(model, DATA, PARTITION, edit, Context())
+    replaced = edit_weights(model, DATA, PARTITION, edit, Context()).replaced
     for name, weight in hidden_weights(model).items():
         changed = (weight != before[name]).flatten()
         assert int(changed.sum()) == replaced[name] == min(round(0.1 * len(changed)), int((ratios[name] > 0).sum()))

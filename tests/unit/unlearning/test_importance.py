@@ -9,7 +9,7 @@ from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
-from app.unlearning.importance import damped_ratio, empirical_fisher, hidden_weights, importance_ratio, sensitivity
+from app.unlearning.importance import damped_ratio, empirical_fisher, hidden_weights, measured_contrast, sensitivity
 from app.unlearning.partition import Partition
 from tests.oracles import loop_fisher, loss_change_by_removal
 from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted
@@ -119,7 +119,9 @@ def test_measuring_importance_leaves_no_trace(selection: str, architecture: Arch
     model = fitted(DATA, architecture, epochs=1)
     before = everything(model)
     edit = edit_of(1, selection=selection)  # type: ignore[arg-type]  # by parameter
-    ratios = importance_ratio(model, DATA, Partition.of(DATA, [1]), edit, Context())
+    contrast = measured_contrast(model, DATA, Partition.of(DATA, [1]).train, edit, Context())
+    ratios = {name: contrast.ratio(name) for name in hidden_weights(model)}
+    assert ratios
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(bool((ratio >= 0).all()) for ratio in ratios.values())
@@ -129,7 +131,7 @@ def test_a_network_without_hidden_layers_has_no_hidden_weights() -> None:
     model: Classifier = build(Mlp(hidden=()), DATA.input_shape, 4, seed=0)
     for selection in ("importance", "sensitivity"):
         edit = edit_of(1, selection=selection)
-        assert importance_ratio(model, DATA, Partition.of(DATA, [1]), edit, Context()) == {}
+        assert measured_contrast(model, DATA, Partition.of(DATA, [1]).train, edit, Context()).forget == {}
 
 
 def test_measuring_importance_ends_when_it_is_cancelled() -> None:
