@@ -11,7 +11,20 @@ from typing import Annotated
 import typer
 
 from app import __version__
-from app.cli import api_keys, audit, catalogue, demo, forget_requests, jobs, models, server, versions, work
+from app.cli import (
+    api_keys,
+    audit,
+    catalogue,
+    demo,
+    forget,
+    forget_requests,
+    jobs,
+    models,
+    predict,
+    server,
+    training,
+    versions,
+)
 from app.cli.exits import EXIT_CODE_HELP, exit_code, paragraph
 from app.errors import ForgetteryError
 
@@ -22,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for room in (server, demo, work, catalogue):
+for room in (server, demo, training, forget, predict, catalogue):
     app.add_typer(room.app)
 for name, group in {
     "models": models,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.reports import what_is_forgotten
 from app.cli.terminal import LOCAL, Json, Key, Url, Yes, connect, print_json, show, show_list
 
 app = typer.Typer(help="List, show and delete models; choose the serving version.", no_args_is_help=True)
@@ -18,14 +19,16 @@ def list_models(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> No
     with connect(url, key) as client:
         show_list(
             client.models(),
-            ("name", "data set", "architecture", "serving", "latest", "forgotten classes"),
+            ("name", "data set", "architecture", "mode", "tasks", "serving", "latest", "forgotten"),
             lambda model: (
                 model.name,
                 model.dataset,
                 model.architecture["type"],
+                model.learning["mode"],
+                len(model.learning.get("tasks", ())) or None,
                 model.serving_version,
                 model.latest_version,
-                model.forgotten.classes,
+                what_is_forgotten(model.forgotten),
             ),
             as_json=as_json,
         )

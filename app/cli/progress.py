@@ -1,12 +1,19 @@
-"""Waiting for a job with a bar on standard error."""
+"""What a person is told on standard error meanwhile: sentences, and a bar for a job that runs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from app.client import Client
     from app.schemas import Job
+
+
+def say(sentence: str) -> None:
+    """A sentence on standard error."""
+    typer.echo(sentence, err=True)
 
 
 def wait(client: Client, job: Job) -> Job:

@@ -1,15 +1,17 @@
-"""A forget request's report for a person."""
+"""Figures for a person: what a forget request did, how a version behaves, and both by task."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
-from app.cli.terminal import print_json, print_table
+from app.cli.terminal import print_json, print_table, show
 
 if TYPE_CHECKING:
-    from app.schemas import ForgetRequest
+    from app.client import Client
+    from app.schemas import ForgetReport, ForgetRequest, Forgotten, TaskMeasurements, Version, VersionMetrics
 
 _FIGURES = (
     "forget_accuracy",
@@ -21,6 +23,21 @@ _FIGURES = (
     "raw_test_accuracy",
     "sparsity",
 )
+_METRICS = (
+    "test_accuracy",
+    "sparsity",
+    "num_parameters",
+    "training_seconds",
+    "average_forgetting",
+    "backward_transfer",
+)
+_TASK_FIGURES = {
+    "accuracy": "right",
+    "retained_accuracy": "right of what stays",
+    "refusal_rate": "refused",
+    "false_refusal_rate": "falsely refused",
+}
+_PROTOCOLS = {"the task named": "", "no task named": "_without_task"}
 
 
 def show_report(request: ForgetRequest, *, as_json: bool) -> None:
@@ -36,5 +53,81 @@ def show_report(request: ForgetRequest, *, as_json: bool) -> None:
     typer.echo(f"verdict {request.verdict}, claim {request.claim}, version {request.version or 'none'}")
     rows = [(name, getattr(report.before, name), getattr(report.after, name)) for name in _FIGURES]
     print_table("", ("", "before", "after"), rows)
+    show_tasks_before_and_after(report)
     criteria = [(found.name, found.value, found.threshold, "yes" if found.passed else "NO") for found in report.gate]
     print_table("What the effect gate demanded", ("criterion", "value", "threshold", "held"), criteria)
+
+
+def show_tasks_before_and_after(report: ForgetReport) -> None:
+    """A table for each protocol, a row for each task; nothing for a model without tasks."""
+    pairs = list(zip(report.before.tasks, report.after.tasks, strict=True))
+    for protocol, ending in _PROTOCOLS.items() if pairs else ():
+        print_table(
+            f"By task, before → after, {protocol}",
+            ("task", "classes", *_TASK_FIGURES.values()),
+            [
+                (now.task, *_classes(now), *(_change(was, now, figure + ending) for figure in _TASK_FIGURES))
+                for was, now in pairs
+            ],
+        )
+
+
+def show_version(version: Version, *, as_json: bool) -> None:
+    """One version, then its metrics."""
+    show(version, as_json=as_json, leave_out=("manifest", "metrics"))
+    if not as_json:
+        _show_metrics(version.metrics)
+
+
+def show_audit_log(client: Client, model: str) -> None:
+    """What the log says about a model, and whether all of the log holds."""
+    rows = [
+        (entry.index, entry.event, entry.version, entry.leaf_hash[:16] + "…")
+        for entry in client.audit_events(model=model)
+    ]
+    print_table(f"The audit log of {model}", ("index", "event", "version", "leaf hash"), rows)
+    verified = client.verify_audit_log()
+    typer.echo(f"Audit log: {verified.size} entries, {'every one holds' if verified.ok else 'BROKEN'}.")
+
+
+def what_is_forgotten(forgotten: Forgotten) -> str:
+    """The classes, and the tasks that are gone as a whole; short enough for a cell."""
+    classes = ", ".join(map(str, forgotten.classes)) or "-"
+    tasks = ", ".join(map(str, forgotten.tasks))
+    return f"{classes} (task {tasks})" if tasks else classes
+
+
+def _show_metrics(metrics: VersionMetrics) -> None:
+    figures = [(name, getattr(metrics, name)) for name in _METRICS if getattr(metrics, name) is not None]
+    print_table("On the test set, as served", ("", ""), figures)
+    print_table("By class", ("class", "accuracy"), enumerate(metrics.per_class_accuracy))
+    for protocol, ending in _PROTOCOLS.items() if metrics.tasks else ():
+        print_table(
+            f"By task, {protocol}",
+            ("task", "classes", *_TASK_FIGURES.values()),
+            [
+                (found.task, *_classes(found), *(getattr(found, figure + ending) for figure in _TASK_FIGURES))
+                for found in metrics.tasks
+            ],
+        )
+    if metrics.accuracy_matrix:
+        _show_matrix(metrics.accuracy_matrix)
+
+
+def _show_matrix(matrix: Sequence[Sequence[float | None]]) -> None:
+    width = max(map(len, matrix))
+    print_table(
+        "Accuracy as tasks were learned, the task named (a row: after one of them; a column: on one of them)",
+        ("after", *(f"task {task}" for task in range(width))),
+        [(row_number, *row, *[None] * (width - len(row))) for row_number, row in enumerate(matrix)],
+    )
+
+
+def _classes(found: TaskMeasurements) -> tuple[str]:
+    return (", ".join(map(str, found.classes)),)
+
+
+def _change(was: TaskMeasurements, now: TaskMeasurements, figure: str) -> str:
+    return " → ".join(
+        "-" if value is None else f"{value:.4f}" for value in (getattr(was, figure), getattr(now, figure))
+    )

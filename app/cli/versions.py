@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.cli.reports import show_version, what_is_forgotten
 from app.cli.terminal import LOCAL, Json, Key, Url, Yes, connect, print_json, show, show_list
 
 app = typer.Typer(help="List, show, download and purge the versions of a model.", no_args_is_help=True)
@@ -23,14 +24,14 @@ def list_versions(
     with connect(url, key) as client:
         show_list(
             client.versions(model, state=state),
-            ("number", "state", "serving", "origin", "parent", "forgotten classes", "claim", "test accuracy"),
+            ("number", "state", "serving", "origin", "parent", "forgotten", "claim", "test accuracy"),
             lambda version: (
                 version.number,
                 version.state,
                 version.serving,
                 version.origin,
                 version.parent,
-                version.forgotten.classes,
+                what_is_forgotten(version.forgotten),
                 version.claim,
                 version.metrics.test_accuracy,
             ),
@@ -39,10 +40,10 @@ def list_versions(
 
 
 @app.command("show")
-def show_version(model: ModelName, number: Number, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
-    """Show one version; its manifest with --json."""
+def show_one(model: ModelName, number: Number, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """Show one version and its metrics; its manifest with --json."""
     with connect(url, key) as client:
-        show(client.version(model, number), as_json=as_json, leave_out=("manifest",))
+        show_version(client.version(model, number), as_json=as_json)
 
 
 @app.command()

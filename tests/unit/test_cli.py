@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import errors
-from app.cli.demo import test_digits as first_test_digits
+from app.cli.demo_digits import test_digits as first_test_digits
 from app.cli.exits import EXIT_CODES, exit_code, paragraph
 from app.cli.terminal import print_json
 

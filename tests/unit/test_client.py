@@ -317,6 +317,15 @@ def test_bytes_travel_as_what_they_are(content: bytes, media_type: str) -> None:
     assert asked[0].url.path == "/v1/models/digits/versions/3/predict"
 
 
+def test_the_task_is_named_in_the_query_beside_bytes_and_arrays_and_in_the_body_beside_lists() -> None:
+    client, asked = client_of(*[refuses(errors.TaskNotFound())] * 3)
+    for inputs in (b"\x89PNG\r\n\x1a\n...", np.zeros((1, 4), np.uint8), [[0.0] * 4]):
+        with pytest.raises(errors.TaskNotFound):
+            client.predict("digits", inputs, task=0)
+    assert [request.url.params.get("task") for request in asked] == ["0", "0", None]
+    assert json.loads(asked[2].content)["task"] == 0
+
+
 def test_bytes_of_another_kind_are_refused_before_they_are_sent() -> None:
     client, asked = client_of()
     with pytest.raises(errors.InvalidInput, match="PNG"):
