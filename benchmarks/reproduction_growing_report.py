@@ -50,8 +50,9 @@ def _growing_forgotten(runs: Runs) -> list[str]:
 
     collateral = [value for run in runs for entry in run["published_random"] for value in entry["others"]]
     return [
-        "The forgotten task on its own checkpoint, all ten outputs competing. Zeroed outputs tie at 0, and win only where",
-        "every other output is below 0: where one is not, the first-index figure falls to 0 instead of the digit's share.",
+        "The forgotten task on its own checkpoint, all ten outputs competing. Zeroed outputs tie at 0, and win only on",
+        "images for which every other output is below 0; on the rest another digit is answered, so that even as a tie the",
+        "published figure is not sure.",
         "With random numbers as published the other tasks, each on its own checkpoint with the same edit, fall to",
         f"{spread(collateral, 4)} (not published).",
         "",

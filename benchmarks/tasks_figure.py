@@ -14,8 +14,9 @@ from benchmarks.tasks import LEARNING
 FORGOTTEN = 2
 TITLES = {"synaptic_intelligence": "static network, Synaptic Intelligence", "progressive": "growing network"}
 _INK = "#7d7d7d"  # of all text outside cells: at least 4:1 against white and against near-black pages
-_LIGHT_CELL = 0.75
-_CELL = 46
+_REFUSED = "#a8480f"
+_DARK_FROM = 0.68  # cells above it are dark enough for white text
+_CELL_WIDTH, _CELL_HEIGHT = 46, 32
 _TEXT = "Helvetica, Arial, sans-serif"
 
 Cell = dict[str, Any]
@@ -34,7 +35,15 @@ def draw(runs: Runs, path: Path) -> None:
         chart.configure(background="transparent")
         .configure_view(stroke=None)
         .configure_axis(**settings, domain=False, ticks=False, titleFontSize=12, titleFontWeight="normal")
-        .configure_title(color=_INK, font=_TEXT, fontSize=14)
+        .configure_title(
+            color=_INK,
+            font=_TEXT,
+            fontSize=14,
+            subtitleColor=_INK,
+            subtitleFont=_TEXT,
+            subtitleFontSize=12,
+            anchor="start",
+        )
     )
     chart.save(path, scale_factor=2) if path.suffix == ".png" else chart.save(path)
 
@@ -47,53 +56,55 @@ def _learning(runs: Runs, mode: str) -> alt.LayerChart | alt.FacetChart:
         for column, name in enumerate(TASK_NAMES)
         if column <= row
     ]
-    return _grid(cells, [f"after {name}" for name in TASK_NAMES], TITLES[mode])
+    title = alt.Title(TITLES[mode], subtitle="accuracy (%), task named, after learning each")
+    return _grid(cells, [f"after {name}" for name in TASK_NAMES], title)
 
 
 def _forgetting(runs: Runs) -> alt.LayerChart | alt.FacetChart:
     """Row: before and after the default request for one task, which is named or not; refusals of the forgotten one."""
-    entries = [
-        entry
-        for run in runs
-        for entry in run["forgotten"]
-        if (entry["task"], entry["scope"], entry["strategy"], entry["refusal"])
-        == (FORGOTTEN, "network", "zero", "push")
-    ]
-    cells, names = [], []
+    before, after = [run["served"] for run in runs], [_request(run)["served"] for run in runs]
+    cells: list[Cell] = []
     for suffix, asked in (("", "task named"), ("_without_task", "no task named")):
-        for moment, served in (
-            ("before", [run["served"] for run in runs]),
-            ("after", [entry["served"] for entry in entries]),
-        ):
-            names.append(f"{moment}, {asked}")
+        for column, name in enumerate(TASK_NAMES):
+            forgotten = column == FORGOTTEN
+            key = f"refused{suffix}" if forgotten else f"right{suffix}"
+            now = fmean(served[key][column] for served in after)
+            then = fmean(served[f"right{suffix}"][column] for served in before)
             cells += [
-                _cell(names[-1], name, fmean(found[f"right{suffix}"][column] for found in served))
-                for column, name in enumerate(TASK_NAMES)
-                if (moment, column) != ("after", FORGOTTEN)
+                _cell(f"before, {asked}", name, then),
+                {**_cell(f"after, {asked}", name, now), "refused": forgotten},
             ]
-            if moment == "after":
-                refused = fmean(found[f"refused{suffix}"][FORGOTTEN] for found in served)
-                cells.append({**_cell(names[-1], TASK_NAMES[FORGOTTEN], None), "text": f"{100 * refused:.1f} †"})
-    return _grid(cells, names, f"forgetting {TASK_NAMES[FORGOTTEN].replace(' ', ' and ')}")
+    rows = [f"{moment}, {asked}" for asked in ("task named", "no task named") for moment in ("before", "after")]
+    title = f"forgetting {TASK_NAMES[FORGOTTEN].replace(' ', ' and ')}"
+    return _grid(cells, rows, alt.Title(title, subtitle="orange: answered as forgotten (%)"))
 
 
-def _cell(row: str, column: str, value: float | None) -> Cell:
-    return {"row": row, "column": column, "value": value, "text": "" if value is None else f"{100 * value:.1f}"}
+def _request(run: dict[str, Any]) -> dict[str, Any]:
+    """The default request for the task that the figure shows."""
+    wanted = (FORGOTTEN, "network", "zero", "push")
+    return next(
+        entry
+        for entry in run["forgotten"]
+        if (entry["task"], entry["scope"], entry["strategy"], entry["refusal"]) == wanted
+    )
 
 
-def _grid(cells: list[Cell], rows: list[str], title: str) -> alt.LayerChart | alt.FacetChart:
+def _cell(row: str, column: str, value: float) -> Cell:
+    return {"row": row, "column": column, "value": value, "text": f"{100 * value:.1f}", "refused": False}
+
+
+def _grid(cells: list[Cell], rows: list[str], title: alt.Title) -> alt.LayerChart | alt.FacetChart:
     """A heat map with the values in its cells."""
     base = alt.Chart(alt.InlineData(values=cells)).encode(
         x=alt.X("column:N", sort=list(TASK_NAMES), title=None, axis=alt.Axis(orient="top", labelAngle=0)),
         y=alt.Y("row:N", sort=rows, title=None),
     )
-    scale = alt.Scale(domain=[0, 1], scheme="blues")
-    fill = alt.condition("datum.value === null", alt.value("#b3541e"), alt.Color("value:Q", scale=scale, legend=None))
-    dark = f"datum.value === null || datum.value > {_LIGHT_CELL / 1.4:.2f}"
-    tiles = base.mark_rect(cornerRadius=3).encode(color=fill)
+    shade = alt.Color("value:Q", scale=alt.Scale(domain=[0, 1], scheme="blues"), legend=None)
+    tiles = base.mark_rect(cornerRadius=3).encode(color=alt.condition("datum.refused", alt.value(_REFUSED), shade))
     texts = base.mark_text(font=_TEXT, fontSize=12).encode(
-        text="text:N", color=alt.condition(dark, alt.value("white"), alt.value("#1b1b1b"))
+        text="text:N",
+        color=alt.condition(f"datum.refused || datum.value > {_DARK_FROM}", alt.value("white"), alt.value("#1b1b1b")),
     )
     return alt.layer(tiles, texts).properties(
-        width=len(TASK_NAMES) * _CELL, height=len(rows) * 0.75 * _CELL, title=alt.Title(title, anchor="start")
+        width=len(TASK_NAMES) * _CELL_WIDTH, height=len(rows) * _CELL_HEIGHT, title=title
     )
