@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -52,3 +53,30 @@ def loss_change_by_removal(model: Classifier, images: Tensor, labels: Tensor, na
         changes[index] = functional.cross_entropy(model(batch), labels) - loss
         flat[index] = value
     return changes
+
+
+def counted_auc(members: Tensor, non_members: Tensor) -> float:
+    """Share of pairs in which the member scores higher, ties half, pair by pair."""
+    pairs = [(float(member), float(other)) for member in members for other in non_members]
+    return sum(1.0 if member > other else 0.5 if member == other else 0.0 for member, other in pairs) / len(pairs)
+
+
+def looped_jensen_shannon(first: Tensor, second: Tensor) -> list[float]:
+    """Half of KL(p ‖ m) + KL(q ‖ m) in bits for each row, class by class, 0 log 0 = 0."""
+
+    def divergence(p: list[float], m: list[float]) -> float:
+        return sum(a * math.log2(a / b) for a, b in zip(p, m, strict=True) if a > 0)
+
+    found = []
+    for p, q in zip(first.tolist(), second.tolist(), strict=True):
+        mean = [(a + b) / 2 for a, b in zip(p, q, strict=True)]
+        found.append((divergence(p, mean) + divergence(q, mean)) / 2)
+    return found
+
+
+def gram_cka(first: Tensor, second: Tensor) -> float:
+    """Linear CKA by the definition: the N x N Gram matrices, centred on both sides, and the cosine between them."""
+    count = len(first)
+    centring = torch.eye(count, dtype=torch.float64) - 1 / count
+    one, other = (centring @ (part.double() @ part.double().T) @ centring for part in (first, second))
+    return float((one * other).sum() / (one.norm() * other.norm()))

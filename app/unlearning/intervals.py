@@ -144,7 +144,7 @@ def _correlation(first: Tensor, second: Tensor) -> float:
 
 def _repeats(values: Tensor) -> Tensor:
     """Values [N] or [R, N] as float64 [R, N]."""
-    rows = values.double().reshape(-1, values.shape[-1])
+    rows = torch.atleast_2d(values.double())
     require_rows(rows, "repeats")
     require_rows(rows.T, "answers")
     return rows
