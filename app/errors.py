@@ -10,7 +10,7 @@ ForgetteryError
 ├── Forbidden
 │   ├── MissingScope, ForeignOrigin, ForeignHost
 ├── NotFound
-│   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound, TaskNotFound
+│   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound, TaskNotFound, SampleNotFound
 │   └── JobNotFound, ForgetRequestNotFound, ApiKeyNotFound
 ├── Conflict
 │   ├── ModelExists, ClassForgotten, AlreadyForgotten, NothingLeft, NoServingVersion
@@ -165,6 +165,10 @@ class ClassNotFound(NotFound):
 
 class TaskNotFound(NotFound):
     """The model has no such task."""
+
+
+class SampleNotFound(NotFound):
+    """The data set has no such training sample."""
 
 
 class JobNotFound(NotFound):

@@ -62,9 +62,11 @@ def fit(
     context: Context,
     *,
     protection: Protection | None = None,
+    calibration_rows: Tensor | None = None,
 ) -> Fit:
     """Fit `model`, in place, on these rows (int64) of the training file alone; it is left in evaluation mode.
 
+    Early stopping looks at `calibration_rows` (int64); None: all of the data set's, of the classes that are fitted.
     Each row's softmax is over the retained classes of its task, or of all where there are no tasks. Same seed, threads,
     torch and kind of CPU: same bits. Raises NotApplicable for rows of classes that are forgotten or of no task, batches
     of one with batch norm, and a loss that is not finite.
@@ -73,7 +75,10 @@ def fit(
     start = time.perf_counter()
     model.to(context.device)
     with seeded(training.seed), deterministic_algorithms():
-        history, best_epoch = _Fitting(model, data, rows, training, context, protection=protection).run()
+        fitting = _Fitting(
+            model, data, rows, training, context, protection=protection, calibration_rows=calibration_rows
+        )
+        history, best_epoch = fitting.run()
     model.eval().zero_grad()
     return Fit(time.perf_counter() - start, len(history), best_epoch, tuple(history))
 
@@ -90,6 +95,7 @@ class _Fitting:
         context: Context,
         *,
         protection: Protection | None,
+        calibration_rows: Tensor | None,
     ) -> None:
         self.model, self.data, self.rows, self.training, self.context = model, data, rows, training, context
         self.protection = protection
@@ -99,7 +105,8 @@ class _Fitting:
         self.all_compete = bool(model.task_classes.all()) and not bool(model.forgotten.any())
         self.generator = torch.Generator().manual_seed(training.seed)
         self.throttle = Throttle()
-        self.calibration_rows = rows_of(data.train_labels, data.calibration_rows, classes_of(data.train_labels[rows]))
+        held_out = data.calibration_rows if calibration_rows is None else calibration_rows
+        self.calibration_rows = rows_of(data.train_labels, held_out, classes_of(data.train_labels[rows]))
 
     def run(self) -> tuple[list[Epoch], int]:
         """Fit; the epochs, and the number of the one whose weights were kept."""

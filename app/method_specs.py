@@ -1,0 +1,339 @@
+"""The unlearning methods beside `edit`: what each can be told, and what is known of it. No torch.
+
+Shared by the wire contract, which publishes the parameters as JSON Schema, and by the core, which computes with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from app.errors import FieldError
+from app.specs import Architecture, BatchSize, Gru, LearningRate, Lstm, Mode, Refusal, Training
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "use_attribute_docstrings": True}
+
+MethodName = Literal["retrain", "euk", "finetune", "neggrad_plus", "scrub", "salun", "bad_teacher", "ssd", "projection"]
+Claim = Literal["suppressed", "edited", "approximate", "exact"]
+Target = Literal["classes", "tasks", "samples"]
+
+Steps = Annotated[int, Ge(1), Le(100_000)]
+UtilityBudget = Annotated[float, Ge(0), Le(1)]
+RefusalBudget = Annotated[float, Ge(0), Le(0.5)]
+
+CLAIMS: tuple[Claim, ...] = ("suppressed", "edited", "approximate", "exact")
+"""From the weakest to the strongest."""
+CLAIM_CAP: dict[Refusal, Claim] = {"none": "exact", "calibrate": "exact", "push": "edited"}
+"""The most that may be claimed with each refusal: `push` trains on the forget set, so the class is in the features."""
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What forgetting may cost the retained classes, by any method."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    utility_budget: UtilityBudget = 0.01
+    """Retained accuracy that may be lost: on held-out training rows while tuning, on calibration rows in the gate."""
+    refusal_budget: RefusalBudget = 0.003
+    """Share of correct answers on retained calibration inputs that the refusal `calibrate` may cost."""
+
+
+@dataclass(frozen=True)
+class RetrainParameters(Budgets):
+    """Parameters of the method `retrain`."""
+
+    training: Training | None = None
+    """The recipe, whose own seed is not used; empty: the one that the model was trained with."""
+
+
+@dataclass(frozen=True)
+class EukParameters(Budgets):
+    """Parameters of the method `euk`."""
+
+    layers: Annotated[int, Ge(1), Le(1000)] | None = None
+    """How many of the last layers with weights begin anew; empty: the fully connected ones after the last convolution,
+    all where there is no convolution, and the last third where there is but the output layer after it."""
+    steps: Steps = 2000
+    """Steps at full learning rate at most; fewer where held-out rows say that no more is learned."""
+    batch_size: BatchSize = 128
+    learning_rate: LearningRate = 0.002
+
+
+@dataclass(frozen=True)
+class FinetuneParameters(Budgets):
+    """Parameters of the method `finetune`."""
+
+    learning_rate: LearningRate | None = None
+    """Empty: the highest tried that keeps the utility budget."""
+    steps: Steps = 200
+    batch_size: BatchSize = 128
+
+
+@dataclass(frozen=True)
+class NegGradPlusParameters(Budgets):
+    """Parameters of the method `neggrad_plus`."""
+
+    forget_weight: Annotated[float, Gt(0), Le(1)] | None = None
+    """Weight of the ascent on the forget set, against 1 - it of the descent on the retain set; empty: tuned."""
+    learning_rate: LearningRate = 0.001
+    steps: Steps = 200
+    """At most; fewer where the forget set is forgotten earlier."""
+    batch_size: BatchSize = 128
+    """Retained images of a step; half as many of the forget set."""
+
+
+@dataclass(frozen=True)
+class ScrubParameters(Budgets):
+    """Parameters of the method `scrub`."""
+
+    learning_rate: LearningRate | None = None
+    """Empty: tuned."""
+    rounds: Annotated[int, Ge(1), Le(100)] = 3
+    """Rounds of steps away from the original on the forget set, each followed by steps towards it on the retain set."""
+    forget_steps: Steps = 15
+    """Steps of a round on the forget set."""
+    retain_steps: Steps = 40
+    """Steps of a round on the retain set; as many again at the end."""
+    distillation: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Share of the original's answers, against that of the true labels, in what is learned on the retain set."""
+    batch_size: BatchSize = 128
+
+
+@dataclass(frozen=True)
+class SalunParameters(Budgets):
+    """Parameters of the method `salun`."""
+
+    learning_rate: LearningRate | None = None
+    """Empty: tuned."""
+    share: Annotated[float, Gt(0), Le(1)] = 0.5
+    """Share of each parameter's values, those of the greatest gradient on the forget set, that may change."""
+    steps: Steps = 150
+    """At most; fewer where the forget set is forgotten earlier."""
+    batch_size: BatchSize = 128
+    """Retained images of a step; half as many of the forget set."""
+
+
+@dataclass(frozen=True)
+class BadTeacherParameters(Budgets):
+    """Parameters of the method `bad_teacher`."""
+
+    learning_rate: LearningRate | None = None
+    """Empty: tuned."""
+    steps: Steps = 150
+    """At most; fewer where the forget set is forgotten earlier."""
+    batch_size: BatchSize = 128
+    """Retained images of a step; half as many of the forget set."""
+
+
+@dataclass(frozen=True)
+class SsdParameters(Budgets):
+    """Parameters of the method `ssd`."""
+
+    selection: Annotated[float, Gt(0), Le(1e6)] | None = None
+    """Weights so many times as important to the forget set as to the retain set are dampened; empty: tuned."""
+    dampening: Annotated[float, Gt(0), Le(1e3)] = 1.0
+    """Their factor is this times retain : forget importance, at most 1."""
+
+
+@dataclass(frozen=True)
+class ProjectionParameters(Budgets):
+    """Parameters of the method `projection`."""
+
+    retain_scale: Annotated[float, Ge(1), Le(1e6)] | None = None
+    """How much the lesser directions of the retain set count, too; empty: tuned."""
+    forget_scale: Annotated[float, Ge(1), Le(1e6)] = 3.0
+    """The same of the forget set."""
+
+
+MethodParameters = (
+    RetrainParameters
+    | EukParameters
+    | FinetuneParameters
+    | NegGradPlusParameters
+    | ScrubParameters
+    | SalunParameters
+    | BadTeacherParameters
+    | SsdParameters
+    | ProjectionParameters
+)
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """What is known of a method before it runs."""
+
+    parameters: type[MethodParameters]
+    claim: Claim
+    """What its result may claim at most, once it was compared with a retrained model where it is `approximate`."""
+    targets: tuple[Target, ...]
+    modes: tuple[Mode, ...]
+    refusals: tuple[Refusal, ...]
+    reads_forget_set: bool
+    """Whether the images to be forgotten are looked at once more."""
+    recurrent: bool
+    """Whether it applies to recurrent networks."""
+    idea: str
+    equation: str
+    guarantee: str
+    paper: str
+    when_not: str
+
+    def claim_with(self, refusal: Refusal) -> Claim:
+        """The most that may be claimed together with this refusal."""
+        return min(self.claim, CLAIM_CAP[refusal], key=CLAIMS.index)
+
+
+def reasons_against(
+    spec: MethodSpec, *, target: Target, mode: Mode, architecture: Architecture, refusal: Refusal
+) -> list[FieldError]:
+    """Everything that speaks against using a method here, each with a pointer into a forget request; none if it applies."""
+    found = []
+    if target not in spec.targets:
+        found.append(FieldError("/target", f"This method forgets {' and '.join(spec.targets)}, not {target}."))
+    if mode not in spec.modes:
+        found.append(
+            FieldError("/method", f"This method is for the learning mode {', '.join(spec.modes)}, not {mode}.")
+        )
+    if isinstance(architecture, Gru | Lstm) and not spec.recurrent:
+        found.append(FieldError("/method", f"This method is not for recurrent networks such as {architecture.type}."))
+    if target == "samples" and refusal != "none":
+        found.append(FieldError("/refusal", "Samples have no answer of their own to refuse; send the refusal none."))
+    elif refusal not in spec.refusals:
+        found.append(FieldError("/refusal", f"This method goes with the refusals {', '.join(spec.refusals)}."))
+    return found
+
+
+_NO_PROOF = "None by proof; measured against a retrained model."
+_EVERY_REFUSAL: tuple[Refusal, ...] = ("none", "calibrate", "push")
+_STANDARD: tuple[Mode, ...] = ("standard",)
+
+METHOD_SPECS: dict[MethodName, MethodSpec] = {
+    "retrain": MethodSpec(
+        parameters=RetrainParameters,
+        claim="exact",
+        targets=("classes", "tasks", "samples"),
+        modes=("standard", "synaptic_intelligence", "progressive"),
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=False,
+        recurrent=True,
+        idea="Trains a fresh network on the retain set alone.",
+        equation="w = fit(fresh weights of the seed, D_r)",
+        guarantee="Exact: the forget set has no part in any weight, and the same seed gives the same bits again.",
+        paper="Bourtoule et al.: Machine Unlearning, IEEE S&P 2021 (arXiv:1912.03817), section III, for the definition",
+        when_not="When a request must be done in seconds: it costs a whole training.",
+    ),
+    "euk": MethodSpec(
+        parameters=EukParameters,
+        claim="approximate",
+        targets=("classes", "samples"),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=False,
+        recurrent=True,
+        idea="The last k layers begin anew from fresh weights and are trained on the retain set; the lower ones stay.",
+        equation="w_low = w_o,low;  w_high = argmin over D_r of CE(f_high(f_low(x)), y) from fresh weights",
+        guarantee="The forget set has no part in the last k layers; what the lower ones keep of it is measured.",
+        paper="Goel et al.: Towards Adversarial Evaluations for Inexact Machine Unlearning, 2022 (arXiv:2201.06640)",
+        when_not="When the lower layers memorise too, or when k layers are the whole network: then retrain.",
+    ),
+    "finetune": MethodSpec(
+        parameters=FinetuneParameters,
+        claim="approximate",
+        targets=("classes", "samples"),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=False,
+        recurrent=True,
+        idea="Trains further on the retain set at a high learning rate, and lets the rest fade.",
+        equation="w <- w - rate grad CE(D_r)",
+        guarantee=_NO_PROOF,
+        paper="Golatkar, Achille, Soatto: Eternal Sunshine of the Spotless Net, CVPR 2020 (arXiv:1911.04933)",
+        when_not="For single samples: they are remembered as well as before, by attacks that are calibrated.",
+    ),
+    "neggrad_plus": MethodSpec(
+        parameters=NegGradPlusParameters,
+        claim="approximate",
+        targets=("classes", "samples"),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=True,
+        recurrent=True,
+        idea="Descends on the loss of the retain set while it ascends on that of the forget set.",
+        equation="minimise (1 - b) CE(D_r) - b CE(D_f)",
+        guarantee=_NO_PROOF,
+        paper="Kurmanji et al.: Towards Unbounded Machine Unlearning, NeurIPS 2023 (arXiv:2302.09880), section 3.2",
+        when_not="When forget set and retain set look alike: the ascent then costs the retained ones, too.",
+    ),
+    "scrub": MethodSpec(
+        parameters=ScrubParameters,
+        claim="approximate",
+        targets=("classes", "samples"),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=True,
+        recurrent=True,
+        idea="A student leaves its teacher, the original, on the forget set, and keeps to it on the retain set.",
+        equation="in turns: maximise KL(p_o || p_u) over D_f; minimise d KL(p_o || p_u) + (1 - d) CE over D_r",
+        guarantee=_NO_PROOF,
+        paper="Kurmanji et al.: Towards Unbounded Machine Unlearning, NeurIPS 2023 (arXiv:2302.09880)",
+        when_not="For single samples of a network that hardly memorises: membership was seen to stay as it was.",
+    ),
+    "salun": MethodSpec(
+        parameters=SalunParameters,
+        claim="approximate",
+        targets=("classes", "samples"),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=True,
+        recurrent=True,
+        idea="Learns random wrong labels of the forget set, in the weights alone that the forget set's loss is steep in.",
+        equation="minimise over m * w: CE(D_f, random label) + CE(D_r), m = [|grad CE(D_f)| among the greatest]",
+        guarantee=_NO_PROOF,
+        paper="Fan et al.: SalUn, ICLR 2024 (arXiv:2310.12508)",
+        when_not="For single samples where accuracy counts: wrong labels were seen to cost 2 to 7 points.",
+    ),
+    "bad_teacher": MethodSpec(
+        parameters=BadTeacherParameters,
+        claim="approximate",
+        targets=("classes", "samples"),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=True,
+        recurrent=True,
+        idea="Takes the answers of a network that never learned on the forget set, those of the original on the rest.",
+        equation="minimise KL(p_fresh || p_u) over D_f + KL(p_o || p_u) over D_r",
+        guarantee=_NO_PROOF,
+        paper="Chundawat et al.: Can Bad Teaching Induce Forgetting?, AAAI 2023 (arXiv:2205.08096)",
+        when_not="When nobody may see that something was forgotten: answers become more uncertain than of unseen data.",
+    ),
+    "ssd": MethodSpec(
+        parameters=SsdParameters,
+        claim="approximate",
+        targets=("classes",),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=True,
+        recurrent=True,
+        idea="Shrinks the weights that matter to the forget set far more than to the retain set; nothing is trained.",
+        equation="w <- min(l F_r / F_f, 1) w  where F_f > a F_r;  F = mean of squared per-sample gradients",
+        guarantee=_NO_PROOF,
+        paper="Foster, Schoepf, Brintrup: Selective Synaptic Dampening, AAAI 2024 (arXiv:2308.07707)",
+        when_not="For random samples: their importance is that of the retain set, so nothing is selected.",
+    ),
+    "projection": MethodSpec(
+        parameters=ProjectionParameters,
+        claim="approximate",
+        targets=("classes",),
+        modes=_STANDARD,
+        refusals=_EVERY_REFUSAL,
+        reads_forget_set=True,
+        recurrent=False,
+        idea="Takes out of every layer the directions that inputs of the forget set have and retained ones have not.",
+        equation="W <- W (I - P_f (I - P_r));  P = U S U^T, S = a s / ((a - 1) s + 1), s shares of squared singular values",
+        guarantee=_NO_PROOF,
+        paper="Kodge, Saha, Roy: Deep Unlearning, TMLR 2024 (arXiv:2312.00761)",
+        when_not="When forgotten and retained classes share their directions: then little can be taken out.",
+    ),
+}

@@ -1,0 +1,61 @@
+"""Bad teaching: on the forget set the answers of a network that never learned, on the retain set those of the original."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from app.method_specs import BadTeacherParameters
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.methods.method import Computed, strike
+from app.unlearning.methods.steps import Batches, adam, descend, divergence, images_of, refresh_statistics
+from app.unlearning.methods.tuning import Attempt, Judge, choose
+from app.unlearning.partition import Partition
+
+LEARNING_RATES = (0.0005, 0.001, 0.003)
+"""Of Adam, tried in this order."""
+
+
+def bad_teacher(
+    original: Classifier,
+    data: Dataset,
+    partition: Partition,
+    parameters: BadTeacherParameters,
+    context: Context,
+    *,
+    seed: int,
+) -> Computed:
+    """Learn both teachers' answers until the forget set is forgotten; the fresh one knows no class to forget."""
+    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+    fresh = build(original.architecture, original.input_shape, original.num_classes, seed).to(context.device)
+    strike(fresh, partition)
+    competing = original.competing().nonzero().flatten()
+
+    def attempt(learning_rate: float, part: Context) -> Attempt:
+        model = deepcopy(original)
+        retain = Batches(judge.rows, parameters.batch_size, seed)
+        forget = Batches(partition.train.forget, max(1, parameters.batch_size // 2), seed)
+
+        def loss_of(teacher: Classifier, batches: Batches) -> Tensor:
+            images = images_of(data, batches.draw(), part)
+            with torch.no_grad():
+                taught = teacher(images).masked_fill(teacher.forgotten, -torch.inf)
+            return divergence(taught[:, competing], model(images)[:, competing])
+
+        steps = descend(
+            adam(model, learning_rate),
+            lambda: loss_of(original, retain) + loss_of(fresh, forget),
+            parameters.steps,
+            part,
+            stop=lambda: judge.done(model),
+        )
+        refresh_statistics(model, data, judge.rows, seed, part)
+        return Attempt(model, {"steps_taken": steps})
+
+    candidates = LEARNING_RATES if parameters.learning_rate is None else (parameters.learning_rate,)
+    choice = choose("learning_rate", candidates, attempt, judge, context)
+    return Computed(choice.model, choice.settings)

@@ -1,0 +1,53 @@
+"""NegGrad+: down the loss of the retain set, and up that of the forget set."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from torch import Tensor
+
+from app.method_specs import NegGradPlusParameters
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.methods.method import Computed
+from app.unlearning.methods.steps import Batches, adam, cross_entropy, descend, images_of, refresh_statistics
+from app.unlearning.methods.tuning import Attempt, Judge, choose
+from app.unlearning.partition import Partition
+
+FORGET_WEIGHTS = (0.05, 0.2, 0.5)
+"""Tried in this order."""
+
+
+def neggrad_plus(
+    original: Classifier,
+    data: Dataset,
+    partition: Partition,
+    parameters: NegGradPlusParameters,
+    context: Context,
+    *,
+    seed: int,
+) -> Computed:
+    """Descend on (1 - b) CE(retain) - b CE(forget) until the forget set is forgotten; b is tuned."""
+    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+
+    def attempt(forget_weight: float, part: Context) -> Attempt:
+        model = deepcopy(original)
+        retain = Batches(judge.rows, parameters.batch_size, seed)
+        forget = Batches(partition.train.forget, max(1, parameters.batch_size // 2), seed)
+
+        def loss_of(batches: Batches) -> Tensor:
+            rows = batches.draw()
+            return cross_entropy(model, model(images_of(data, rows, part)), data.train_labels[rows])
+
+        def loss() -> Tensor:
+            return (1 - forget_weight) * loss_of(retain) - forget_weight * loss_of(forget)
+
+        optimizer = adam(model, parameters.learning_rate)
+        steps = descend(optimizer, loss, parameters.steps, part, stop=lambda: judge.done(model))
+        refresh_statistics(model, data, judge.rows, seed, part)
+        return Attempt(model, {"steps_taken": steps})
+
+    candidates = FORGET_WEIGHTS if parameters.forget_weight is None else (parameters.forget_weight,)
+    choice = choose("forget_weight", candidates, attempt, judge, context)
+    return Computed(choice.model, choice.settings)

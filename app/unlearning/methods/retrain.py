@@ -1,0 +1,48 @@
+"""Retraining: fresh weights, and the retain set alone; the reference for every other method."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from app.errors import NotApplicable
+from app.method_specs import RetrainParameters
+from app.specs import Training
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.context import Context
+from app.unlearning.continual import learn_tasks
+from app.unlearning.data import Dataset
+from app.unlearning.methods.method import Computed, strike
+from app.unlearning.partition import Partition
+from app.unlearning.training import fit
+
+
+def retrain(
+    original: Classifier,
+    data: Dataset,
+    partition: Partition,
+    parameters: RetrainParameters,
+    context: Context,
+    *,
+    seed: int,
+) -> Computed:
+    """Fit a network of the same architecture and learning on the retain set; of `original` no value is used.
+
+    `seed` draws the weights and the order of the batches. Raises NotApplicable without a training recipe.
+    """
+    if parameters.training is None:
+        raise NotApplicable("Say how to train: the recipe of the model, as `training` of the parameters.")
+    training = replace(parameters.training, seed=seed)
+    model = build(original.architecture, original.input_shape, original.num_classes, seed, original.learning)
+    strike(model, partition)
+    if model.learning.tasks:
+        return _by_tasks(model, data, partition, training, context)
+    fitted = fit(model, data, partition.train.retain, training, context, calibration_rows=partition.calibration.retain)
+    return Computed(model, {"training": asdict(training), "epochs": fitted.epochs, "best_epoch": fitted.best_epoch})
+
+
+def _by_tasks(model: Classifier, data: Dataset, partition: Partition, training: Training, context: Context) -> Computed:
+    tasks = range(len(model.learning.tasks))
+    learned = learn_tasks(
+        model, data, partition.train.retain, tasks, training, known=(), importance={}, context=context
+    )
+    return Computed(learned.model, {"training": asdict(training), "epochs": learned.epochs}, learned.importance)

@@ -1,0 +1,96 @@
+"""SCRUB: a student that leaves its teacher on the forget set, and keeps to it on the retain set."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from app.method_specs import ScrubParameters
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.methods.method import Computed
+from app.unlearning.methods.steps import (
+    Batches,
+    adam,
+    cross_entropy,
+    descend,
+    divergence,
+    images_of,
+    refresh_statistics,
+)
+from app.unlearning.methods.tuning import Attempt, Judge, choose
+from app.unlearning.partition import Partition
+
+LEARNING_RATES = (0.0005, 0.001, 0.002)
+"""Of Adam, tried in this order."""
+
+
+def scrub(
+    original: Classifier,
+    data: Dataset,
+    partition: Partition,
+    parameters: ScrubParameters,
+    context: Context,
+    *,
+    seed: int,
+) -> Computed:
+    """Take turns of steps away from the original on the forget set and towards it on the retain set; the rate is tuned."""
+    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+
+    def attempt(learning_rate: float, part: Context) -> Attempt:
+        student = _Student(original, data, parameters, learning_rate, part)
+        retain = Batches(judge.rows, parameters.batch_size, seed)
+        forget = Batches(partition.train.forget, parameters.batch_size, seed)
+        rounds = parameters.rounds
+        for number in range(rounds):
+            student.leave(forget, part.part(number / (rounds + 1), (number + 0.3) / (rounds + 1)))
+            student.keep_to(retain, part.part((number + 0.3) / (rounds + 1), (number + 1) / (rounds + 1)))
+        student.keep_to(retain, part.part(rounds / (rounds + 1), 1.0))
+        refresh_statistics(student.model, data, judge.rows, seed, part)
+        return Attempt(student.model, {})
+
+    candidates = LEARNING_RATES if parameters.learning_rate is None else (parameters.learning_rate,)
+    choice = choose("learning_rate", candidates, attempt, judge, context)
+    return Computed(choice.model, choice.settings)
+
+
+class _Student:
+    """A copy of the teacher, with the optimizer that lasts over all rounds."""
+
+    def __init__(
+        self, teacher: Classifier, data: Dataset, parameters: ScrubParameters, learning_rate: float, context: Context
+    ) -> None:
+        self.model = deepcopy(teacher)
+        self._teacher, self._data, self._parameters, self._context = teacher, data, parameters, context
+        self._competing = teacher.competing().nonzero().flatten()
+        self._optimizer = adam(self.model, learning_rate)
+
+    def leave(self, forget: Batches, context: Context) -> None:
+        """Steps that raise the divergence on the forget set."""
+
+        def loss() -> Tensor:
+            images = images_of(self._data, forget.draw(), self._context)
+            return -self._divergence(images, self.model(images))
+
+        descend(self._optimizer, loss, self._parameters.forget_steps, context)
+
+    def keep_to(self, retain: Batches, context: Context) -> None:
+        """Steps that lower divergence and cross-entropy on the retain set."""
+        share = self._parameters.distillation
+
+        def loss() -> Tensor:
+            rows = retain.draw()
+            images = images_of(self._data, rows, self._context)
+            logits = self.model(images)
+            error = cross_entropy(self.model, logits, self._data.train_labels[rows])
+            return share * self._divergence(images, logits) + (1 - share) * error
+
+        descend(self._optimizer, loss, self._parameters.retain_steps, context)
+
+    def _divergence(self, images: Tensor, logits: Tensor) -> Tensor:
+        with torch.no_grad():
+            taught = self._teacher(images)
+        return divergence(taught[:, self._competing], logits[:, self._competing])

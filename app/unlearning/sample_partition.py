@@ -1,0 +1,88 @@
+"""Which rows are to be forgotten and which stay, where single samples are forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+import torch
+from torch import Tensor
+
+from app.errors import AlreadyForgotten, FieldError, InvalidValue, NothingLeft, SampleNotFound
+from app.unlearning.data import Dataset
+from app.unlearning.partition import Partition, Rows, rows_of
+
+MOST_SAMPLES = 100_000
+"""Samples of one request, at most."""
+
+_NAMED = 10  # of what is wrong, so many ids are told one by one
+
+
+def of_samples(
+    data: Dataset, samples: Collection[int], *, earlier_classes: Iterable[int] = (), earlier_samples: Iterable[int] = ()
+) -> Partition:
+    """The partition for training-row ids to be forgotten now, beside the classes and samples forgotten earlier.
+
+    Ids of calibration rows are allowed: nothing was fitted on them, and they are calibrated on no more. Samples
+    forgotten earlier are in neither set. Raises InvalidValue for repeated ids, none, or too many, SampleNotFound,
+    AlreadyForgotten for samples forgotten earlier, themselves or with their class, and NothingLeft.
+    """
+    _check_named_well(samples)
+    gone = tuple(sorted(set(earlier_classes)))
+    now = _existing(data, samples)
+    earlier = torch.tensor(sorted(set(earlier_samples)), dtype=torch.int64)
+    _check_still_known(data, now, gone, earlier)
+    retain_classes = tuple(number for number in range(data.num_classes) if number not in gone)
+    train, calibration = (
+        _split(rows_of(data.train_labels, rows, retain_classes), now, earlier)
+        for rows in (data.train_rows, data.calibration_rows)
+    )
+    test_rows = rows_of(data.test_labels, torch.arange(len(data.test_labels)), retain_classes)
+    if len(train.retain) == 0:
+        raise NothingLeft("No training sample would remain; leave some, or delete the model.")
+    return Partition((), gone, retain_classes, train, calibration, Rows(test_rows[:0], test_rows))
+
+
+def _check_named_well(samples: Collection[int]) -> None:
+    if not 0 < len(samples) <= MOST_SAMPLES:
+        raise InvalidValue(f"Name 1 to {MOST_SAMPLES} samples; these are {len(samples)}.")
+    repeated = {number for number, times in Counter(samples).items() if times > 1}
+    if repeated:
+        raise InvalidValue(f"Name every sample once; repeated: {_listed(repeated)}.", errors=_at(samples, repeated))
+
+
+def _existing(data: Dataset, samples: Collection[int]) -> Tensor:
+    count = len(data.train_labels)
+    unknown = {number for number in samples if not 0 <= number < count}
+    if unknown:
+        raise SampleNotFound(
+            f"Samples are training rows 0 to {count - 1}; there is no {_listed(unknown)}.",
+            errors=_at(samples, unknown),
+        )
+    return torch.tensor(sorted(samples), dtype=torch.int64)
+
+
+def _check_still_known(data: Dataset, now: Tensor, classes: tuple[int, ...], earlier: Tensor) -> None:
+    with_class = set(rows_of(data.train_labels, now, classes).tolist())
+    if with_class:
+        raise AlreadyForgotten(f"Samples of a forgotten class were forgotten with it: {_listed(with_class)}.")
+    again = set(now[torch.isin(now, earlier)].tolist())
+    if again:
+        raise AlreadyForgotten(f"Samples forgotten before: {_listed(again)}; name only those that are still known.")
+
+
+def _split(rows: Tensor, now: Tensor, earlier: Tensor) -> Rows:
+    still_known = rows[~torch.isin(rows, earlier)]
+    forget = torch.isin(still_known, now)
+    return Rows(still_known[forget], still_known[~forget])
+
+
+def _listed(numbers: set[int]) -> str:
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return ", ".join(str(number) for number in sorted(numbers)[:_NAMED]) + more
+
+
+def _at(samples: Collection[int], wrong: set[int]) -> list[FieldError]:
+    """Where the first of the wrong ids stand in the request."""
+    places = [place for place, number in enumerate(samples) if number in wrong][:_NAMED]
+    return [FieldError(f"/target/samples/{place}", "This id is wrong.") for place in places]
