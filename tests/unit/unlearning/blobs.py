@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from app.specs import Architecture, Edit, EditParameters, Mlp, Refusal, Scope, Selection, Strategy, Training
+from app.specs import Architecture, Edit, EditParameters, Learning, Mlp, Refusal, Scope, Selection, Strategy, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
+from app.unlearning.continual import Learned, learn_tasks
 from app.unlearning.data import Dataset
 from app.unlearning.training import fit
 
@@ -57,6 +60,16 @@ def fitted(data: Dataset, architecture: Architecture | None = None, *, seed: int
     return model
 
 
+def learned(
+    data: Dataset, learning: Learning, architecture: Architecture | None = None, *, tasks: Sequence[int] | None = None
+) -> Learned:
+    """A network that learned its tasks, or these of them by index, one after the other."""
+    model = build(architecture or Mlp(hidden=(24,)), data.input_shape, data.num_classes, 0, learning)
+    training = Training(epochs=10, batch_size=20, learning_rate=0.01, schedule="constant")
+    indexes = range(len(learning.tasks)) if tasks is None else tasks
+    return learn_tasks(model, data, data.train_rows, indexes, training, known=(), importance={}, context=Context())
+
+
 def edit_of(
     *classes: int,
     strategy: Strategy = "zero",
@@ -64,13 +77,19 @@ def edit_of(
     refusal: Refusal = "push",
     selection: Selection = "importance",
     share: float = 0.02,
+    threshold: float = 0.5,
     push_steps: int = 60,
     refusal_budget: float = 0.01,
     seed: int = 0,
 ) -> Edit:
     """An edit with few push steps."""
     parameters = EditParameters(
-        selection=selection, share=share, push_steps=push_steps, refusal_budget=refusal_budget, utility_budget=0.05
+        selection=selection,
+        share=share,
+        threshold=threshold,
+        push_steps=push_steps,
+        refusal_budget=refusal_budget,
+        utility_budget=0.05,
     )
     return Edit(classes, strategy, scope, refusal, parameters, seed)
 

@@ -72,3 +72,22 @@ def test_a_class_without_calibration_rows_cannot_be_judged() -> None:
     )
     with pytest.raises(NotApplicable, match="Class 3 has no calibration rows"):
         Partition.of(data, [3])
+
+
+@given(_classes(), st.sets(st.integers(0, 5)))
+def test_classes_not_learned_are_in_no_set(classes: tuple[set[int], set[int]], others: set[int]) -> None:
+    forget, earlier = classes
+    learned = forget | earlier | others
+    if not others - forget - earlier:
+        return
+    partition = Partition.of(DATA, forget, earlier, learned)
+    assert sorted([*partition.forgotten_classes, *partition.retain_classes]) == sorted(learned)
+    for rows, labels in ((partition.train, DATA.train_labels), (partition.test, DATA.test_labels)):
+        assert set(labels[torch.cat([rows.forget, rows.retain])].tolist()) == learned - earlier
+
+
+def test_a_class_of_no_task_cannot_be_forgotten() -> None:
+    with pytest.raises(ClassNotFound, match="Class 5 is of no task"):
+        Partition.of(DATA, [5], learned=range(4))
+    with pytest.raises(NothingLeft):
+        Partition.of(DATA, [0, 1], learned=[0, 1])
