@@ -163,20 +163,19 @@ def _block(net: nn.Sequential, index: int, replace: Replace) -> nn.Sequential:
 
 
 @torch.inference_mode()
-def _never_moved(run: GrowingRun, tasks: list[TaskData]) -> dict[str, int]:
-    """Of the second layer's biases that are zero, how many there are and how many of their units are dead.
+def _never_moved(run: GrowingRun, tasks: list[TaskData]) -> list[int]:
+    """Of each bias of the second layer that is zero, on how many images its unit fires: 0 for a dead unit.
 
-    Dead: never above 0 on any training image of the task that they came with, in the checkpoint of that task.
+    Training images of the task that the unit came with, in the checkpoint of that task.
     """
     last = run.checkpoints[-1][2]
     assert isinstance(last, nn.Linear)
-    units = (last.bias == 0).nonzero().flatten().tolist()
-    dead = 0
-    for unit in units:
+    fired = []
+    for unit in (last.bias == 0).nonzero().flatten().tolist():
         task = unit // UNITS
         activity = run.checkpoints[task][:4](tasks[task].train_images)[:, unit]
-        dead += int(activity.max() == 0)
-    return {"zero_biases": len(units), "dead_in_own_task": dead}
+        fired.append(int((activity > 0).sum()))
+    return fired
 
 
 def _deployed(net: nn.Sequential, tasks: list[TaskData]) -> dict[str, list[float]]:

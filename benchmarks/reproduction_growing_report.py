@@ -87,10 +87,8 @@ def _growing_removed(runs: Runs) -> list[str]:
 
 
 def _growing_sparsity(runs: Runs) -> list[str]:
-    moved = [run["never_moved"] for run in runs]
+    fired = [count for run in runs for count in run["never_moved"]]
     zeros = [sum(run["zeros"].values()) for run in runs]
-    biases = sum(entry["zero_biases"] for entry in moved)
-    dead = sum(entry["dead_in_own_task"] for entry in moved)
     where = sorted({name for run in runs for name in run["zeros"]})
     rows = [
         ("before", [published.GROWING_SPARSITY], [run["sparsity"] for run in runs]),
@@ -101,7 +99,8 @@ def _growing_sparsity(runs: Runs) -> list[str]:
         f"The zeros before any edit are {', '.join(str(count) for count in zeros)} by seed (published:",
         f"{published.GROWING_ZEROS}, and {published.GROWING_ZEROS_OF_CHECKPOINT} in the checkpoint beside the notebooks), all in",
         f"`{', '.join(where)}`, the biases of the second hidden layer. They begin at 0 and never move where the unit never",
-        f"fires on its own task's images: so it is for {dead} of {biases} of them. Their number is chance, so the sparsities",
+        f"fires in training: {fired.count(0)} of the {len(fired)} units fire on none of their own task's images in its checkpoint, the",
+        f"others on {max(fired)} at most, of some 12,000. Their number is chance, so the sparsities",
         "agree with the published ones exactly where the number of zeros does: (zeros + 502) / 261,510 after two outputs,",
         "and 2,752 more, less the zeros among the last task's biases, after its block.",
         "",

@@ -5,7 +5,7 @@ All figures are of test images, which decide nothing. Indices of tasks count fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import product
 from typing import Any, get_args
@@ -55,11 +55,33 @@ def default_training(mode: str, seed: int, epochs: int | None = None) -> Trainin
     return training if epochs is None else replace(training, epochs=epochs)
 
 
-def learn(mode: str, data: Dataset, training: Training, without: int | None = None) -> Learned:
-    """All tasks, or all but one, learned in their order by a fresh network."""
-    indices = [index for index in range(len(TASKS)) if index != without]
-    model = fresh(mode, data, training.seed)
-    return learn_tasks(model, data, data.train_rows, indices, training, known=(), importance={}, context=CONTEXT)
+def learn(
+    mode: str, data: Dataset, training: Training, tasks: Iterable[int] = range(len(TASKS)), after: Learned | None = None
+) -> Learned:
+    """These tasks, learned in their order by a fresh network, or after others by the network that learned those."""
+    model = fresh(mode, data, training.seed) if after is None else after.model
+    known = [] if after is None else [task for task, value in enumerate(after.accuracy_matrix[-1]) if value is not None]
+    importance = {} if after is None else after.importance
+    return learn_tasks(
+        model, data, data.train_rows, list(tasks), training, known=known, importance=importance, context=CONTEXT
+    )
+
+
+def learn_stepwise(mode: str, data: Dataset, training: Training) -> list[Learned]:
+    """What there is after each task; bitwise as if they were learned in one go."""
+    steps: list[Learned] = []
+    for task in range(len(TASKS)):
+        steps.append(learn(mode, data, training, [task], steps[-1] if steps else None))
+    return steps
+
+
+def retrained_without(task: int, mode: str, data: Dataset, training: Training, steps: list[Learned]) -> Classifier:
+    """The network that learned all tasks but one; up to that one it is the network that learned it."""
+    before = steps[task - 1] if task else None
+    later = range(task + 1, len(TASKS))
+    if before is not None and not later:
+        return before.model
+    return learn(mode, data, training, later, before).model
 
 
 def served(model: Classifier, data: Dataset) -> dict[str, list[float]]:
@@ -80,22 +102,23 @@ def run(mode: str, data: Dataset, seed: int, *, quick: bool = False) -> dict[str
     """Every figure of one mode and seed, as JSON values."""
     training = default_training(mode, seed, 1 if quick else None)
     images = ProbeImages.of(data, seed)
-    learned = learn(mode, data, training)
+    steps = learn_stepwise(mode, data, training)
+    learned = steps[-1]
     forgotten_tasks = range(2, 3) if quick else range(len(TASKS))
     return {
         "mode": mode,
         "seed": seed,
-        "seconds": learned.seconds,
+        "seconds": sum(step.seconds for step in steps),
         "num_parameters": sum(values.numel() for values in learned.model.parameters()),
         "sparsity": sparsity(learned.model),
-        "accuracy_matrix": learned.accuracy_matrix,
+        "accuracy_matrix": [row for step in steps for row in step.accuracy_matrix],
         "served": served(learned.model, data),
         "probes": [
             {
                 "task": task,
                 "original": _probed(learned.model, images, task),
                 "untrained": _probed(fresh(mode, data, seed), images, task),
-                "retrained": _probed(learn(mode, data, training, without=task).model, images, task),
+                "retrained": _probed(retrained_without(task, mode, data, training, steps), images, task),
             }
             for task in forgotten_tasks
         ],
