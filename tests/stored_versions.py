@@ -15,14 +15,15 @@ from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.predictor.protocol import VersionKey
 from app.schemas import Forgotten, VersionMetrics
-from app.specs import Mlp, Standard
+from app.specs import Learning, Mlp, SynapticIntelligence, forgotten_tasks
 from app.store import weights
 from app.store.manifest import WEIGHTS, Environment, Manifest
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier, build
+from app.unlearning.architectures import STANDARD, Classifier, build
 
 INPUT_SHAPE = (1, 4, 4)
 CLASS_NAMES = ("zero", "one", "two")
+BY_TASK = SynapticIntelligence(tasks=((2, 0), (1,)))
 _METRICS = VersionMetrics(
     test_accuracy=1.0,
     per_class_accuracy=[1.0, 1.0, 1.0],
@@ -59,14 +60,17 @@ def store_version(
     hidden: tuple[int, ...] = (8,),
     input_shape: tuple[int, int, int] = INPUT_SHAPE,
     seed: int | None = None,
+    learning: Learning = STANDARD,
 ) -> StoredVersion:
     """Publish a version whose weights depend on its model and number, unless there is a seed."""
     store = VersionStore(home)
     architecture = Mlp(hidden=hidden)
     seed = number + sum(model.encode()) if seed is None else seed
-    network = build(architecture, input_shape, len(CLASS_NAMES), seed=seed)
+    network = build(architecture, input_shape, len(CLASS_NAMES), seed, learning)
     network.mark_forgotten(forgotten)
     network.null_bias.fill_(0.05)
+    if learning.tasks:
+        network.task_null_biases.fill_(0.1)
     staged = store.stage(uuid4().hex)
     digest = weights.save(network, staged / WEIGHTS)
     manifest = Manifest(
@@ -81,10 +85,10 @@ def store_version(
         architecture=architecture,
         input_shape=input_shape,
         class_names=CLASS_NAMES,
-        learning=Standard(),
+        learning=learning,
         recipe={},
         seed=0,
-        forgotten=Forgotten(classes=list(forgotten)),
+        forgotten=Forgotten(classes=list(forgotten), tasks=forgotten_tasks(learning.tasks, forgotten)),
         claim=None,
         metrics=_METRICS,
         environment=_ENVIRONMENT,

@@ -162,8 +162,7 @@ def run(attempt: Attempt) -> None:
     targets.refuse_unlearned(start.model, start.parent, request.target)
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
     edit = replace(publishing.edit_of(request), pushed=start.pushed)
-    held = (parent.importance,) if parent.importance else ()
-    unlearned = forget_classes(parent.network, loaded.dataset, edit, context, *held)
+    unlearned = forget_classes(parent.network, loaded.dataset, edit, context, parent.importance)
     if unlearned.verdict == "passed":
         _publish(attempt, start, request, loaded, unlearned)
     else:
@@ -223,7 +222,7 @@ def _new_version(start: publishing.Start, request: ForgetRequestRow, unlearned: 
         metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds),
         recipe={"forget": unlearned.report.settings},
         seed=request.seed,
-        importance=getattr(unlearned, "importance", {}),
+        importance=unlearned.importance,
         forget_request=request.id,
     )
 

@@ -97,3 +97,48 @@ def test_what_was_cancelled_may_be_asked_for_again(digits: httpx.Client) -> None
     job = digits.post(FORGET, json={"target": {"classes": [2]}}).json()["job"]["id"]
     assert digits.post(f"/v1/jobs/{job}/cancel").status_code == 202
     assert digits.post(FORGET, json={"target": {"classes": [2]}}).status_code == 202
+
+
+@pytest.fixture
+def by_task(client: httpx.Client) -> httpx.Client:
+    """A client of a server on which `digits` waits to learn two tasks."""
+    learning = {"mode": "synaptic_intelligence", "tasks": [[0, 1], [2, 3]]}
+    body = {"name": "digits", "dataset": "mnist", "learning": learning}
+    assert client.post("/v1/models", json=body).status_code == 202
+    return client
+
+
+def test_a_task_and_a_part_of_one_are_forgotten(by_task: httpx.Client) -> None:
+    part = by_task.post(FORGET, json={"target": {"tasks": [1], "classes": [3]}})
+    assert (part.status_code, part.json()["target"]) == (202, {"tasks": [1], "classes": [3]})
+    whole = by_task.post(FORGET, json={"target": {"tasks": [0]}})
+    assert (whole.status_code, whole.json()["target"]) == (202, {"tasks": [0], "classes": [0, 1]})
+    plan = by_task.post(FORGET, json={"target": {"tasks": [1]}, "dry_run": True})
+    assert_problem(plan, 409, "nothing-left")
+    events = by_task.get("/v1/audit/events", params={"event": "forget.requested"}).json()["items"]
+    assert [event["details"]["tasks"] for event in events] == [[1], [0]]
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "slug"),
+    [
+        ({"tasks": [2]}, 404, "task-not-found"),
+        ({"tasks": [-1]}, 422, "invalid-input"),
+        ({"tasks": []}, 422, "invalid-input"),
+        ({"classes": [3]}, 422, "not-applicable"),
+        ({"tasks": [0], "classes": [3]}, 404, "class-not-found"),
+        ({"tasks": [0, 1], "classes": [3]}, 422, "invalid-input"),
+        ({"tasks": [0], "samples": [3]}, 422, "invalid-input"),
+        ({"tasks": [0, 1]}, 409, "nothing-left"),
+    ],
+)
+def test_tasks_that_cannot_be_forgotten_are_refused(
+    by_task: httpx.Client, target: dict[str, Any], status: int, slug: str
+) -> None:
+    assert_problem(by_task.post(FORGET, json={"target": target}), status, slug)
+    assert by_task.get("/v1/forget-requests").json()["items"] == []
+
+
+def test_a_task_is_forgotten_once(by_task: httpx.Client) -> None:
+    by_task.post(FORGET, json={"target": {"tasks": [1]}})
+    assert_problem(by_task.post(FORGET, json={"target": {"tasks": [1]}}), 409, "already-forgotten")

@@ -152,3 +152,58 @@ def test_a_deleted_model_is_gone_and_its_name_with_it(client: httpx.Client, data
 def test_a_model_with_waiting_jobs_is_not_deleted(client: httpx.Client) -> None:
     client.post("/v1/models", json=BODY)
     assert_problem(client.delete("/v1/models/digits"), 409, "job-running")
+
+
+TASKS = {"mode": "synaptic_intelligence", "tasks": [[0, 1], [2, 3]]}
+
+
+@on_sqlite
+def test_a_model_of_tasks_is_answered_with_all_that_was_left_out(client: httpx.Client) -> None:
+    made = client.post("/v1/models", json=BODY | {"learning": {"mode": "progressive"}, "training": {"seed": 3}})
+    assert made.status_code == 202
+    model = made.json()["model"]
+    pairs = [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    assert model["learning"] == {"mode": "progressive", "tasks": pairs, "growth": [50, 50]}
+    assert model["architecture"] == {"type": "mlp", "hidden": [50, 50]}
+    assert (model["training"]["epochs"], model["training"]["learning_rate"], model["training"]["seed"]) == (10, 0.01, 3)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("change", "status", "slug", "pointers"),
+    [
+        ({"learning": TASKS | {"tasks": [[0, 1], [1]]}}, 422, "invalid-input", ["/learning/tasks/1/0"]),
+        ({"learning": TASKS | {"tasks": [[0, 1], []]}}, 422, "invalid-input", ["/learning/tasks/1"]),
+        ({"learning": TASKS | {"tasks": [[0, 1], [10]]}}, 404, "class-not-found", ["/learning/tasks/1/0"]),
+        ({"learning": {"mode": "progressive", "growth": [5]}}, 422, "invalid-input", ["/learning/growth"]),
+        (
+            {"learning": {"mode": "progressive"}, "architecture": {"type": "resnet18"}},
+            422,
+            "not-applicable",
+            ["/learning/mode"],
+        ),
+        ({"learning": TASKS, "training": {"early_stopping": 1}}, 422, "not-applicable", ["/training/early_stopping"]),
+    ],
+)
+def test_tasks_that_cannot_be_are_refused_and_pointed_at(
+    client: httpx.Client, change: dict[str, Any], status: int, slug: str, pointers: list[str]
+) -> None:
+    problem = assert_problem(client.post("/v1/models", json=BODY | change), status, slug)
+    assert [fault["pointer"] for fault in problem["errors"]] == pointers
+    assert client.get("/v1/models").json()["items"] == []
+
+
+@on_sqlite
+def test_further_tasks_are_queued_once_and_those_that_wait_count(client: httpx.Client) -> None:
+    client.post("/v1/models", json=BODY | {"learning": TASKS})
+    train = "/v1/models/digits/train"
+    assert client.post(train, json={"tasks": [[8, 9]]}).status_code == 202
+    assert client.get("/v1/models/digits").json()["learning"]["tasks"] == [[0, 1], [2, 3]]
+    for tasks, pointer in ([[[7, 9]], "/tasks/0/1"], [[[3]], "/tasks/0/0"], [[[6], [6]], "/tasks/1/0"]):
+        problem = assert_problem(client.post(train, json={"tasks": tasks}), 422, "invalid-input")
+        assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    assert_problem(client.post(train, json={"tasks": [[10]]}), 404, "class-not-found")
+    assert_problem(client.post(train, json={"tasks": []}), 422, "invalid-input")
+    assert_problem(client.post(train, json={"tasks": [[6]], "from_scratch": True}), 422, "invalid-input")
+    events = client.get("/v1/audit/events", params={"event": "training.requested"}).json()["items"]
+    assert [event["details"].get("tasks") for event in events] == [None, [[8, 9]]]

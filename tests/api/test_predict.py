@@ -20,7 +20,7 @@ from app.operations.lookups import find_model
 from app.schemas import Predictions
 from app.settings import Settings
 from tests.real_server import ADMIN_KEY, assert_problem, serving
-from tests.stored_versions import record_model, record_version, set_state, store_version
+from tests.stored_versions import BY_TASK, record_model, record_version, set_state, store_version
 
 PREDICT = "/v1/models/digits/predict"
 ROW = [0.5] * 16
@@ -44,6 +44,8 @@ def stored(home: Path) -> Iterator[Database]:
         record_version(database, model_id, version, serve=number == 2)
     with database.writing() as session:
         set_state(session, model_id, 3, "quarantined")
+    by_task = store_version(home, model="by-task", forgotten=(1,), learning=BY_TASK)
+    record_version(database, record_model(database, "by-task"), by_task)
     record_model(database, "empty")
     yield database
     database.dispose()
@@ -181,3 +183,25 @@ def test_without_its_process_a_prediction_is_503(settings: Settings, database: D
         response = client.post(PREDICT, json={"inputs": [ROW]}, timeout=60)
         assert_problem(response, 503, "predictor-unavailable")
         assert response.headers["retry-after"]
+
+
+def test_a_task_is_named_in_the_body_or_for_arrays_in_the_query(client: httpx.Client) -> None:
+    npy = io.BytesIO()
+    np.save(npy, np.full((1, 4, 4), 0.5, np.float32))
+    path, headers = "/v1/models/by-task/predict", {"Content-Type": "application/x-npy"}
+    forgotten = {"label": 0, "forgotten": True, "class_name": None, "confidence": 1.0}
+    for response in (
+        client.post(path, json={"inputs": [ROW], "task": 1}),
+        client.post(path, content=npy.getvalue(), params={"task": 1}, headers=headers),
+    ):
+        assert response.json()["predictions"] == [forgotten]
+    other = client.post(path, json={"inputs": [ROW], "task": 0, "probabilities": True}).json()["predictions"][0]
+    assert other["probabilities"][1] == other["p_forgotten"] == 0
+
+
+def test_a_task_that_is_not_there_is_404_and_of_a_model_without_tasks_422(client: httpx.Client) -> None:
+    path = "/v1/models/by-task/predict"
+    assert_problem(client.post(path, json={"inputs": [ROW], "task": 2}), 404, "task-not-found")
+    assert_problem(client.post(path, json={"inputs": [ROW], "task": -1}), 422, "invalid-input")
+    assert_problem(client.post(PREDICT, json={"inputs": [ROW], "task": 0}), 422, "invalid-input")
+    assert client.get("/problems/task-not-found").status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,8 @@ from app.settings import Settings
 
 CALLER = Caller("local", frozenset({"admin"}), "00000000-0000-0000-0000-00000000000a")
 OWNER = "host:1:1:boot"
+TASKS = [[0, 1], [2, 3], [4, 5]]
+"""Of MNIST; the other classes are not learned yet."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,16 @@ class House:
         with self.database.writing() as session:
             return models.create_model(session, CALLER, ModelCreate.model_validate(body | changes)).job
 
-    def train(self, **body: Any) -> Job:
+    def train(self, name: str = "digits", **body: Any) -> Job:
         with self.database.writing() as session:
-            return train.continue_training(session, CALLER, "digits", TrainRequest.model_validate(body)).job
+            return train.continue_training(session, CALLER, name, TrainRequest.model_validate(body)).job
 
-    def forget(self, *classes: int, **options: Any) -> ForgetRequest:
-        body = ForgetCreate.model_validate({"target": {"classes": list(classes)}, **options})
+    def forget(self, *classes: int, name: str = "digits", tasks: Sequence[int] = (), **options: Any) -> ForgetRequest:
+        named = {"classes": list(classes), "tasks": list(tasks)}
+        target = {kind: numbers for kind, numbers in named.items() if numbers}
+        body = ForgetCreate.model_validate({"target": target, **options})
         with self.database.writing() as session:
-            return forget.submit(session, CALLER, "digits", body)
+            return forget.submit(session, CALLER, name, body)
 
     def request(self, request_id: UUID) -> ForgetRequest:
         with self.database.reading() as session:
@@ -85,13 +90,45 @@ def _trained(tmp_path_factory: pytest.TempPathFactory) -> House:
     return house
 
 
+@pytest.fixture(scope="session")
+def _trained_by_task(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """A home in which `digits` learned TASKS with Synaptic Intelligence and `growing` in a growing network, on SQLite."""
+    settings = Settings(home=tmp_path_factory.mktemp("by_task"), download=False, torch_threads=1)
+    migrate.upgrade(settings.resolved_database_url)
+    house = House(Database(settings.resolved_database_url), settings)
+    house.create(
+        architecture={"type": "mlp", "hidden": [16]},
+        learning={"mode": "synaptic_intelligence", "tasks": TASKS},
+        training={"epochs": 1, "batch_size": 200},
+    )
+    house.create(
+        name="growing",
+        architecture={"type": "mlp", "hidden": [8]},
+        learning={"mode": "progressive", "tasks": TASKS[:2], "growth": [4]},
+        training={"epochs": 1, "batch_size": 500},
+    )
+    house.work()
+    house.work()
+    return house
+
+
 @pytest.fixture
 def house(_trained: House, database: Database, settings: Settings) -> House:
     """A house of its own in which the model `digits` has one version; only the data set is shared."""
+    return _copied(_trained, database, settings)
+
+
+@pytest.fixture
+def task_house(_trained_by_task: House, database: Database, settings: Settings) -> House:
+    """The same in which `digits` and `growing` have one version each, of TASKS and of the first two of them."""
+    return _copied(_trained_by_task, database, settings)
+
+
+def _copied(source: House, database: Database, settings: Settings) -> House:
     for part in ("models", "staging"):
-        shutil.copytree(_trained.settings.home / part, settings.home / part)
-    shutil.copytree(_trained.settings.home / "datasets", settings.home / "datasets", copy_function=os.link)
-    _copy_rows(_trained.database, database)
+        shutil.copytree(source.settings.home / part, settings.home / part)
+    shutil.copytree(source.settings.home / "datasets", settings.home / "datasets", copy_function=os.link)
+    _copy_rows(source.database, database)
     return House(database, settings)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.operations.answers import Options, PredictionJson, PredictionsJson, encode_answers
 from app.operations.serving import ServedVersion
 from app.schemas import OnForgotten, Prediction, Predictions
-from app.specs import Mlp
+from app.specs import Mlp, SynapticIntelligence
 from app.unlearning.architectures import build
 
 NAMES = ("shirt", "shoe", "bag", "hat")
@@ -108,3 +108,57 @@ def test_what_is_answered_is_what_verification_measures(
     content = encode_answers(version, served.softmax(dim=1).numpy(), Options(on_forgotten="token")).content
     answered = [row["label"] for row in json.loads(content)["predictions"]]
     assert answered == ["[forgotten]" if column == 4 else column for column in measured]
+
+
+BY_TASK = ServedVersion(
+    uuid4(), "clothes", 3, "sha256:ab", "sha256:cd", (1, 1, 4), NAMES, forgotten=(0, 2), tasks=((2,), (0, 3))
+)
+"""Task 0 is forgotten, of task 1 class 3 is left; class 1 is of no task."""
+
+
+def task_answers(rows: list[list[float]], options: Options) -> list[dict[str, Any]]:
+    content = encode_answers(BY_TASK, np.array(rows, np.float32), options).content
+    found: list[dict[str, Any]] = json.loads(content)["predictions"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("on_forgotten", "label"), [("zero", 0), ("token", "[forgotten]"), ("probabilities", None), ("next_best", None)]
+)
+def test_of_a_wholly_forgotten_task_nothing_competes_and_nothing_is_next_best(
+    on_forgotten: OnForgotten, label: object
+) -> None:
+    [row] = task_answers([CERTAIN], Options(task=0, on_forgotten=on_forgotten))
+    assert (row["label"], row["forgotten"], row["class_name"], row["confidence"]) == (label, True, None, 1.0)
+
+
+def test_the_next_best_is_of_the_task_that_is_named_and_never_a_class_of_no_task() -> None:
+    for task in (1, None):
+        [row] = task_answers([CERTAIN], Options(task=task, on_forgotten="next_best"))
+        assert (row["label"], row["forgotten"]) == (3, True)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 0.5, 2.0]), min_size=4, max_size=4), min_size=1, max_size=20),
+    st.sets(st.integers(0, 3), max_size=3),
+    st.sampled_from([None, 0, 1]),
+    st.sampled_from([-1.0, 0.0, 0.5]),
+)
+def test_with_a_task_named_what_is_answered_is_what_verification_measures(
+    logits: list[list[float]], forgotten: set[int], task: int | None, null_bias: float
+) -> None:
+    learning = SynapticIntelligence(tasks=((2,), (0, 3)))
+    network = build(Mlp(hidden=()), (1, 1, 4), 4, 0, learning)
+    network.mark_forgotten(forgotten)
+    network.null_bias.fill_(null_bias)
+    network.task_null_biases.fill_(null_bias)
+    if not network.competing(task).any() and not (network.named(task) & network.forgotten).any():
+        return  # no such version is made
+    served = network.serve(torch.tensor(logits), task)
+    version = ServedVersion(
+        uuid4(), "clothes", 1, "sha256:ab", "sha256:cd", (1, 1, 4), NAMES, tuple(sorted(forgotten)), learning.tasks
+    )
+    options = Options(task=task, on_forgotten="token")
+    content = encode_answers(version, served.softmax(dim=1).numpy(), options).content
+    answered = [row["label"] for row in json.loads(content)["predictions"]]
+    assert answered == ["[forgotten]" if column == 4 else column for column in served.argmax(dim=1).tolist()]

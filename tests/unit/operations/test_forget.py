@@ -30,7 +30,7 @@ from app.schemas import ForgetCreate
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House
 
-UNREACHABLE = {"parameters": {"push_steps": 1, "refusal_budget": 0.0}}
+UNREACHABLE: dict[str, Any] = {"parameters": {"push_steps": 1, "refusal_budget": 0.0}}
 
 
 def states(house: House) -> dict[int, str]:

@@ -28,6 +28,7 @@ from app.errors import (
     ModelNotFound,
     NoServingVersion,
     PredictorUnavailable,
+    TaskNotFound,
     VersionCorrupted,
     VersionGone,
     VersionNotFound,
@@ -38,9 +39,12 @@ from app.operations.predict import Body, predict
 from app.operations.serving import ServedVersion, ServedVersions
 from app.predictor.client import Predictor
 from app.schemas import Predictions
+from app.specs import Learning, SynapticIntelligence
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
+from app.unlearning.architectures import STANDARD
 from tests.stored_versions import (
+    BY_TASK,
     StoredVersion,
     inputs,
     move_serving,
@@ -82,8 +86,12 @@ class World:
     model_id: UUID
     served: ServedVersions
 
-    def add(self, number: int, *, forgotten: tuple[int, ...] = (), serve: bool = True) -> StoredVersion:
-        version = store_version(self.service.home, model=self.model, number=number, forgotten=forgotten)
+    def add(
+        self, number: int, *, forgotten: tuple[int, ...] = (), serve: bool = True, learning: Learning = STANDARD
+    ) -> StoredVersion:
+        version = store_version(
+            self.service.home, model=self.model, number=number, forgotten=forgotten, learning=learning
+        )
         record_version(self.database, self.model_id, version, serve=serve)
         return version
 
@@ -402,5 +410,68 @@ def test_a_task_is_refused_by_a_model_without_tasks(world: World) -> None:
         assert [fault.pointer for fault in caught.value.errors] == ["/task"]
         with pytest.raises(InvalidShape):
             await world.ask(body=Body("application/json", b'{"inputs": [[0]]}', Options()))
+
+    world.run(scenario)
+
+
+# --- tasks ---------------------------------------------------------------------------------------
+
+
+@on_sqlite
+def test_the_classes_of_the_task_that_is_named_compete_alone(world: World) -> None:
+    version = world.add(1, forgotten=(2,), learning=BY_TASK)
+
+    async def scenario() -> None:
+        for task in (None, 0, 1):
+            answer = await world.answer(body=npy_body(40, Options(task=task, probabilities=True)))
+            expected = version.network.probabilities(inputs(40), task).detach().numpy()
+            found = np.array([[*(row.probabilities or []), row.p_forgotten] for row in answer.predictions])
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+    world.run(scenario)
+
+
+@on_sqlite
+def test_a_wholly_forgotten_task_is_answered_as_forgotten_whatever_the_input(world: World) -> None:
+    world.add(1, forgotten=(1,), learning=BY_TASK)
+
+    async def scenario() -> None:
+        answer = await world.answer(body=npy_body(40, Options(task=1, on_forgotten="next_best")))
+        assert {(row.label, row.forgotten, row.confidence) for row in answer.predictions} == {(None, True, 1.0)}
+
+    world.run(scenario)
+
+
+@on_sqlite
+def test_a_task_that_the_version_has_not_is_404(world: World) -> None:
+    world.add(1, learning=BY_TASK)
+
+    async def scenario() -> None:
+        for task in (2, 2**31 - 1):
+            with pytest.raises(TaskNotFound, match="0 to 1") as caught:
+                await world.ask(body=npy_body(1, Options(task=task)))
+            assert [fault.pointer for fault in caught.value.errors] == ["/task"]
+        body = Body("application/json", json.dumps({"inputs": [[0] * 16], "task": 10**30}).encode(), Options())
+        with pytest.raises((TaskNotFound, InvalidInput)):
+            await world.ask(body=body)
+
+    world.run(scenario)
+
+
+@on_sqlite
+def test_the_task_is_checked_against_the_version_that_takes_the_place_of_a_purged_one(world: World) -> None:
+    world.add(1, learning=BY_TASK)
+    world.add(2, serve=False, learning=SynapticIntelligence(tasks=((0, 1, 2),)))
+    VersionStore(world.service.home).purge_weights(world.model, 1)
+
+    def purge() -> None:
+        with world.database.writing() as session:
+            set_state(session, world.model_id, 1, "purged")
+            move_serving(session, world.model_id, 2)
+
+    async def scenario() -> None:
+        after_first_lookup(world.database, purge)
+        with pytest.raises(TaskNotFound, match="version 2"):
+            await world.ask(body=npy_body(1, Options(task=1)))
 
     world.run(scenario)

@@ -50,6 +50,19 @@ def test_further_training_starts_from_the_serving_version(house: House) -> None:
     assert second.metrics.test_accuracy > version(house, 1).metrics.test_accuracy
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_of_a_training_given_in_part_the_rest_is_the_models_own(house: House) -> None:
+    house.train(training={"epochs": 2, "seed": None})
+    house.train()
+    own = {"epochs": 1, "batch_size": 64, "seed": 0}
+    with house.database.reading() as session:
+        queued = session.scalars(select(JobRow).where(JobRow.status == "queued").order_by(JobRow.sequence)).all()
+        model = models.get_model(session, "digits")
+    assert model.training == model.training | own
+    assert queued[0].spec["training"] == model.training | {"epochs": 2}
+    assert queued[1].spec["training"] == model.training
+
+
 def test_training_without_serving_leaves_the_pointer(house: House) -> None:
     house.train(serve=False)
     house.work()

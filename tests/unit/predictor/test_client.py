@@ -23,7 +23,7 @@ from app.predictor.client import Floats, Predictor
 from app.predictor.protocol import VersionKey
 from app.store.manifest import MANIFEST, WEIGHTS
 from app.store.versions import VersionStore
-from tests.stored_versions import StoredVersion, inputs, store_version
+from tests.stored_versions import BY_TASK, StoredVersion, inputs, store_version
 
 WIDE = (4096, 4096, 4096)
 """Hidden layers that make a forward pass of many rows take a while."""
@@ -364,3 +364,19 @@ def test_a_predictor_that_was_never_started_refuses_at_once(tmp_path: Path) -> N
             await Predictor(tmp_path).predict(ANY_VERSION, inputs(1).numpy())
 
     asyncio.run(scenario())
+
+
+def test_requests_of_different_tasks_in_flight_get_each_its_own_answer(service: Service) -> None:
+    version = store_version(service.home, model="by-task", forgotten=(1,), learning=BY_TASK)
+
+    async def scenario(predictor: Predictor) -> None:
+        tasks = [(None, 0, 1)[index % 3] for index in range(60)]
+        rows = [inputs(1 + index % 5, seed=index).numpy() for index in range(60)]
+        answers = await asyncio.gather(
+            *(predictor.predict(version.key, row, task) for row, task in zip(rows, tasks, strict=True))
+        )
+        for row, task, answer in zip(rows, tasks, answers, strict=True):
+            expected = version.network.probabilities(torch.from_numpy(row), task).detach().numpy()
+            np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+    service.run(scenario)

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import VersionCorrupted
 from app.predictor.batching import Question
 from app.predictor.loaded import IDLE_SECONDS, LoadedVersions, probabilities
 from app.predictor.protocol import VersionKey
+from app.specs import Mlp
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier
-from tests.stored_versions import StoredVersion, inputs, store_version
+from app.unlearning.architectures import Classifier, build
+from tests.stored_versions import BY_TASK, StoredVersion, inputs, store_version
 
 
 def load(versions: LoadedVersions, stored: StoredVersion) -> Classifier | Exception:
@@ -102,3 +105,24 @@ def test_a_network_that_overflows_is_an_error_and_no_answer(tmp_path: Path) -> N
             parameter.fill_(3e38)
     with pytest.raises(ArithmeticError):
         probabilities(network, [asked(1)])
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([None, 0, 1])), min_size=1, max_size=8))
+def test_questions_of_many_tasks_are_answered_together_each_as_its_task_asks(
+    asked_for: list[tuple[int, int | None]],
+) -> None:
+    network = build(Mlp(hidden=(4,)), (1, 4, 4), 3, 0, BY_TASK)
+    network.mark_forgotten([2])
+    questions = [asked(rows, task, seed) for seed, (rows, task) in enumerate(asked_for)]
+    answers = probabilities(network, questions)
+    with torch.inference_mode():
+        expected = [network.probabilities(torch.from_numpy(one.inputs), one.task).numpy() for one in questions]
+    np.testing.assert_allclose(answers, np.concatenate(expected), atol=1e-6)
+
+
+def test_questions_of_many_tasks_take_one_forward_pass() -> None:
+    network = build(Mlp(hidden=(4,)), (1, 4, 4), 3, 0, BY_TASK)
+    passes: list[int] = []
+    network.register_forward_hook(lambda _module, _inputs, logits: passes.append(len(logits)))
+    probabilities(network, [asked(2, 0), asked(3, 1), asked(1)])
+    assert passes == [6]

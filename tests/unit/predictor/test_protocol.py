@@ -10,7 +10,7 @@ IDS = st.integers(0, 2**62)
 SIZES = st.integers(0, 2**31)
 VERSIONS = st.builds(VersionKey, st.text(max_size=70), SIZES, st.text(max_size=80), st.text(max_size=80))
 HEADERS: st.SearchStrategy[Header] = st.one_of(
-    st.builds(Ask, IDS, VERSIONS, st.tuples(SIZES, SIZES, SIZES, SIZES)),
+    st.builds(Ask, IDS, VERSIONS, st.tuples(SIZES, SIZES, SIZES, SIZES), st.none() | SIZES),
     st.builds(Ready),
     st.builds(Answer, IDS, st.tuples(SIZES, SIZES)),
     st.builds(Refusal, IDS, st.text(max_size=30), st.text(max_size=300)),

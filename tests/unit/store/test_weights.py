@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import torch
 
 from app.durable_files import digest_of
 from app.errors import GateMissed, StorageUnavailable, VersionCorrupted
-from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
+from app.schemas import Forgotten
+from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, SynapticIntelligence, Torchvision
 from app.store import weights
-from app.store.manifest import MANIFEST, WEIGHTS, Manifest
+from app.store.manifest import CARD, IMPORTANCE, MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore
 from app.unlearning.architectures import Classifier, build
 
@@ -161,7 +162,9 @@ def _nested(content: bytes) -> bytes:
 
 
 def _not_finite(content: bytes) -> bytes:
-    start = 8 + int.from_bytes(content[:8], "little") + _header(content)["head.bias"]["data_offsets"][0]
+    header = _header(content)
+    bias = next(name for name in header if name.endswith("head.bias"))
+    start = 8 + int.from_bytes(content[:8], "little") + header[bias]["data_offsets"][0]
     return content[:start] + b"\x00\x00\xc0\x7f" + content[start + 4 :]
 
 
@@ -204,3 +207,137 @@ def test_a_manifest_that_was_changed_is_refused_by_name(
     (folder / MANIFEST).write_bytes(manifest.model_copy(update=change).to_bytes())
     with pytest.raises(VersionCorrupted, match=r"models/digits/2/manifest\.json does not match its digest"):
         weights.load(folder, digest, manifest_digest)
+
+
+# --- importance ----------------------------------------------------------------------------------
+
+TASKS = SynapticIntelligence(tasks=((0,), (1,), (2,)))
+
+
+def importance_of(model: Classifier, *tasks: int) -> dict[int, dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        task: {name: torch.rand(tensor.shape, generator=generator) for name, tensor in model.named_parameters()}
+        for task in tasks
+    }
+
+
+@pytest.fixture
+def by_task() -> Classifier:
+    """Of three tasks, the second of which is forgotten."""
+    built = build(Mlp(hidden=(3,)), (1, 2, 2), 3, 7, TASKS)
+    built.mark_forgotten([1])
+    return built
+
+
+@pytest.fixture
+def staged(store: VersionStore, by_task: Classifier, manifest: Manifest) -> Path:
+    """A sealed version with the importance of its tasks 0 and 2."""
+    staged = store.stage("attempt-1")
+    weights.save(by_task, staged / WEIGHTS)
+    weights.save_importance(importance_of(by_task, 0, 2), staged / IMPORTANCE)
+    forgotten = Forgotten(classes=[1], tasks=[1])
+    store.seal(staged, manifest.model_copy(update={"learning": TASKS, "forgotten": forgotten}))
+    return staged
+
+
+def load_importance(folder: Path, model: Classifier) -> Mapping[int, dict[str, torch.Tensor]]:
+    return weights.load_importance(folder, _manifest_digest(folder), model)
+
+
+def reseal(folder: Path) -> None:
+    """Let the manifest name the importance as it is now."""
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    manifest["files"][IMPORTANCE] = digest_of((folder / IMPORTANCE).read_bytes())
+    (folder / MANIFEST).write_bytes(Manifest.model_validate_json(json.dumps(manifest)).to_bytes())
+
+
+def test_importance_is_loaded_bit_for_bit_as_it_was_saved(staged: Path, by_task: Classifier) -> None:
+    loaded, saved = load_importance(staged, by_task), importance_of(by_task, 0, 2)
+    assert list(loaded) == [0, 2]
+    for task, tensors in loaded.items():
+        assert all(torch.equal(tensor, saved[task][name]) for name, tensor in tensors.items())
+    assert set(Manifest.model_validate_json((staged / MANIFEST).read_bytes()).files) == {WEIGHTS, IMPORTANCE, CARD}
+
+
+def test_of_layouts_that_are_not_contiguous_the_importance_is_saved_all_the_same(
+    store: VersionStore, manifest: Manifest
+) -> None:
+    architecture = Cnn(channels=(2,), hidden=4)
+    model = build(architecture, (1, 6, 6), 3, 1, TASKS)
+    importance = {0: {name: parameter.detach().abs() for name, parameter in model.named_parameters()}}
+    staged = store.stage("attempt-1")
+    weights.save(model, staged / WEIGHTS)
+    weights.save_importance(importance, staged / IMPORTANCE)
+    changes = {"learning": TASKS, "architecture": architecture, "input_shape": (1, 6, 6), "forgotten": Forgotten()}
+    store.seal(staged, manifest.model_copy(update=changes))
+    assert list(load_importance(staged, model)) == [0]
+
+
+def test_other_ways_of_learning_have_no_importance(folder: Path, model: Classifier) -> None:
+    assert load_importance(folder, model) == {}
+
+
+def test_importance_that_is_missing_cut_short_or_changed_is_named(staged: Path, by_task: Classifier) -> None:
+    content = (staged / IMPORTANCE).read_bytes()
+    for damaged in (content[:-1], content[:5], b"", content[:-1] + b"x"):
+        (staged / IMPORTANCE).write_bytes(damaged)
+        with pytest.raises(VersionCorrupted, match=r"importance\.safetensors does not match its digest"):
+            load_importance(staged, by_task)
+    (staged / IMPORTANCE).unlink()
+    with pytest.raises(VersionCorrupted, match=r"importance\.safetensors is missing"):
+        load_importance(staged, by_task)
+
+
+def test_importance_far_too_long_is_refused_unread(staged: Path, by_task: Classifier) -> None:
+    with (staged / IMPORTANCE).open("ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(VersionCorrupted, match="longer than the"):
+        load_importance(staged, by_task)
+
+
+def test_importance_that_the_manifest_does_not_name_is_refused(staged: Path, by_task: Classifier) -> None:
+    manifest = Manifest.model_validate_json((staged / MANIFEST).read_bytes())
+    named = {name: digest for name, digest in manifest.files.items() if name != IMPORTANCE}
+    (staged / MANIFEST).write_bytes(manifest.model_copy(update={"files": named}).to_bytes())
+    with pytest.raises(VersionCorrupted, match=r"importance\.safetensors is not named in the manifest"):
+        load_importance(staged, by_task)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "change", "reason"),
+    [
+        ((0, 1), lambda tensors: tensors, "names of its tensors are others|length is not that"),
+        ((0, 3), lambda tensors: tensors, "names of its tensors are others|length is not that"),
+        ((0,), lambda tensors: {**tensors, "head.bias": tensors["head.bias"][:2]}, "length is not that"),
+        ((0,), lambda tensors: {**tensors, "head.bias": tensors["head.bias"].double()}, "length is not that"),
+        ((0,), lambda tensors: {**tensors, "head.bias": -tensors["head.bias"]}, "values below 0"),
+        ((0,), lambda tensors: {"head.bias": tensors["head.bias"]}, "length is not that"),
+    ],
+)
+def test_importance_of_a_forgotten_task_or_of_another_network_is_refused(
+    staged: Path, by_task: Classifier, tasks: tuple[int, ...], change: Callable[[Any], Any], reason: str
+) -> None:
+    (staged / IMPORTANCE).unlink()
+    forged = {task: change(tensors) for task, tensors in importance_of(by_task, *tasks).items()}
+    weights.save_importance(forged, staged / IMPORTANCE)
+    reseal(staged)
+    with pytest.raises(VersionCorrupted, match=rf"importance\.safetensors does not hold .*({reason})"):
+        load_importance(staged, by_task)
+
+
+@pytest.mark.parametrize(("forge", "reason"), [(_huge_header, "length"), (_not_json, ""), (_not_finite, "not finite")])
+def test_a_file_that_is_no_importance_is_refused_even_with_the_right_digest(
+    staged: Path, by_task: Classifier, forge: Callable[[bytes], bytes], reason: str
+) -> None:
+    (staged / IMPORTANCE).write_bytes(forge((staged / IMPORTANCE).read_bytes()))
+    reseal(staged)
+    with pytest.raises(VersionCorrupted, match=rf"importance\.safetensors does not hold .*{reason}"):
+        load_importance(staged, by_task)
+
+
+def test_importance_that_is_not_finite_is_not_saved(by_task: Classifier, tmp_path: Path) -> None:
+    importance = importance_of(by_task, 0)
+    importance[0]["head.bias"][0] = torch.nan
+    with pytest.raises(GateMissed, match=r"task\.0\.head\.bias has values that are not finite"):
+        weights.save_importance(importance, tmp_path / IMPORTANCE)
