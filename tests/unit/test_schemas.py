@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.bodies import parse
+from app.errors import InvalidInput
+from app.schemas import ModelCreate, TrainingChanges, TrainRequest
+from app.specs import (
+    ARCHITECTURE_OF_MODE,
+    TRAINING_OF_MODE,
+    Cnn,
+    Gru,
+    Mlp,
+    Mode,
+    Progressive,
+    Standard,
+    SynapticIntelligence,
+    Training,
+)
+
+MODES: list[Mode] = ["standard", "synaptic_intelligence", "progressive"]
+NAMED = {"name": "digits", "dataset": "mnist"}
+
+
+def asked(**body: Any) -> ModelCreate:
+    return parse(ModelCreate, json.dumps(NAMED | body).encode())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_left_out_is_that_of_the_learning_mode(mode: Mode) -> None:
+    body = asked(learning={"mode": mode})
+    assert body.architecture == ARCHITECTURE_OF_MODE[mode]
+    assert body.training == TRAINING_OF_MODE[mode]
+
+
+@given(
+    st.sampled_from(MODES), st.fixed_dictionaries({}, optional={"epochs": st.integers(1, 9), "seed": st.integers(0, 9)})
+)
+def test_of_training_given_in_part_the_rest_is_that_of_the_mode(mode: Mode, part: dict[str, int]) -> None:
+    training = asked(learning={"mode": mode}, training=part).training
+    assert asdict(training) == asdict(TRAINING_OF_MODE[mode]) | part
+
+
+def test_without_a_learning_all_classes_are_learned_at_once() -> None:
+    body = asked()
+    assert (body.learning, body.architecture, body.training) == (Standard(), Mlp(), Training())
+
+
+def test_the_widths_of_a_mode_belong_to_its_own_architecture() -> None:
+    by_task = {"mode": "progressive"}
+    assert asked(learning=by_task, architecture={"type": "mlp"}).architecture == Mlp(hidden=(50, 50))
+    assert asked(learning=by_task, architecture={"type": "mlp", "hidden": [7]}).architecture == Mlp(hidden=(7,))
+    assert asked(learning=by_task, architecture={"type": "gru"}).architecture == Gru()
+    assert asked(learning=by_task, architecture={"type": "cnn", "hidden": 9}).architecture == Cnn(hidden=9)
+
+
+def test_a_client_sends_all_of_it_so_that_the_server_fills_nothing_in() -> None:
+    body = ModelCreate(name="digits", dataset="mnist", learning=Progressive(tasks=((0, 1), (2,)), growth=(3, 3)))
+    assert parse(ModelCreate, json.dumps(body.model_dump(mode="json")).encode()) == body
+    assert body.training == TRAINING_OF_MODE["progressive"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"learning": {"mode": "synaptic_intelligence", "tasks": [[0], []]}}, "/learning/tasks/1"),
+        ({"learning": {"mode": "synaptic_intelligence", "tasks": [[-1]]}}, "/learning/tasks/0/0"),
+        ({"learning": {"mode": "synaptic_intelligence", "tasks": [["1"]]}}, "/learning/tasks/0/0"),
+        ({"learning": {"mode": "synaptic_intelligence", "tasks": [0]}}, "/learning/tasks/0"),
+        ({"learning": {"mode": "synaptic_intelligence", "xi": 0}}, "/learning/xi"),
+        ({"learning": {"mode": "progressive", "growth": [0]}}, "/learning/growth/0"),
+        ({"learning": {"mode": "standard", "tasks": [[0]]}}, "/learning/tasks"),
+        ({"learning": {"mode": ["standard"]}}, "/learning"),
+        ({"learning": {}}, "/learning"),
+        ({"learning": None}, "/learning"),
+        ({"learning": {"mode": "progressive"}, "training": {"epochs": 2.5}}, "/training/epochs"),
+        ({"learning": {"mode": "progressive"}, "training": {"epoch": 2}}, "/training/epoch"),
+        ({"learning": {"mode": "progressive"}, "training": None}, "/training"),
+        ({"architecture": {"hidden": [3]}}, "/architecture"),
+        ({"architecture": {"type": "mlp", "hidden": [3.5]}}, "/architecture/hidden/0"),
+    ],
+)
+def test_a_faulty_part_is_pointed_at_whatever_is_filled_in_beside_it(body: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        asked(**body)
+    assert caught.value.errors[0].pointer == pointer
+
+
+@pytest.mark.parametrize("content", [b"[]", b"3", b"null", b'"digits"'])
+def test_what_is_no_object_is_no_model(content: bytes) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(ModelCreate, content)
+    assert [fault.pointer for fault in caught.value.errors] == [""]
+
+
+def test_changes_may_name_every_part_of_a_training_and_nothing_else() -> None:
+    assert list(TrainingChanges.model_fields) == [field.name for field in fields(Training)]
+
+
+def test_a_whole_training_may_stand_for_changes() -> None:
+    changes = TrainRequest(training=Training(epochs=3)).training
+    assert changes is not None
+    assert changes.model_dump() == asdict(Training(epochs=3))
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"tasks": []}, "/tasks"),
+        ({"tasks": [[]]}, "/tasks/0"),
+        ({"tasks": [[8, 9]], "from_scratch": True}, ""),
+        ({"tasks": [[8, 9]], "classes": [8]}, ""),
+        ({"training": {"epochs": 0}}, "/training/epochs"),
+        ({"training": {"optimiser": "adam"}}, "/training/optimiser"),
+    ],
+)
+def test_further_tasks_stand_alone_and_are_not_empty(body: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(TrainRequest, json.dumps(body).encode())
+    assert [fault.pointer for fault in caught.value.errors] == [pointer]
+
+
+def test_tasks_are_taken_as_they_stand() -> None:
+    learning = asked(learning={"mode": "synaptic_intelligence", "tasks": [[3, 1], [2]], "c": 1}).learning
+    assert learning == SynapticIntelligence(tasks=((3, 1), (2,)), c=1.0)
