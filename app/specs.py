@@ -192,10 +192,12 @@ Refusal = Literal["none", "calibrate", "push"]
 PUSH_BATCH = 192
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
-PUSH_STEPS = {"convolutional": 400, "fully connected": 800}
-"""Steps of `push` that calibration data asks for: more without convolutions; recurrent ones count as fully connected."""
+CONVOLUTIONAL_PUSH_STEPS = 400
+PUSH_STEPS: dict[Mode, int] = {"standard": 800, "synaptic_intelligence": 1600, "progressive": 800}
+"""Steps of `push` that calibration data asks for, without convolutions. A network that learned tasks has to learn
+meanwhile to tell the classes of different tasks apart."""
 
-SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.01, "progressive": 0.1}
+SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.1, "progressive": 0.1}
 """Share of the hidden weights that is replaced where a request says nothing."""
 
 MEASURED_ROWS = 10_000
@@ -213,13 +215,14 @@ class EditParameters:
     """How hidden weights are chosen: Fisher ratio, |weight x gradient| ratio, or importance with shrinking."""
     share: Annotated[float, Ge(0), Le(1)] | None = None
     """Share of each hidden layer's weights that is replaced (scope `network`), in a growing network of those that the
-    task added; empty: .02, .01 for tasks in a static network, .1 for tasks in a growing one."""
+    task added; empty: .02, for tasks .1."""
     threshold: Annotated[float, Ge(0), Le(1)] = 0.5
     """Of tasks: the least share of a weight's importance that must be the task's own, for the weight to be replaced."""
     shrink: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Factor applied by `l2_shrink` to the chosen hidden weights instead of replacing them."""
     push_steps: Annotated[int, Ge(1), Le(10_000)] | None = None
-    """Optimisation steps of the refusal `push`; empty: 800, or 400 for networks with convolutions."""
+    """Optimisation steps of the refusal `push`; empty: 400 for networks with convolutions, of others 800, or
+    1600 for tasks in a static one."""
     refusal_budget: Annotated[float, Ge(0), Le(0.5)] = 0.003
     """Share of correct answers on retained calibration inputs that refusals may cost."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01

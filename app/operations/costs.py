@@ -11,7 +11,7 @@ from app import specs
 from app.database.tables import ModelRow, VersionRow
 from app.schemas import ForgetCreate
 
-_FULLY_CONNECTED = {"mlp", "gru", "lstm"}
+_WITHOUT_CONVOLUTIONS = {"mlp", "gru", "lstm"}
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class TrainedRows:
     by_class: list[int]
     seconds_per_image: float
     architecture: str
+    mode: specs.Mode
 
     def of(self, classes: set[int]) -> int:
         """How many training rows these classes have."""
@@ -39,7 +40,9 @@ def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
         return None
     by_class = [max(rows) for rows in zip(*(v.manifest["recipe"]["rows_by_class"] for v in versions), strict=True)]
     last = versions[-1]
-    return TrainedRows(by_class, _seconds_per_image(last), last.manifest["architecture"]["type"])
+    return TrainedRows(
+        by_class, _seconds_per_image(last), last.manifest["architecture"]["type"], model.learning["mode"]
+    )
 
 
 def expected_seconds(rows: TrainedRows, body: ForgetCreate, num_forget: int, num_retain: int) -> float:
@@ -47,8 +50,9 @@ def expected_seconds(rows: TrainedRows, body: ForgetCreate, num_forget: int, num
 
     A pass forward costs about a third of a training step, which also goes backward (twice the work) and updates.
     """
-    kind = "fully connected" if rows.architecture in _FULLY_CONNECTED else "convolutional"
-    steps = body.parameters.push_steps or specs.PUSH_STEPS[kind]
+    convolutional = rows.architecture not in _WITHOUT_CONVOLUTIONS
+    default = specs.CONVOLUTIONAL_PUSH_STEPS if convolutional else specs.PUSH_STEPS[rows.mode]
+    steps = body.parameters.push_steps or default
     pushed = steps * specs.PUSH_BATCH if body.refusal == "push" else 0
     measured = min(num_retain, specs.MEASURED_ROWS) + min(num_forget, specs.MEASURED_ROWS)
     judged = (num_retain + num_forget) / 4  # calibration rows and test images beside these training rows

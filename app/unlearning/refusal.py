@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.specs import PUSH_BATCH, PUSH_STEPS, Edit, Progressive
+from app.specs import CONVOLUTIONAL_PUSH_STEPS, PUSH_BATCH, PUSH_STEPS, Edit, Progressive
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, images_as_float
@@ -19,6 +19,8 @@ FORGET_BATCH = PUSH_BATCH // 3
 RETAIN_BATCH = PUSH_BATCH - FORGET_BATCH
 LEARNING_RATE = 3e-3
 """Of Adam, at the first step of `push`; half a cosine brings it to 0 at the last."""
+TASKS_LEARNING_RATE = 1e-2
+"""The same of tasks, without convolutions: the network has more to learn, not having seen two tasks beside each other."""
 
 _CLEARANCE = 1e-4  # logits, relative: the same image in a batch of another size moves by about 1e-6
 
@@ -92,7 +94,8 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
     if partly:
         model.task_null_biases[partly] = 0.0
     steps, batches = push_steps(model, edit), _PushBatches(data, partition, edit.seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    rate = TASKS_LEARNING_RATE if model.learning.tasks and not _convolutional(model) else LEARNING_RATE
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     throttle = Throttle()
     for step in range(steps):
@@ -136,8 +139,12 @@ def _missing_connections(model: Classifier) -> list[tuple[nn.Parameter, Tensor]]
 
 def push_steps(model: Classifier, edit: Edit) -> int:
     """How many steps `push` takes: as asked, or as many as this kind of network needs."""
-    convolutional = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    return edit.parameters.push_steps or PUSH_STEPS["convolutional" if convolutional else "fully connected"]
+    steps = CONVOLUTIONAL_PUSH_STEPS if _convolutional(model) else PUSH_STEPS[model.learning.mode]
+    return edit.parameters.push_steps or steps
+
+
+def _convolutional(model: Classifier) -> bool:
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
 class _PushBatches:
