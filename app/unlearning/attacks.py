@@ -2,8 +2,9 @@
 
 Both take features, float [N, D], of one layer, see `features`; the network itself stays as it is. They answer class
 indices, so that hits = answers == labels give recall on the forgotten class, on the retained ones, and, side by side
-with a retrained model's hits on the same inputs, a gap (`intervals.share`, `intervals.gap`). An attacker has labelled
-images of every class that he tells apart, the forgotten ones included.
+with a retrained model's hits on the same inputs, a gap (`intervals.share`, `intervals.gap`; hits of
+several draws averaged first, because draws with one model are no further models). An attacker has labelled images of
+every class that he tells apart, the forgotten ones included.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def _regression(features: Tensor, targets: Tensor, num_classes: int) -> tuple[Te
         loss = functional.cross_entropy(features @ weight.T + bias, targets)
         loss = loss + _RIDGE / (2 * len(targets)) * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
-        return float(loss)
+        return float(loss.detach())
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]  # likewise
     return weight.detach(), bias.detach()

@@ -100,15 +100,16 @@ def bootstrap_mean(values: Tensor, generator: torch.Generator) -> Estimate:
 
 
 def gap(unlearned: Tensor, retrained: Tensor, generator: torch.Generator) -> Gap:
-    """How far the share of hits of the unlearned model is from the mean of the retrained ones; nearer 0 is better.
+    """How far a mean of the unlearned model is from that of retrained ones; nearer 0 is better.
 
-    Hits bool [N], or [R, N] of R repeats: seeds of retrained models, draws of an attack; both of the same N inputs.
-    One repeat of each: `paired_difference`. More: bootstrap over inputs, the same for both, and over repeats. With
-    one retrained model the interval lacks what other seeds would add.
+    Values of the same N inputs: bool hits, or 0..1 where an attack is drawn several times and its hits averaged over
+    draws; [N] of the unlearned model, [N] or [S, N] of S retrained ones (S seeds). Hits of one model each:
+    `paired_difference`. Else a bootstrap over inputs, the same for all, and over retrained models. The unlearned model
+    would differ with its seed, too, as retrained ones do: a gap within `seed_spread` is none.
     """
     ours, theirs = _repeats(unlearned), _repeats(retrained)
     require_pairs(ours.T, theirs.T, "answers")
-    if len(ours) == len(theirs) == 1:
+    if len(ours) == len(theirs) == 1 and unlearned.dtype == retrained.dtype == torch.bool:
         difference = paired_difference(ours[0] > 0, theirs[0] > 0)
     else:
         means, their_means = _resampled_means([ours, theirs], generator)
@@ -144,7 +145,7 @@ def _correlation(first: Tensor, second: Tensor) -> float:
 
 def _repeats(values: Tensor) -> Tensor:
     """Values [N] or [R, N] as float64 [R, N]."""
-    rows = torch.atleast_2d(values.double())
+    rows = values.double() if values.dim() > 1 else values.double().unsqueeze(0)
     require_rows(rows, "repeats")
     require_rows(rows.T, "answers")
     return rows
@@ -159,7 +160,8 @@ def _resampled_means(groups: list[Tensor], generator: torch.Generator) -> list[T
         weights = torch.zeros(drawn.shape, dtype=torch.float64)
         weights.scatter_add_(1, drawn, torch.full((), 1 / size, dtype=torch.float64).expand_as(weights))
         for group, collected in zip(groups, means, strict=True):
-            repeats = torch.randint(len(group), (len(block), len(group)), generator=generator)
+            # One fewer than there are: as many would show (R - 1) / R of the variance, half of it for two (Rao and Wu 1988).
+            repeats = torch.randint(len(group), (len(block), max(1, len(group) - 1)), generator=generator)
             collected.append((weights @ group.T).gather(1, repeats).mean(dim=1))
     return [torch.cat(collected) for collected in means]
 

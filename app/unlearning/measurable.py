@@ -9,6 +9,8 @@ from torch import Tensor
 
 from app.errors import NotApplicable
 
+_SUM_TOLERANCE = 1e-4  # float32 softmax over a thousand classes is within 1e-5
+
 
 def require_rows(values: Tensor, what: str, least: int = 1) -> None:
     """Raise NotApplicable unless `values`, [N, …], has at least so many rows, all of them finite."""
@@ -36,6 +38,3 @@ def require_probabilities(rows: Tensor) -> None:
     sums = rows.double().sum(dim=-1)
     if bool((rows < 0).any()) or bool(((sums - 1).abs() > _SUM_TOLERANCE).any()):
         raise NotApplicable("Rows of probabilities must be 0 or more and sum to 1; apply softmax to logits first.")
-
-
-_SUM_TOLERANCE = 1e-4  # float32 softmax over a thousand classes is within 1e-5

@@ -96,13 +96,18 @@ def balanced_accuracy(members: Tensor, non_members: Tensor, generator: torch.Gen
 
 
 def best_threshold(members: Tensor, non_members: Tensor) -> float:
-    """The score from which on "member" is right most often, in balanced accuracy; the lowest of equals."""
+    """The score from which on "member" is right most often, in balanced accuracy; the lowest of equals.
+
+    Half-way down to the next lower score, because members not seen yet may score a little less than those seen.
+    """
     _require_both(members, non_members)
     scores = torch.cat([members.double(), non_members.double()])
     candidates = scores.sort().values
     hits = 1 - torch.searchsorted(members.double().sort().values, candidates) / len(members)
     alarms = 1 - torch.searchsorted(non_members.double().sort().values, candidates) / len(non_members)
-    return float(candidates[(hits - alarms).argmax()])
+    best = candidates[(hits - alarms).argmax()]
+    lower = candidates[candidates < best]
+    return float((best + lower[-1]) / 2 if len(lower) else best)
 
 
 def true_positive_rate_at(members: Tensor, non_members: Tensor, rate: float = LOW_FALSE_POSITIVE_RATE) -> Estimate:

@@ -107,8 +107,8 @@ def test_the_divergence_of_margins_is_that_of_two_normal_distributions() -> None
 def test_the_p_value_is_uniform_where_neither_model_is_nearer() -> None:
     generator = torch.Generator().manual_seed(0)
     found = [
-        three_sample_test(*(random_rows(40, 3, seed=3 * run + part) for part in range(3)), generator).p_value
-        for run in range(200)
+        three_sample_test(rows[0], rows[1], rows[2], generator).p_value
+        for rows in (random_rows(3, 40, 3, seed=run) for run in range(200))
     ]
     values = torch.tensor(found).sort().values
     largest_gap = (values - (torch.arange(200) + 0.5) / 200).abs().max()

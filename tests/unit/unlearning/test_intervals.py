@@ -139,6 +139,13 @@ def test_a_gap_is_to_the_mean_of_the_retrained_models() -> None:
     assert -1 <= found.difference.low < -0.4 < found.difference.high < 0
 
 
+def test_a_gap_of_shares_over_draws_is_that_of_the_means() -> None:
+    ours, theirs = torch.full((50,), 0.5), torch.linspace(0, 0.5, 50)
+    found = gap(ours, theirs, seeded()).difference
+    assert found.value == pytest.approx(0.25)
+    assert found.low < 0.25 < found.high
+
+
 def test_nothing_is_said_of_empty_sets_or_of_other_inputs() -> None:
     none, some = torch.zeros(0, dtype=torch.bool), torch.ones(3, dtype=torch.bool)
     for asked in (
