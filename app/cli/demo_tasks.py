@@ -21,10 +21,36 @@ _TARGETS: dict[str, dict[str, list[int]]] = {
     "task 1, the digits 2 and 3": {"tasks": [1]},
     "digit 5, a part of task 2": {"tasks": [2], "classes": [5]},
 }
-_MODES: dict[Literal["synaptic_intelligence", "progressive"], str] = {
-    "synaptic_intelligence": "one network, weights held by their importance",
-    "progressive": "a growing network, units of its own for every task",
-}
+
+
+class Way(NamedTuple):
+    """A way of learning tasks and of refusing what is forgotten."""
+
+    name: str
+    words: str
+    mode: Literal["synaptic_intelligence", "progressive"]
+    refusal: dict[str, Any]
+    remark: str
+
+
+# A network of 50 units is too small to be pushed to refuse; a growing one needs more steps than single classes do.
+_WAYS = (
+    Way(
+        "static",
+        "one network, weights held by their importance",
+        "synaptic_intelligence",
+        {"refusal": "calibrate"},
+        "No weight moved but those replaced. With no task named, little is refused: nothing taught the network to.",
+    ),
+    Way(
+        "growing",
+        "a growing network, units of its own for every task",
+        "progressive",
+        {"refusal": "push", "parameters": {"push_steps": 2000}},
+        "To refuse with no task named, the network was pushed with images of all tasks that stay, and learned to tell "
+        "these apart, too: that is why it is right more often with no task named than before.",
+    ),
+)
 
 
 class Answers(NamedTuple):
@@ -38,6 +64,7 @@ class Chapter(NamedTuple):
     """What came of one model."""
 
     name: str
+    remark: str
     learned: Version
     requests: list[ForgetRequest]
     before: Answers
@@ -46,7 +73,7 @@ class Chapter(NamedTuple):
 
 def run(client: Client, name: str, digits: Digits, epochs: int | None, *, as_json: bool) -> list[ForgetRequest]:
     """Train two models whose names begin so, make them forget, and print what came of it."""
-    chapters = [_tell(client, f"{name}-{mode.replace('_', '-')}", mode, digits, epochs) for mode in _MODES]
+    chapters = [_tell(client, f"{name}-{way.name}", way, digits, epochs) for way in _WAYS]
     if as_json:
         _print_json(client, chapters)
     else:
@@ -55,36 +82,30 @@ def run(client: Client, name: str, digits: Digits, epochs: int | None, *, as_jso
     return [request for chapter in chapters for request in chapter.requests]
 
 
-def _tell(
-    client: Client,
-    name: str,
-    mode: Literal["synaptic_intelligence", "progressive"],
-    digits: Digits,
-    epochs: int | None,
-) -> Chapter:
-    say(f"Training {name} on MNIST as five tasks of two digits: {_MODES[mode]} …")
-    _train(client, name, mode, epochs)
+def _tell(client: Client, name: str, way: Way, digits: Digits, epochs: int | None) -> Chapter:
+    say(f"Training {name} on MNIST as five tasks of two digits: {way.words} …")
+    _train(client, name, way, epochs)
     learned, before = client.version(name, 1), _ask(client, name, digits)
     requests = []
     for words, target in _TARGETS.items():
         say(f"Forgetting {words} …")
-        requests.append(_forget(client, name, target))
-    return Chapter(name, learned, requests, before, _ask(client, name, digits))
+        requests.append(_forget(client, name, target, way))
+    return Chapter(name, way.remark, learned, requests, before, _ask(client, name, digits))
 
 
-def _train(client: Client, name: str, mode: str, epochs: int | None) -> None:
+def _train(client: Client, name: str, way: Way, epochs: int | None) -> None:
     from app.schemas import ModelCreate  # noqa: PLC0415  see terminal.connect
 
-    learning = {"mode": mode, "tasks": _TASKS}
+    learning = {"mode": way.mode, "tasks": _TASKS}
     asked = {"name": name, "dataset": "mnist", "learning": learning, "training": present({"epochs": epochs})}
     wait(client, client.create_model(ModelCreate.model_validate(asked)).job)
 
 
-def _forget(client: Client, name: str, target: dict[str, list[int]]) -> ForgetRequest:
-    from app.schemas import ForgetCreate, ForgetTarget  # noqa: PLC0415  see terminal.connect
+def _forget(client: Client, name: str, target: dict[str, list[int]], way: Way) -> ForgetRequest:
+    from app.schemas import ForgetCreate  # noqa: PLC0415  see terminal.connect
 
-    asked = ForgetCreate(target=ForgetTarget.model_validate(target), reason="demonstration")
-    request = client.forget(name, asked)
+    asked = {"target": target, **way.refusal, "reason": "demonstration"}
+    request = client.forget(name, ForgetCreate.model_validate(asked))
     wait(client, request.job)
     return client.forget_request(request.id)
 
@@ -107,9 +128,13 @@ def _print_story(client: Client, chapter: Chapter, digits: Digits) -> None:
             [_row(digits, before, after, digit) for digit in range(10)],
         )
     for words, request in zip(_TARGETS, chapter.requests, strict=True):
-        typer.echo(f"Forgetting {words}: verdict {request.verdict}, claim {request.claim}; all test images:\n")
+        typer.echo(
+            f"Forgetting {words}: refusal {request.refusal}, verdict {request.verdict}, claim {request.claim}; "
+            "all test images:\n"
+        )
         if request.report:
             show_tasks_before_and_after(request.report)
+    typer.echo(f"{chapter.remark}\n")
     show_audit_log(client, chapter.name)
 
 

@@ -19,12 +19,11 @@ def list_models(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> No
     with connect(url, key) as client:
         show_list(
             client.models(),
-            ("name", "data set", "architecture", "mode", "tasks", "serving", "latest", "forgotten"),
+            ("name", "data set", "architecture", "tasks", "serving", "latest", "forgotten"),
             lambda model: (
                 model.name,
                 model.dataset,
                 model.architecture["type"],
-                model.learning["mode"],
                 len(model.learning.get("tasks", ())) or None,
                 model.serving_version,
                 model.latest_version,
