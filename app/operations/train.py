@@ -12,11 +12,9 @@ from app import specs
 from app.audit import log
 from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
-from app.datasets import catalogue
-from app.datasets.dataset_spec import DatasetSpec
 from app.errors import ClassForgotten, ClassNotFound, GateMissed
 from app.jobs import queue
-from app.operations import publishing, tasks
+from app.operations import publishing, targets, tasks
 from app.operations.callers import Caller
 from app.operations.fitting import Fitted, Fitting
 from app.operations.lookups import find_model, lock_model, some
@@ -40,7 +38,7 @@ def continue_training(session: Session, caller: Caller, name: str, body: TrainRe
     """
     model = lock_model(session, name)
     _refuse_forgotten(session, model, body)
-    _refuse_unknown(catalogue.find(model.dataset), body)
+    _refuse_unknown(session, model, body.classes or [])
     if body.tasks is not None:
         tasks.check_further(session, model, body.tasks)
     training = _changed(TRAINING.validate_python(model.training), body.training)
@@ -143,11 +141,12 @@ def _relearned(session: Session, model: ModelRow, body: TrainRequest) -> list[in
     return sorted(_named_classes(body) & set(forgotten_classes(session, [model.id])[model.id]))
 
 
-def _refuse_unknown(dataset: DatasetSpec, body: TrainRequest) -> None:
-    unknown = sorted(number for number in _named_classes(body) if not 0 <= number < len(dataset.classes))
+def _refuse_unknown(session: Session, model: ModelRow, classes: list[int]) -> None:
+    known = targets.learned_classes(session, model)
+    unknown = sorted(set(classes) - known)
     if unknown:
         raise ClassNotFound(
-            f"{dataset.name} has no classes {some(unknown)}; its classes are 0 to {len(dataset.classes) - 1}"
+            f"the model has no classes {some(unknown)} among its {len(known)}; those of no task are learned as `tasks`"
         )
 
 

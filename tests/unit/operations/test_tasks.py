@@ -221,8 +221,8 @@ def test_a_growing_network_gets_units_and_answers_earlier_tasks_as_before(task_h
     [
         ([[5, 6]], InvalidInput, ["/tasks/0/0"]),
         ([[6, 7], [8, 6]], InvalidInput, ["/tasks/1/1"]),
-        ([[8, 10], [11]], ClassNotFound, []),
-        ([[8], [9], [6], [7], [10]], ClassNotFound, []),
+        ([[8, 10], [11]], ClassNotFound, ["/tasks/0/1", "/tasks/1/0"]),
+        ([[8], [9], [6], [7], [10]], ClassNotFound, ["/tasks/4/0"]),
     ],
 )
 def test_tasks_that_cannot_be_learned_are_refused_at_once(
@@ -233,6 +233,12 @@ def test_tasks_that_cannot_be_learned_are_refused_at_once(
     assert [fault.pointer for fault in caught.value.errors] == pointers
     with task_house.database.reading() as session:
         assert len(session.scalars(select(JobRow)).all()) == 2
+
+
+@on_sqlite
+def test_a_class_of_no_task_cannot_be_trained_on_by_its_name(task_house: House) -> None:
+    with pytest.raises(ClassNotFound, match="8"):
+        task_house.train(classes=[0, 8])
 
 
 @on_sqlite
