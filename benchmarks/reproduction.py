@@ -4,8 +4,9 @@
     python -m benchmarks.reproduction --times [--repetitions 5]
     python -m benchmarks.reproduction --write
 
-Each run adds its parts to docs/benchmarks/reproduction.json, and writes docs/reproduction.md and docs/figures/tasks.svg
-from all parts that are there; `--write` writes alone. `--quick` trains for one epoch, to see that it runs.
+Each run adds its figures to docs/benchmarks/reproduction.json, in place of those of the same part and seeds, and writes
+docs/reproduction.md and docs/figures/tasks.svg from all that are there; `--write` writes alone. `--quick` trains for one
+epoch, to see that it runs.
 """
 
 from __future__ import annotations
@@ -58,6 +59,13 @@ def write(figures: dict[str, Any], output: Path) -> None:
         draw(figures["tasks"]["runs"], output / "figures" / "tasks.svg")
 
 
+def _of_other_seeds(part: dict[str, Any] | None, asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """The runs that are kept: a long benchmark may be run seed by seed, but never half quick."""
+    if part is None or part["quick"] != asked.quick:
+        return []
+    return [run for run in part["runs"] if run["seed"] not in asked.seeds]
+
+
 def _machine() -> dict[str, Any]:
     return {
         "processor": platform.processor() or platform.machine(),
@@ -92,7 +100,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         data = load("mnist", Settings(home=Path(home))).dataset
         for name, found in measured(asked, data):
-            figures[name] = {"machine": _machine(), "quick": asked.quick, "runs": found}
+            runs = found if asked.times else [*_of_other_seeds(figures.get(name), asked), *found]
+            figures[name] = {"machine": _machine(), "quick": asked.quick, "runs": runs}
             write(figures, asked.output)
 
 

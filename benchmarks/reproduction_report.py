@@ -57,6 +57,7 @@ def _deviations() -> list[str]:
         ("Ω is read before the update that ends the task, so one task late", "at the true end of each task", "else the weights said to matter to a task are those of the one before"),
         ("weights with Ω = 0, or that turned from 0, unranked", "the task's own share of Ω, highest first", "Ω is 0 where a pixel is never on, which ranks nothing"),
         ("Ω is one sum over all tasks", "Ω of every task by itself", "a share needs the parts, and forgetting a task drops its part"),
+        ("the static network's output weights begin at 0", "are drawn like all others", "they pass no gradient back at first: 2 3 then ends at .92 in place of .96 (two seeds, all else as published)"),
         ("two zeroed outputs tie, and the first one counts", "an answer shared by outputs is none", "the figure is the share of the first digit, not knowledge"),
         ("random numbers from N(1 - mean, 1 + deviation), bias by itself", "from N(mean, deviation) of row and bias", "rows of positive mean win against every other output"),
         ("random numbers are drawn anew before each task is evaluated", "drawn once", "five draws upon each other are not the edit that is named"),
