@@ -95,7 +95,7 @@ class ScrubParameters(Budgets):
     forget_steps: Steps = 15
     """Steps of a round on the forget set."""
     retain_steps: Steps = 40
-    """Steps of a round on the retain set; as many again at the end."""
+    """Steps of a round on the retain set."""
     distillation: Annotated[float, Ge(0), Le(1)] = 0.5
     """Share of the original's answers, against that of the true labels, in what is learned on the retain set."""
     batch_size: BatchSize = 128
@@ -143,7 +143,7 @@ class ProjectionParameters(Budgets):
 
     retain_scale: Annotated[float, Ge(1), Le(1e6)] | None = None
     """How much the lesser directions of the retain set count, too; empty: tuned."""
-    forget_scale: Annotated[float, Ge(1), Le(1e6)] = 3.0
+    forget_scale: Annotated[float, Ge(1), Le(1e6)] = 1000.0
     """The same of the forget set."""
 
 

@@ -12,11 +12,11 @@ from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.methods.method import Computed, strike
-from app.unlearning.methods.steps import Batches, adam, descend, divergence, images_of, refresh_statistics
+from app.unlearning.methods.steps import Batches, adam, descend, divergence, images_of, refresh_statistics, settle
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-LEARNING_RATES = (0.0005, 0.001, 0.003)
+LEARNING_RATES = (0.0003, 0.001, 0.003)
 """Of Adam, tried in this order."""
 
 
@@ -46,13 +46,15 @@ def bad_teacher(
                 taught = teacher(images).masked_fill(teacher.forgotten, -torch.inf)
             return divergence(taught[:, competing], model(images)[:, competing])
 
+        optimizer = adam(model, learning_rate)
         steps = descend(
-            adam(model, learning_rate),
+            optimizer,
             lambda: loss_of(original, retain) + loss_of(fresh, forget),
             parameters.steps,
-            part,
-            stop=lambda: judge.done(model),
+            part.part(0.0, 0.8),
+            stop=lambda: judge.forgotten(model),
         )
+        settle(optimizer, lambda: loss_of(original, retain), part.part(0.8, 1.0))
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 

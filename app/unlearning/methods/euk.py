@@ -31,7 +31,7 @@ def euk(
     judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=False)
     layers = layers_to_reset(original) if parameters.layers is None else parameters.layers
     strike(original, partition)
-    enough = _loss(original, data, judge.held, context)
+    enough = _loss(original, data, judge.unseen, context)
     split = reset(original, layers, seed)
     fitting = _Fitting(original, split, data, judge, parameters, seed=seed, context=context)
     steps = fitting.run(enough)

@@ -15,7 +15,7 @@ from app.unlearning.methods.steps import Batches, adam, cross_entropy, descend, 
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-LEARNING_RATES = (0.001, 0.002, 0.005, 0.01)
+LEARNING_RATES = (0.01, 0.005, 0.002, 0.001)
 """Of Adam, tried in this order; half of them above what a network of this size is trained with."""
 
 

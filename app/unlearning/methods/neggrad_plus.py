@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 
 from torch import Tensor
+from torch.nn import functional
 
 from app.method_specs import NegGradPlusParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.methods.method import Computed
-from app.unlearning.methods.steps import Batches, adam, cross_entropy, descend, images_of, refresh_statistics
+from app.unlearning.methods.steps import Batches, adam, descend, images_of, refresh_statistics, settle
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
@@ -28,23 +30,32 @@ def neggrad_plus(
     *,
     seed: int,
 ) -> Computed:
-    """Descend on (1 - b) CE(retain) - b CE(forget) until the forget set is forgotten; b is tuned."""
+    """Descend on (1 - b) CE(retain) - b CE(forget) until the forget set is forgotten; b is tuned.
+
+    An image's loss is raised to twice that of a guess among all classes, and no further: without an end to the ascent
+    it takes the retain set with it.
+    """
     judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+
+    highest = 2 * math.log(int(original.competing().sum()))
 
     def attempt(forget_weight: float, part: Context) -> Attempt:
         model = deepcopy(original)
         retain = Batches(judge.rows, parameters.batch_size, seed)
         forget = Batches(partition.train.forget, max(1, parameters.batch_size // 2), seed)
 
-        def loss_of(batches: Batches) -> Tensor:
+        def losses(batches: Batches) -> Tensor:
             rows = batches.draw()
-            return cross_entropy(model, model(images_of(data, rows, part)), data.train_labels[rows])
+            logits = model.within_tasks(model(images_of(data, rows, part)), data.train_labels[rows])
+            return functional.cross_entropy(logits, data.train_labels[rows].to(part.device), reduction="none")
 
         def loss() -> Tensor:
-            return (1 - forget_weight) * loss_of(retain) - forget_weight * loss_of(forget)
+            ascent = losses(forget).clamp(max=highest).mean()
+            return (1 - forget_weight) * losses(retain).mean() - forget_weight * ascent
 
         optimizer = adam(model, parameters.learning_rate)
-        steps = descend(optimizer, loss, parameters.steps, part, stop=lambda: judge.done(model))
+        steps = descend(optimizer, loss, parameters.steps, part.part(0.0, 0.8), stop=lambda: judge.forgotten(model))
+        settle(optimizer, lambda: losses(retain).mean(), part.part(0.8, 1.0))
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 

@@ -13,11 +13,11 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
 from app.unlearning.methods.method import Computed
-from app.unlearning.methods.steps import Batches, adam, cross_entropy, descend, images_of, refresh_statistics
+from app.unlearning.methods.steps import Batches, adam, cross_entropy, descend, images_of, refresh_statistics, settle
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-LEARNING_RATES = (0.0005, 0.001, 0.003)
+LEARNING_RATES = (0.0003, 0.001, 0.003)
 """Of Adam, tried in this order."""
 
 _BATCH = 256
@@ -54,14 +54,16 @@ def salun(
                 assert parameter.grad is not None
                 parameter.grad.mul_(mask)
 
+        optimizer = adam(model, learning_rate)
         steps = descend(
-            adam(model, learning_rate),
+            optimizer,
             lambda: loss_of(retain) + loss_of(forget),
             parameters.steps,
-            part,
+            part.part(0.0, 0.8),
             after_backward=hold_the_rest,
-            stop=lambda: judge.done(model),
+            stop=lambda: judge.forgotten(model),
         )
+        settle(optimizer, lambda: loss_of(retain), part.part(0.8, 1.0), after_backward=hold_the_rest)
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 

@@ -20,11 +20,12 @@ from app.unlearning.methods.steps import (
     divergence,
     images_of,
     refresh_statistics,
+    settle,
 )
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-LEARNING_RATES = (0.0005, 0.001, 0.002)
+LEARNING_RATES = (0.0001, 0.0003, 0.001)
 """Of Adam, tried in this order."""
 
 
@@ -48,7 +49,7 @@ def scrub(
         for number in range(rounds):
             student.leave(forget, part.part(number / (rounds + 1), (number + 0.3) / (rounds + 1)))
             student.keep_to(retain, part.part((number + 0.3) / (rounds + 1), (number + 1) / (rounds + 1)))
-        student.keep_to(retain, part.part(rounds / (rounds + 1), 1.0))
+        student.settle(retain, part.part(rounds / (rounds + 1), 1.0))
         refresh_statistics(student.model, data, judge.rows, seed, part)
         return Attempt(student.model, {})
 
@@ -79,16 +80,19 @@ class _Student:
 
     def keep_to(self, retain: Batches, context: Context) -> None:
         """Steps that lower divergence and cross-entropy on the retain set."""
+        descend(self._optimizer, lambda: self._retain_loss(retain), self._parameters.retain_steps, context)
+
+    def settle(self, retain: Batches, context: Context) -> None:
+        """The last of them, at a rate that falls to 0."""
+        settle(self._optimizer, lambda: self._retain_loss(retain), context)
+
+    def _retain_loss(self, retain: Batches) -> Tensor:
+        rows = retain.draw()
+        images = images_of(self._data, rows, self._context)
+        logits = self.model(images)
         share = self._parameters.distillation
-
-        def loss() -> Tensor:
-            rows = retain.draw()
-            images = images_of(self._data, rows, self._context)
-            logits = self.model(images)
-            error = cross_entropy(self.model, logits, self._data.train_labels[rows])
-            return share * self._divergence(images, logits) + (1 - share) * error
-
-        descend(self._optimizer, loss, self._parameters.retain_steps, context)
+        error = cross_entropy(self.model, logits, self._data.train_labels[rows])
+        return share * self._divergence(images, logits) + (1 - share) * error
 
     def _divergence(self, images: Tensor, logits: Tensor) -> Tensor:
         with torch.no_grad():

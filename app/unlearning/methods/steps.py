@@ -15,6 +15,9 @@ from app.unlearning.data import Dataset, images_as_float, in_batches
 STEPS_BETWEEN_CHECKS = 20
 """Steps after which it is asked whether to stop: asking costs as much as two steps."""
 
+SETTLING_STEPS = 60
+"""Steps on the retain set alone in which the rate falls to 0: a stop at full rate leaves the noise of single batches."""
+
 _STATISTICS_ROWS = 2000
 _STATISTICS_BATCH = 200
 
@@ -89,6 +92,18 @@ def descend(
             break
     optimizer.zero_grad()
     return step
+
+
+def settle(
+    optimizer: torch.optim.Optimizer,
+    loss_of: Callable[[], Tensor],
+    context: Context,
+    *,
+    after_backward: Callable[[], None] | None = None,
+) -> None:
+    """Steps down `loss_of`, of the retain set, in which the learning rate falls to 0 along half a cosine."""
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=SETTLING_STEPS)
+    descend(optimizer, loss_of, SETTLING_STEPS, context, schedule=schedule, after_backward=after_backward)
 
 
 @torch.no_grad()

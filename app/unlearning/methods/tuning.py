@@ -36,8 +36,9 @@ class Judge:
     """Judges models by the forget set, and by retained training rows held out of the method; no test, no calibration.
 
     Calibration rows say one thing: how well the original does on what it never saw. It is what forgotten samples should
-    come down to (Kurmanji et al. 2023, section 3.3), and no candidate is held to more than it on held-out rows, which
-    the original has seen.
+    come down to (Kurmanji et al. 2023, section 3.3). Where samples are forgotten, or by the retain set alone, no candidate
+    is held to more than it on the held-out rows either: the original has seen those, and to know them less by heart is
+    no loss.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Judge:
         held, self.rows = _hold_out(partition.train.retain, order)
         self.held = held[:_MOST_ROWS]
         self._forget = _some(partition.train.forget, order) if reads_forget_set else None
-        unseen = _some(partition.calibration.retain, order)
+        found = _some(partition.calibration.retain, order)
+        self.unseen = found if len(found) else self.held  # better than nothing where no calibration row is retained
         self.before = self.score(original)
-        # Without retained calibration rows there is no level of unseen data, and held-out rows are taken for it.
-        level = self._utility(original, unseen) if len(unseen) else self.before.utility
+        level = self._utility(original, self.unseen)
         self.aim = CLASS_AIM if self._forget_classes else level
-        self.floor = min(self.before.utility, level) - utility_budget
+        by_heart = self._forget_classes and reads_forget_set
+        self.floor = (self.before.utility if by_heart else min(self.before.utility, level)) - utility_budget
 
     def score(self, model: Classifier) -> Score:
         """The score of a model, in evaluation mode."""
@@ -72,14 +74,21 @@ class Judge:
         """Whether the utility budget is kept."""
         return score.utility >= self.floor
 
-    def forgotten(self, score: Score) -> bool:
+    def forgotten(self, model: Classifier) -> bool:
         """Whether no more need be forgotten."""
-        return score.forget_accuracy is not None and score.forget_accuracy <= self.aim
+        return self._reached(self.score(model))
 
-    def done(self, model: Classifier) -> bool:
-        """Whether the model forgot enough at a price that is afforded."""
-        score = self.score(model)
-        return self.forgotten(score) and self.affordable(score)
+    def settled(self, score: Score) -> bool:
+        """Whether no further candidate need be tried: enough is forgotten, or more would cost too much.
+
+        Where the forget set must not be looked at, candidates come from the strongest down: the first afforded will do.
+        """
+        if score.forget_accuracy is None:
+            return self.affordable(score)
+        return self._reached(score) or not self.affordable(score)
+
+    def _reached(self, score: Score) -> bool:
+        return score.forget_accuracy is not None and score.forget_accuracy <= self.aim
 
     def _utility(self, model: Classifier, rows: Tensor) -> float:
         return self._accuracy(model, rows, struck=self._forget_classes)
@@ -112,11 +121,11 @@ class Attempt:
 def choose(
     name: str, candidates: Sequence[float], attempt: Callable[[float, Context], Attempt], judge: Judge, context: Context
 ) -> Choice:
-    """Try the values of the setting `name` from the gentlest to the strongest, and take the gentlest that forgets enough.
+    """Try values of the setting `name`, the gentlest first, until one forgets enough or costs too much.
 
-    If none does, the one that forgets most at a price that is afforded; stronger ones than the first that costs too
-    much are not tried. If even the gentlest costs too much it is taken, and `within_budget` is false: the gate says the
-    rest.
+    The one that forgets most at a price that is afforded is taken; if none is, the one that costs least, and
+    `within_budget` is false: the gate says the rest. For a judge that must not look at the forget set the strongest
+    stands first.
     """
     tried: list[tuple[float, Attempt, Score]] = []
     for index, value in enumerate(candidates):
@@ -124,10 +133,13 @@ def choose(
         part.report(0.0, "unlearning", f"trying {name} {value:g}")
         made = attempt(value, part)
         tried.append((value, made, judge.score(made.model)))
-        if judge.forgotten(tried[-1][2]) or not judge.affordable(tried[-1][2]):
+        if judge.settled(tried[-1][2]):
             break
     afforded = [found for found in tried if judge.affordable(found[2])]
-    value, made, score = min(reversed(afforded), key=lambda found: found[2].forget_accuracy or 0.0, default=tried[0])
+    if afforded:
+        value, made, score = min(afforded, key=lambda found: found[2].forget_accuracy or 0.0)
+    else:
+        value, made, score = max(tried, key=lambda found: found[2].utility)
     return Choice(
         made.model,
         {

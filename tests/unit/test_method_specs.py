@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, get_args
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodName, SsdParameters, reasons_against
+from app.specs import Gru, Mlp, Refusal
+
+
+def _schema(name: MethodName) -> dict[str, Any]:
+    return TypeAdapter(METHOD_SPECS[name].parameters).json_schema()
+
+
+def test_the_table_has_every_method_and_every_word_about_it() -> None:
+    assert tuple(METHOD_SPECS) == get_args(MethodName)
+    for spec in METHOD_SPECS.values():
+        assert all((spec.idea, spec.equation, spec.guarantee, spec.paper, spec.when_not))
+        assert "arXiv:" in spec.paper
+        assert spec.targets
+        assert set(spec.refusals) == set(get_args(Refusal))
+
+
+@pytest.mark.parametrize("name", METHOD_SPECS)
+def test_parameters_are_published_with_their_bounds_and_defaults(name: MethodName) -> None:
+    schema = _schema(name)
+    assert schema["additionalProperties"] is False
+    assert schema["description"].startswith(f"Parameters of the method `{name}`")
+    for entry, field in schema["properties"].items():
+        assert "default" in field, entry
+    assert schema["properties"]["utility_budget"] | {"description": ""} == {
+        "default": 0.01,
+        "description": "",
+        "maximum": 1,
+        "minimum": 0,
+        "title": "Utility Budget",
+        "type": "number",
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"selection": 0}, {"selection": "many"}, {"dampening": -1}, {"alpha": 1}])
+def test_wrong_parameters_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(SsdParameters).validate_python(wrong)
+
+
+def test_a_refusal_never_raises_a_claim() -> None:
+    assert set(CLAIM_CAP) == set(get_args(Refusal))
+    assert get_args(Claim) == CLAIMS
+    for spec in METHOD_SPECS.values():
+        for refusal in spec.refusals:
+            assert CLAIMS.index(spec.claim_with(refusal)) <= CLAIMS.index(spec.claim)
+    assert METHOD_SPECS["retrain"].claim_with("calibrate") == "exact"
+    assert METHOD_SPECS["retrain"].claim_with("push") == "edited"
+    assert METHOD_SPECS["euk"].claim_with("none") == "approximate"
+
+
+def test_every_reason_against_a_method_is_told_at_once() -> None:
+    found = reasons_against(
+        METHOD_SPECS["projection"], target="samples", mode="progressive", architecture=Gru(), refusal="push"
+    )
+    assert [fault.pointer for fault in found] == ["/target", "/method", "/method", "/refusal"]
+    assert not reasons_against(
+        METHOD_SPECS["projection"], target="classes", mode="standard", architecture=Mlp(), refusal="push"
+    )
+    assert not reasons_against(
+        METHOD_SPECS["retrain"], target="tasks", mode="progressive", architecture=Gru(), refusal="none"
+    )
+
+
+def test_no_torch_is_loaded_to_describe_a_method() -> None:
+    script = "import sys, app.method_specs; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
