@@ -115,7 +115,7 @@ LENIENT = [
     *(("/v1/models", "/dataset", value) for value in (1, True, None)),
     *(("/v1/models/digits/train", "/classes/0", value) for value in NUMBERS),
     *(("/v1/models/digits/train", "/tasks/0/0", value) for value in NUMBERS),
-    *(("/v1/models/digits/train", "/training/epochs", value) for value in NUMBERS),
+    *(("/v1/models/digits/train", "/training/epochs", value) for value in NUMBERS if value is not None),
     *(("/v1/models/digits/train", f"/{name}", value) for name in ("from_scratch", "serve") for value in BOOLEANS),
     *(("/v1/models/digits/serving", "/version", value) for value in NUMBERS),
     *(
