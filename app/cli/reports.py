@@ -33,9 +33,9 @@ _METRICS = (
 )
 _TASK_FIGURES = {
     "accuracy": "right",
-    "retained_accuracy": "right of what stays",
+    "retained_accuracy": "what stays",
     "refusal_rate": "refused",
-    "false_refusal_rate": "falsely refused",
+    "false_refusal_rate": "false refusal",
 }
 _PROTOCOLS = {"the task named": "", "no task named": "_without_task"}
 
@@ -64,11 +64,8 @@ def show_tasks_before_and_after(report: ForgetReport) -> None:
     for protocol, ending in _PROTOCOLS.items() if pairs else ():
         print_table(
             f"By task, before → after, {protocol}",
-            ("task", "classes", *_TASK_FIGURES.values()),
-            [
-                (now.task, *_classes(now), *(_change(was, now, figure + ending) for figure in _TASK_FIGURES))
-                for was, now in pairs
-            ],
+            ("task", *_TASK_FIGURES.values()),
+            [(_name(now), *(_change(was, now, figure + ending) for figure in _TASK_FIGURES)) for was, now in pairs],
         )
 
 
@@ -104,11 +101,8 @@ def _show_metrics(metrics: VersionMetrics) -> None:
     for protocol, ending in _PROTOCOLS.items() if metrics.tasks else ():
         print_table(
             f"By task, {protocol}",
-            ("task", "classes", *_TASK_FIGURES.values()),
-            [
-                (found.task, *_classes(found), *(getattr(found, figure + ending) for figure in _TASK_FIGURES))
-                for found in metrics.tasks
-            ],
+            ("task", *_TASK_FIGURES.values()),
+            [(_name(found), *(getattr(found, figure + ending) for figure in _TASK_FIGURES)) for found in metrics.tasks],
         )
     if metrics.accuracy_matrix:
         _show_matrix(metrics.accuracy_matrix)
@@ -123,11 +117,11 @@ def _show_matrix(matrix: Sequence[Sequence[float | None]]) -> None:
     )
 
 
-def _classes(found: TaskMeasurements) -> tuple[str]:
-    return (", ".join(map(str, found.classes)),)
+def _name(found: TaskMeasurements) -> str:
+    return f"{found.task}: {', '.join(map(str, found.classes))}"
 
 
 def _change(was: TaskMeasurements, now: TaskMeasurements, figure: str) -> str:
     return " → ".join(
-        "-" if value is None else f"{value:.4f}" for value in (getattr(was, figure), getattr(now, figure))
+        "-" if value is None else f"{value:.3f}" for value in (getattr(was, figure), getattr(now, figure))
     )

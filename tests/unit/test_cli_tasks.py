@@ -280,9 +280,9 @@ def test_a_forget_report_shows_every_task_before_and_after(capsys: pytest.Captur
         request_with({**sides, "weights_changed": {}, "gate": [], "settings": {}, "seconds": {}}), as_json=False
     )
     printed = capsys.readouterr().out
-    assert "0.9000 → 0.0000" in printed
-    assert "- → 1.0000" in printed
-    assert "0.2500 → 0.2500" in printed
+    assert "0.900 → 0.000" in printed
+    assert "- → 1.000" in printed
+    assert "0.250 → 0.250" in printed
 
 
 def request_with(report: dict[str, Any]) -> ForgetRequest:
