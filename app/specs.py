@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
@@ -151,6 +152,9 @@ class Training:
     seed: Seed = 0
 
 
+UnitBlocks = tuple[tuple[tuple[int, int], ...], ...]
+"""By task, for each hidden layer from the input to the output: its first unit, and the one after its last."""
+
 ARCHITECTURE_OF_MODE: dict[Mode, Architecture] = {
     "standard": Mlp(),
     "synaptic_intelligence": Mlp(hidden=(50,)),
@@ -181,6 +185,20 @@ def full_grown(architecture: Architecture, learning: Learning) -> Architecture:
     return replace(architecture, hidden=widths)
 
 
+def unit_blocks(architecture: Architecture, learning: Learning) -> UnitBlocks:
+    """Which hidden units of a growing network belong to which task; empty for networks that do not grow."""
+    if not isinstance(learning, Progressive) or isinstance(architecture, Torchvision):
+        return ()
+    first = hidden_widths(architecture)
+    growth = learning.growth or first
+    starts = [(0,) * len(first)]
+    starts += [
+        tuple(width + task * added for width, added in zip(first, growth, strict=True))
+        for task in range(len(learning.tasks))
+    ]
+    return tuple(tuple(zip(low, high, strict=True)) for low, high in pairwise(starts))
+
+
 def forgotten_tasks(tasks: Iterable[Iterable[int]], forgotten: Collection[int]) -> list[int]:
     """The tasks, by index, all of whose classes are forgotten."""
     return [index for index, classes in enumerate(tasks) if all(number in forgotten for number in classes)]
@@ -200,6 +218,9 @@ meanwhile to tell the classes of different tasks apart."""
 SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.1, "progressive": 0.1}
 """Share of the hidden weights that is replaced where a request says nothing."""
 
+RECURRENT_SHARE = 0.005
+"""The same of recurrent networks without tasks: each weight acts once per row of the image, so few of them do much."""
+
 MEASURED_ROWS = 10_000
 """Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
 
@@ -215,7 +236,7 @@ class EditParameters:
     """How hidden weights are chosen: Fisher ratio, |weight x gradient| ratio, or importance with shrinking."""
     share: Annotated[float, Ge(0), Le(1)] | None = None
     """Share of each hidden layer's weights that is replaced (scope `network`), in a growing network of those that the
-    task added; empty: .02, for tasks .1."""
+    task added; empty: .02, of recurrent networks .005, for tasks .1."""
     threshold: Annotated[float, Ge(0), Le(1)] = 0.5
     """Of tasks: the least share of a weight's importance that must be the task's own, for the weight to be replaced."""
     shrink: Annotated[float, Ge(0), Lt(1)] = 0.1

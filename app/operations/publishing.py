@@ -197,6 +197,7 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         input_shape=loaded.dataset.input_shape,
         class_names=loaded.dataset.class_names,
         learning=model.learning,
+        unit_blocks=specs.unit_blocks(model.architecture, model.learning),
         recipe=new.recipe,
         seed=new.seed,
         forgotten=Forgotten(classes=new.forgotten, tasks=specs.forgotten_tasks(model.learning.tasks, new.forgotten)),

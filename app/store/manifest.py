@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from app.durable_files import digest_of
 from app.errors import VersionCorrupted
 from app.schemas import Claim, Forgotten, ModelName, Origin, VersionMetrics
-from app.specs import Architecture, Learning, Seed
+from app.specs import Architecture, Learning, Seed, UnitBlocks
 
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
@@ -58,6 +58,10 @@ class Manifest(BaseModel):
     input_shape: tuple[int, int, int] = Field(description="Channels, height, width.")
     class_names: tuple[str, ...] = Field(min_length=1)
     learning: Annotated[Learning, Field(discriminator="mode")]
+    unit_blocks: UnitBlocks = Field(
+        default=(),
+        description="Of a growing network: by task and hidden layer its first unit and the one after the last.",
+    )
     recipe: dict[str, Any] = Field(description="Settings of the training, and of the forget request if there was one.")
     seed: Seed
     forgotten: Forgotten

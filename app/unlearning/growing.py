@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import NotApplicable
-from app.specs import Progressive, Torchvision, hidden_widths
+from app.specs import unit_blocks
 
 if TYPE_CHECKING:
     from app.unlearning.architectures import Classifier
@@ -75,14 +75,12 @@ def _hidden_layers(model: Classifier) -> list[tuple[str, nn.Module]]:
 
 def _unit_owners(model: Classifier) -> list[Tensor]:
     """For each hidden layer the task that each of its units came with, int64 [width], ascending."""
-    learning, architecture = model.learning, model.architecture
-    if not isinstance(learning, Progressive) or isinstance(architecture, Torchvision):
+    blocks = unit_blocks(model.architecture, model.learning)
+    if not blocks:
         raise NotApplicable("This network does not grow with its tasks, so no task owns a part of it.")
-    first = hidden_widths(architecture)
-    later = torch.arange(1, max(len(learning.tasks), 1))
     return [
-        torch.cat([torch.zeros(width, dtype=torch.int64), later.repeat_interleave(added)])
-        for width, added in zip(first, learning.growth or first, strict=True)
+        torch.cat([torch.full((end - start,), task) for task, (start, end) in enumerate(layer)])
+        for layer in zip(*blocks, strict=True)
     ]
 
 

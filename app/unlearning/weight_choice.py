@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import SHARE, Edit, Progressive, forgotten_tasks
+from app.specs import RECURRENT_SHARE, SHARE, Edit, Gru, Lstm, Progressive, forgotten_tasks
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
@@ -67,8 +67,11 @@ def choose_weights(
 
 
 def share_of(model: Classifier, edit: Edit) -> float:
-    """The share of each layer's (or block's) weights to replace: as asked, or that of the mode of learning."""
-    return SHARE[model.learning.mode] if edit.parameters.share is None else edit.parameters.share
+    """The share of each layer's (or block's) weights to replace: as asked, or that of the kind of network."""
+    if edit.parameters.share is not None:
+        return edit.parameters.share
+    recurrent = isinstance(model.architecture, Gru | Lstm) and not model.learning.tasks
+    return RECURRENT_SHARE if recurrent else SHARE[model.learning.mode]
 
 
 def top_share(ratio: Tensor, share: float) -> Tensor:

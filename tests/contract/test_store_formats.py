@@ -14,11 +14,11 @@ from app.store.versions import VersionStore, verify_files
 FORMATS = Path(__file__).parent / "store_formats"
 VERSIONS = {
     ("v1", 1): (
-        "sha256:ef014700153dcca40d03cd31eef5ffce43557a8bf9cfab794c7cdcd57bf9c88c",
+        "sha256:d72907ed4cf95cc3cabd7b46ceee878e258a7ee05baa891c5e9ca8f6ca058a08",
         [[0.163008, 0.247112, 0.27707, 0.312809, 0.0], [0.149675, 0.263775, 0.306442, 0.280107, 0.0]],
     ),
     ("v1", 2): (
-        "sha256:5f96b66badb20093acf70ac41c8ebee4e8ab3e5b459d1274cba8f4674561ce0b",
+        "sha256:af125d57b58fc123aa74d438ff7807640dace16fe09cd90fa53b357cc7912563",
         [[0.177689, 0.190808, 0.0, 0.1875, 0.444003], [0.174849, 0.189762, 0.0, 0.186194, 0.449195]],
     ),
 }

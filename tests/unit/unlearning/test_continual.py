@@ -22,7 +22,14 @@ from app.specs import (
 )
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
-from app.unlearning.continual import Learned, average_forgetting, backward_transfer, learn_tasks, with_tasks
+from app.unlearning.continual import (
+    AccuracyMatrix,
+    Learned,
+    average_forgetting,
+    backward_transfer,
+    learn_tasks,
+    with_tasks,
+)
 from app.unlearning.growing import owners
 from tests.unit.unlearning.blobs import blobs, everything, same_bits
 
@@ -208,15 +215,16 @@ def test_what_cannot_be_learned_is_refused() -> None:
 
 
 def test_forgetting_and_transfer_compare_the_end_with_the_best_and_with_the_first() -> None:
-    matrix = [[0.9, None, None], [0.95, 0.8, None], [0.7, 0.85, 1.0]]
+    matrix: AccuracyMatrix = [[0.9, None, None], [0.95, 0.8, None], [0.7, 0.85, 1.0]]
     assert average_forgetting(matrix) == pytest.approx(((0.95 - 0.7) + (0.8 - 0.85)) / 2)
     assert backward_transfer(matrix) == pytest.approx(((0.7 - 0.9) + (0.85 - 0.8)) / 2)
-    for alone in ([], [[0.9]], [[0.9, None]]):
+    alone_or_none: list[AccuracyMatrix] = [[], [[0.9]], [[0.9, None]]]
+    for alone in alone_or_none:
         assert average_forgetting(alone) is None
         assert backward_transfer(alone) is None
 
 
 def test_forgotten_tasks_are_not_measured_as_forgetting() -> None:
-    matrix = [[0.9, None], [0.8, 0.9], [None, 0.9, 1.0]]
+    matrix: AccuracyMatrix = [[0.9, None], [0.8, 0.9], [None, 0.9, 1.0]]
     assert average_forgetting(matrix) == pytest.approx(0.0)
     assert backward_transfer(matrix) == pytest.approx(0.0)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from app.specs import Architecture, Gru, Lstm, Refusal, Scope, Strategy, Training
 from app.unlearning.architectures import build
 from app.unlearning.context import Context
+from app.unlearning.data import in_batches
 from app.unlearning.forgetting import forget_classes
 from app.unlearning.partition import Partition
 from app.unlearning.recurrent import RowReader, gate_gradients, per_sample_gradient
@@ -77,7 +78,7 @@ def test_training_and_serving_give_the_same_bits_and_batches_move_them_less_than
     trained = model.train()(images).detach()
     with torch.inference_mode():
         served = model.eval()(images)
-        parts = {size: torch.cat([model(part) for part in images.split(size)]) for size in (1, 2, 7, 32)}
+        parts = {size: torch.cat([model(part) for part in in_batches(images, size)]) for size in (1, 2, 7, 32)}
     assert torch.equal(trained, served)
     for logits in parts.values():
         torch.testing.assert_close(logits, served, rtol=1e-5, atol=1e-5)
@@ -129,14 +130,16 @@ def test_gates_stand_in_the_order_that_torch_documents() -> None:
     torch.manual_seed(0)
     row, start = torch.randn(1, 2, 4), torch.randn(1, 2, 3)
     gru, lstm = nn.GRU(4, 3), nn.LSTM(4, 3)
-    from_row = functional.linear(row, gru.weight_ih_l0, gru.bias_ih_l0).chunk(3, dim=-1)
-    from_state = functional.linear(start, gru.weight_hh_l0, gru.bias_hh_l0).chunk(3, dim=-1)
+    weight = gru.get_parameter
+    from_row = functional.linear(row, weight("weight_ih_l0"), weight("bias_ih_l0")).chunk(3, dim=-1)
+    from_state = functional.linear(start, weight("weight_hh_l0"), weight("bias_hh_l0")).chunk(3, dim=-1)
     reset, update = (torch.sigmoid(from_row[gate] + from_state[gate]) for gate in (0, 1))
     new = torch.tanh(from_row[2] + reset * from_state[2])
     torch.testing.assert_close(gru(row, start)[0], (1 - update) * new + update * start)
     cell = torch.randn(1, 2, 3)
-    gates = functional.linear(row, lstm.weight_ih_l0, lstm.bias_ih_l0)
-    gates = gates + functional.linear(start, lstm.weight_hh_l0, lstm.bias_hh_l0)
+    weight = lstm.get_parameter
+    gates = functional.linear(row, weight("weight_ih_l0"), weight("bias_ih_l0"))
+    gates = gates + functional.linear(start, weight("weight_hh_l0"), weight("bias_hh_l0"))
     entered, kept, candidate, output = gates.chunk(4, dim=-1)
     new_cell = torch.sigmoid(kept) * cell + torch.sigmoid(entered) * torch.tanh(candidate)
     torch.testing.assert_close(lstm(row, (start, cell))[0], torch.sigmoid(output) * torch.tanh(new_cell))

@@ -85,6 +85,8 @@ def test_the_surrogate_loss_is_c_times_importance_times_the_squared_change() -> 
     penalty = sum(3.0 * (parameter - start[name]).square().sum() for name, parameter in twin.named_parameters())
     (loss_of(twin) + 0.7 * penalty).backward()  # type: ignore[no-untyped-call]  # likewise
     for (name, expected), parameter in zip(twin.named_parameters(), model.parameters(), strict=True):
+        assert parameter.grad is not None
+        assert expected.grad is not None
         assert torch.allclose(parameter.grad, expected.grad, atol=1e-6), name
 
 
