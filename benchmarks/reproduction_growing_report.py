@@ -16,7 +16,7 @@ def growing(runs: Runs) -> list[str]:
         "",
         f"784-50-50-10 and {UNITS} and {UNITS} units more per task, {runs[0]['num_parameters']:,} parameters at the end,",
         "Adam 0.01, batches of 128, 10 epochs per task, the old block put back after every batch;",
-        f"{seeds_of(runs)} seeds. A whole run takes {spread([run['seconds'] for run in runs], 1)} s.",
+        f"{seeds_of(runs)}. A whole run takes {spread([run['seconds'] for run in runs], 1)} s.",
         "",
         *_growing_accuracies(runs),
         *_growing_forgotten(runs),

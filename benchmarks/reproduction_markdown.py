@@ -45,6 +45,7 @@ def plain(values: Iterable[float]) -> list[str]:
     return [f"{value:.4f}" for value in values]
 
 
-def seeds_of(runs: Runs) -> int:
-    """How many seeds these runs are of."""
-    return len({run["seed"] for run in runs})
+def seeds_of(runs: Runs) -> str:
+    """How many seeds these runs are of, as words."""
+    count = len({run["seed"] for run in runs})
+    return "one seed" if count == 1 else f"{count} seeds"

@@ -16,7 +16,7 @@ def static(runs: Runs) -> list[str]:
         "## Static network as published",
         "",
         "784-50-10, Synaptic Intelligence (c = 1, ξ = 0.001), Adam 0.001, batches of 1000, 5 epochs per task, optimizer",
-        f"begun anew per task; {seeds_of(runs)} seeds. A whole run takes {spread([run['seconds'] for run in runs], 1)} s",
+        f"begun anew per task; {seeds_of(runs)}. A whole run takes {spread([run['seconds'] for run in runs], 1)} s",
         f"(published: {published.STATIC_SECONDS} s).",
         "",
         *_static_accuracies(runs),

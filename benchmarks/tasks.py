@@ -14,6 +14,8 @@ import torch
 
 from app.specs import (
     ARCHITECTURE_OF_MODE,
+    PUSH_STEPS,
+    SHARE,
     TRAINING_OF_MODE,
     Edit,
     EditParameters,
@@ -108,6 +110,8 @@ def run(mode: str, data: Dataset, seed: int, *, quick: bool = False) -> dict[str
     return {
         "mode": mode,
         "seed": seed,
+        "share": SHARE[learned.model.learning.mode],
+        "push_steps": _QUICK_PUSH if quick else PUSH_STEPS[learned.model.learning.mode],
         "seconds": sum(step.seconds for step in steps),
         "num_parameters": sum(values.numel() for values in learned.model.parameters()),
         "sparsity": sparsity(learned.model),

@@ -7,7 +7,7 @@ from itertools import product
 from statistics import fmean, median
 from typing import Any, get_args
 
-from app.specs import SHARE, Mode, Scope, Strategy
+from app.specs import Mode, Scope, Strategy
 from benchmarks.reproduction_markdown import NONE, TASK_NAMES, Runs, by_task, points, seeds_of, spread, table
 from benchmarks.tasks import LEARNING, REFUSALS
 from benchmarks.tasks_times import GOAL, ratio
@@ -36,7 +36,7 @@ def learning(runs: Runs) -> list[str]:
     return [
         "## The product's modes",
         "",
-        f"The same tasks with default settings, {seeds_of(runs)} seeds. Neither mode is made for requests that name no",
+        f"The same tasks with default settings, {seeds_of(runs)}. Neither mode is made for requests that name no",
         "task: the outputs of different tasks were never compared in training.",
         "",
         *table(["accuracy", *TASK_NAMES, "seconds"], rows),
@@ -57,7 +57,7 @@ def forgetting(runs: Runs) -> list[str]:
     lines = [
         "## Forgetting a task with the product",
         "",
-        f"Every task by itself from the network of all five, {seeds_of(runs)} seeds; mean ± standard deviation over tasks and",
+        f"Every task by itself from the network of all five, {seeds_of(runs)}; mean ± standard deviation over tasks and",
         "seeds. *Refused*: test images of the forgotten task answered as forgotten when no task is named; with the task",
         "named it is a rule. *Others*: change of the other tasks' accuracy in percentage points, a refusal counting as wrong;",
         "*worst* is that of one task, forgetting and seed. *Probe*: regression on the last hidden layer, 100 images per class,",
@@ -66,7 +66,7 @@ def forgetting(runs: Runs) -> list[str]:
     ]
     for mode in _modes(runs):
         own = [run for run in runs if run["mode"] == mode]
-        lines += [f"### {mode}", "", *_settings(mode, own), *_goals(own), *_default_by_task(own)]
+        lines += [f"### {mode}", "", *_settings(own), *_goals(own), *_default_by_task(own)]
     return lines
 
 
@@ -74,7 +74,7 @@ def _modes(runs: Runs) -> list[str]:
     return [mode for mode in LEARNING if any(run["mode"] == mode for run in runs)]
 
 
-def _settings(mode: str, runs: Runs) -> list[str]:
+def _settings(runs: Runs) -> list[str]:
     rows = []
     for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), REFUSALS):
         entries = _entries(runs, scope, strategy, refusal)
@@ -96,7 +96,6 @@ def _settings(mode: str, runs: Runs) -> list[str]:
     for name in ("original", "retrained", "untrained"):
         cells = [spread([found[name][key] for found in probes], 3) for key in ("two_way", "recall")]
         rows.append([f"*{name}*", *[NONE] * 6, *cells, ""])
-    share = SHARE[LEARNING[mode].mode]
     head = [
         "request",
         "refused, task named",
@@ -107,7 +106,7 @@ def _settings(mode: str, runs: Runs) -> list[str]:
         "others, no task named",
     ]
     return [
-        f"Scope `network` replaces the default share of {share:g}.",
+        f"Scope `network` replaces the default share of {runs[0]['share']:g}, and push takes {runs[0]['push_steps']} steps.",
         "",
         *table([*head, "probe, two-way", "probe, recall", "gate passed"], rows),
     ]  # fmt: skip
