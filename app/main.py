@@ -33,13 +33,13 @@ _DESCRIPTION = (
     "Errors are problem documents (RFC 9457); long work is a job; lists come in pages."
 )
 _ROUTERS = [
+    predict.router,  # routes are tried in their order, and this is asked most
     pages.router,
     service.router,
     catalogues.router,
     models.router,
     versions.router,
     forget.router,
-    predict.router,
     jobs.router,
     audit.router,
     api_keys.router,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.api.resources import Resources, ResourcesDependency
@@ -49,12 +49,7 @@ async def authenticate_from_cache(
     held: ResourcesDependency,
 ) -> Caller:
     """The caller, by what the database said within the last second."""
-    presented = _presented(credentials)
-    identity = held.identities.get(presented)
-    if identity is None:
-        generation = held.identities.generation
-        identity = await run_in_threadpool(_look_up, held, presented)
-        held.identities.put(presented, identity, generation)
+    identity = await held.identities.find(_presented(credentials), partial(_look_up, held))
     return _caller(request, needed, identity)
 
 
