@@ -7,7 +7,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodName, SsdParameters, reasons_against
+from app.method_parameters import SsdParameters
+from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodName, reasons_against
 from app.specs import Gru, Mlp, Refusal
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from app.method_specs import EukParameters
+from app.method_parameters import EukParameters
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
@@ -121,22 +121,26 @@ class _Fitting:
         context: Context,
     ) -> None:
         self._model, self._split, self._data, self._context = model, split, data, context
-        self._rows, self._held, self._parameters = judge.rows, judge.held, parameters
+        self._judge, self._rows, self._parameters = judge, judge.rows, parameters
         self._batches = Batches(torch.arange(len(judge.rows)), parameters.batch_size, seed)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.Adam(trained, lr=parameters.learning_rate, fused=True)
         self.cached = self._features(judge.rows) if self._fits_into_memory() else None
 
     def run(self, enough: float) -> int:
-        """Train at the full rate until held-out rows have the loss `enough`, in nats, or are not learned better.
+        """Train at the full rate until held-out rows are known as well as the original knows rows that it never saw.
 
-        Then let the rate fall, over a quarter as many steps. How many were taken in all.
+        That is by accuracy, and by the loss `enough`, in nats; or until they are not learned better. Then let the rate
+        fall, over a quarter as many steps. How many were taken in all.
         """
         steps, best, waited = 0, math.inf, 0
-        while steps < self._parameters.steps and waited < _PATIENCE and best > enough:
-            part = self._context.part(0.8 * steps / self._parameters.steps, 0.8)
-            steps += self._train(min(_ROUND, self._parameters.steps - steps), part)
-            loss = _loss(self._model, self._data, self._held, self._context)
+        while steps < self._parameters.steps and waited < _PATIENCE:
+            further = min(_ROUND, self._parameters.steps - steps)
+            start, end = (0.8 * place / self._parameters.steps for place in (steps, steps + further))
+            steps += self._train(further, self._context.part(start, end))
+            loss = _loss(self._model, self._data, self._judge.held, self._context)
+            if loss <= enough and self._judge.score(self._model).utility >= self._judge.level:
+                break
             best, waited = (loss, 0) if loss < best else (best, waited + 1)
         falling = max(_ROUND, steps // 4)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, T_max=falling)

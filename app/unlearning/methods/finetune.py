@@ -6,7 +6,7 @@ from copy import deepcopy
 
 from torch import Tensor
 
-from app.method_specs import FinetuneParameters
+from app.method_parameters import FinetuneParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import torch
 
 from app.errors import FieldError, NotApplicable
-from app.method_specs import MethodParameters, MethodSpec, Target, reasons_against
+from app.method_parameters import MethodParameters
+from app.method_specs import MethodSpec, Target, reasons_against
 from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset

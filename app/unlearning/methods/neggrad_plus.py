@@ -8,7 +8,7 @@ from copy import deepcopy
 from torch import Tensor
 from torch.nn import functional
 
-from app.method_specs import NegGradPlusParameters
+from app.method_parameters import NegGradPlusParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset

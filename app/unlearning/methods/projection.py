@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.method_specs import ProjectionParameters
+from app.method_parameters import ProjectionParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
@@ -20,7 +20,7 @@ from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-RETAIN_SCALES = (3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
+RETAIN_SCALES = (300.0, 100.0, 30.0, 10.0, 3.0, 2.0, 1.0)
 """Tried in this order: the less the lesser directions of the retain set count, the more is taken out."""
 
 FORGET_ROWS = 300
@@ -37,7 +37,7 @@ class Spectrum:
     directions: Tensor
     """float32 [G, d, d], orthonormal columns, for each of the layer's groups."""
     shares: Tensor
-    """float32 [G, d], 0 or more, together 1 in each group."""
+    """float32 [G, d], 0 or more, together 1 in each group; all 0 where a group is never active."""
 
     def projection(self, scale: float) -> Tensor:
         """[G, d, d], between 0 and the identity; the higher `scale`, the more the lesser directions count."""
@@ -98,9 +98,10 @@ def spectra(model: Classifier, data: Dataset, rows: Tensor, context: Context) ->
     found = {}
     for name, gram in grams.items():
         context.check()
-        values, directions = torch.linalg.eigh(gram)
-        values = values.clamp(min=0)
-        found[name] = Spectrum(directions, values / values.sum(dim=1, keepdim=True).clamp(min=1e-30))
+        length = gram.diagonal(dim1=1, dim2=2).sum(dim=1).clamp(min=torch.finfo().tiny)
+        # In double precision and of length 1: of a layer that is hardly ever active, float32 gives no directions at all.
+        shares, directions = torch.linalg.eigh(gram.double() / length.view(-1, 1, 1))
+        found[name] = Spectrum(directions.float(), shares.clamp(min=0).float())
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from app.errors import NotApplicable
-from app.method_specs import RetrainParameters
+from app.method_parameters import RetrainParameters
 from app.specs import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context

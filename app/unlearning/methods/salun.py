@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.method_specs import SalunParameters
+from app.method_parameters import SalunParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches

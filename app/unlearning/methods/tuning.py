@@ -60,7 +60,7 @@ class Judge:
         found = _some(partition.calibration.retain, order)
         self.unseen = found if len(found) else self.held  # better than nothing where no calibration row is retained
         self.before = self.score(original)
-        level = self._utility(original, self.unseen)
+        self.level = level = self._utility(original, self.unseen)
         self.aim = CLASS_AIM if self._forget_classes else level
         by_heart = self._forget_classes and reads_forget_set
         self.floor = (self.before.utility if by_heart else min(self.before.utility, level)) - utility_budget

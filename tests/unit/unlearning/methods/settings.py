@@ -8,9 +8,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
-from app.method_specs import (
-    METHOD_SPECS,
-    MethodName,
+from app.method_parameters import (
     MethodParameters,
     NegGradPlusParameters,
     ProjectionParameters,
@@ -18,6 +16,7 @@ from app.method_specs import (
     ScrubParameters,
     SsdParameters,
 )
+from app.method_specs import METHOD_SPECS, MethodName
 from app.specs import Training
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 
 import pytest
@@ -50,6 +51,7 @@ def test_the_original_is_untouched_and_the_same_seed_gives_the_same_bits(name: M
     second = forget(name, MODEL, DATA, PARTITION)
     assert same_bits(first.model, second.model)
     assert first.settings == second.settings
+    assert json.loads(json.dumps(first.settings))["seed"] == 3
     assert all(torch.equal(tensor, before[key]) for key, tensor in MODEL.state_dict().items())
     assert all(parameter.requires_grad for parameter in MODEL.parameters())
     assert not torch.are_deterministic_algorithms_enabled()
