@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from app.errors import AlreadyForgotten, FieldError, InvalidValue, NothingLeft, SampleNotFound
+from app.errors import AlreadyForgotten, FieldError, InvalidValue, NotApplicable, NothingLeft, SampleNotFound
 from app.unlearning.data import Dataset
 from app.unlearning.partition import Partition, Rows, rows_of
 
@@ -41,6 +42,21 @@ def of_samples(
     if len(train.retain) == 0:
         raise NothingLeft("No training sample would remain; leave some, or delete the model.")
     return Partition((), gone, retain_classes, train, calibration, Rows(test_rows[:0], test_rows))
+
+
+def without_samples(partition: Partition, samples: Iterable[int]) -> Partition:
+    """A partition of classes without the samples, training-row ids, that were forgotten earlier: they are in neither set.
+
+    Raises NotApplicable where nothing would be left of a set to learn from or to judge by.
+    """
+    gone = torch.tensor(sorted(set(samples)), dtype=torch.int64)
+    train, calibration = (
+        Rows(*(rows[~torch.isin(rows, gone)] for rows in (split.forget, split.retain)))
+        for split in (partition.train, partition.calibration)
+    )
+    if not all(len(rows) for split in (train, calibration) for rows in (split.forget, split.retain)):
+        raise NotApplicable("Without the samples forgotten earlier no row is left to learn from or to judge by.")
+    return replace(partition, train=train, calibration=calibration)
 
 
 def _check_named_well(samples: Collection[int]) -> None:

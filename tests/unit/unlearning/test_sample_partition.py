@@ -5,9 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import AlreadyForgotten, InvalidValue, NothingLeft, SampleNotFound
+from app.errors import AlreadyForgotten, InvalidValue, NotApplicable, NothingLeft, SampleNotFound
 from app.unlearning import sample_partition
-from app.unlearning.sample_partition import MOST_SAMPLES, of_samples
+from app.unlearning.partition import Partition
+from app.unlearning.sample_partition import MOST_SAMPLES, of_samples, without_samples
 from tests.unit.unlearning.blobs import blobs
 
 DATA = blobs(num_classes=4, rows=80, size=2)
@@ -75,3 +76,15 @@ def test_what_was_forgotten_before_is_refused() -> None:
 def test_the_last_training_row_cannot_be_forgotten() -> None:
     with pytest.raises(NothingLeft):
         of_samples(DATA, DATA.train_rows.tolist())
+
+
+def test_samples_forgotten_earlier_are_in_no_set_of_classes_either() -> None:
+    whole = Partition.of(DATA, [1])
+    earlier = [int(rows[0]) for split in (whole.train, whole.calibration) for rows in (split.forget, split.retain)]
+    rest = without_samples(whole, earlier)
+    for before, after in ((whole.train, rest.train), (whole.calibration, rest.calibration)):
+        assert torch.equal(after.forget, before.forget[1:])
+        assert torch.equal(after.retain, before.retain[1:])
+    assert rest.test is whole.test
+    with pytest.raises(NotApplicable, match="no row is left"):
+        without_samples(whole, whole.train.forget.tolist())
