@@ -62,6 +62,8 @@ def forgetting(runs: Runs) -> list[str]:
         "named it is a rule. *Others*: change of the other tasks' accuracy in percentage points, a refusal counting as wrong;",
         "*worst* is that of one task, forgetting and seed. *Probe*: regression on the last hidden layer, 100 images per class,",
         "accuracy between the two digits and their recall among all ten. *Retrained* learned the other four tasks alone.",
+        "At scope `output` zero and random answer alike, because forgotten outputs never compete. `push` reads images of all",
+        "tasks at once, as learning never did: that others gain, and that the probe finds more, is its doing, not the edit's.",
         "",
     ]
     for mode in _modes(runs):
