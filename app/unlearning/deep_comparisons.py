@@ -1,0 +1,179 @@
+"""The criteria that a deep verification adds: relearning, calibrated membership, alignment of layers, three-sample test."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from app.errors import NotApplicable
+from app.unlearning.closeness import margins, three_sample_test
+from app.unlearning.comparisons import Bench, Draft
+from app.unlearning.features import layer_similarity
+from app.unlearning.intervals import Estimate
+from app.unlearning.membership import area_under_curve, calibrated, membership_attack
+from app.unlearning.observations import Observation, Outputs
+from app.unlearning.relearning import Relearning, anamnesis_index
+from app.unlearning.verdicts import Measurement, Place, beside_retrained, measured
+
+SIGNIFICANT = 0.05
+"""The p value that the three-sample test must stay below, with every retrained model."""
+_CHANCE = 0.5
+
+
+def deep_drafts(bench: Bench) -> list[Draft]:
+    """What must be as in retrained models, beside the fast set; needs one retrained model at least."""
+    found = [_relearning(bench), _calibrated_membership(bench)]
+    if bench.sets.forget_classes:
+        found.append(_three_samples(bench))
+    if len(bench.references) > 1:
+        found.append(_aligned(bench))
+    return found
+
+
+def deep_shown(bench: Bench) -> list[Measurement]:
+    """Figures of the deep set that decide nothing."""
+    if not bench.references:
+        return []
+    layers = [name for name in bench.candidate.layers if name != "body"]
+    return [
+        *(found for name in layers for found in _alignment(bench, name)),
+        *_attack_shown(bench),
+        *_anamnesis(bench),
+    ]
+
+
+def _relearning(bench: Bench) -> Draft:
+    """Slower than retrained models is damage, which the accuracies show; it is no trace."""
+    statement = "What was forgotten is not relearned in fewer steps than by retrained models."
+    ours, theirs = bench.candidate.relearning, _retrained_steps(bench)
+    if ours is None or theirs is None:
+        return Draft("relearning", statement, ())
+    original = None if bench.original is None or bench.original.relearning is None else bench.original.relearning
+    found = beside_retrained(
+        "relearn-steps",
+        _relearnt_place(bench),
+        float(_steps(ours)),
+        original=None if original is None else float(_steps(original)),
+        retrained=theirs,
+        side="at least",
+    )
+    return Draft("relearning", statement, (found,))
+
+
+def _retrained_steps(bench: Bench) -> dict[int, float] | None:
+    """None where nothing can be told by retrained models: they were not asked, or know it from the first step on."""
+    runs = {seed: seen.relearning for seed, seen in bench.references.items()}
+    steps = {seed: float(_steps(run)) for seed, run in runs.items() if run is not None}
+    return steps if len(steps) == len(runs) and sum(steps.values()) > 0 else None
+
+
+def _steps(run: Relearning) -> int:
+    """Steps taken; one more than were tried where the target was never reached."""
+    return len(run.curve) if run.steps is None else run.steps
+
+
+def _relearnt_place(bench: Bench) -> Place:
+    return Place("test_forget" if bench.sets.forget_classes else "forget")
+
+
+def _anamnesis(bench: Bench) -> list[Measurement]:
+    ours = bench.candidate.relearning
+    theirs = [seen.relearning for seen in bench.references.values()]
+    if ours is None:
+        return []
+    try:
+        index = anamnesis_index(ours, [run for run in theirs if run is not None])
+    except NotApplicable:  # retrained models need no step, or never get there
+        return []
+    return [measured("ain", _relearnt_place(bench), index.value)]
+
+
+def _calibrated_membership(bench: Bench) -> Draft:
+    """The retrained models never saw the forget set: they say how hard each image is to one that did not.
+
+    One of them is judged by the others. With a single one its own figure is unknown, and chance stands for it.
+    """
+    retrained = {seed: _calibrated_auc(bench, seen, without=seed).value for seed, seen in bench.references.items()}
+    alone = len(bench.references) < 2  # noqa: PLR2004  one has no other
+    found = beside_retrained(
+        "mia-auc",
+        Place("forget", setting="calibrated margin"),
+        _calibrated_auc(bench, bench.candidate),
+        original=None if bench.original is None else _calibrated_auc(bench, bench.original).value,
+        retrained=dict.fromkeys(retrained, _CHANCE) if alone else retrained,
+        side="as",
+    )
+    statement = "An attacker who has retrained models tells forgotten training images from others as badly as with one of those."
+    return Draft("calibrated-membership", statement, (found,))
+
+
+def _attack_shown(bench: Bench) -> list[Measurement]:
+    members, others = _calibrated_scores(bench, bench.candidate)
+    if min(len(members), len(others)) < 2:  # noqa: PLR2004  one to choose a threshold on, one to judge it on
+        return []
+    attack = membership_attack(members, others, torch.Generator().manual_seed(bench.sets.seed))
+    place = Place("forget", setting="calibrated margin")
+    found = [measured("mia-balanced-accuracy", place, attack.balanced_accuracy)]
+    if attack.true_positive_rate is not None:
+        found.append(measured("mia-tpr-at-1-percent-fpr", place, attack.true_positive_rate))
+    return found
+
+
+def _calibrated_auc(bench: Bench, seen: Observation, without: int | None = None) -> Estimate:
+    members, others = _calibrated_scores(bench, seen, without)
+    return area_under_curve(members, others).estimate
+
+
+def _calibrated_scores(bench: Bench, seen: Observation, without: int | None = None) -> tuple[Tensor, Tensor]:
+    """Of the forget set and of test images of the same kind, float64 [N] and [M]."""
+    shadows = [other for seed, other in bench.references.items() if seed != without] or [seen]
+    members = _calibrated(seen.forget, [other.forget for other in shadows])
+    if bench.sets.forget_classes:
+        return members, _calibrated(seen.test_forget, [other.test_forget for other in shadows])
+    return members, _calibrated(seen.test_retain, [other.test_retain for other in shadows])
+
+
+def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:
+    theirs = torch.stack([margins(other.logits, other.labels) for other in references])
+    return calibrated(margins(outputs.logits, outputs.labels), theirs)
+
+
+def _three_samples(bench: Bench) -> Draft:
+    """With every retrained model by itself, on test images, which no model has seen."""
+    statement = "On test images of the forgotten classes the outputs are significantly nearer a retrained model than the original."
+    original = bench.original
+    if original is None:
+        return Draft("three-samples", statement, ())
+    return Draft(
+        "three-samples",
+        statement,
+        tuple(_p_value(bench, original, seed, seen) for seed, seen in bench.references.items()),
+    )
+
+
+def _p_value(bench: Bench, original: Observation, seed: int, reference: Observation) -> Measurement:
+    generator = torch.Generator().manual_seed(bench.sets.seed)
+    ours, theirs, before = (seen.test_forget.probabilities for seen in (bench.candidate, reference, original))
+    found = three_sample_test(ours, theirs, before, generator)
+    place = Place("test_forget", setting=f"retrained with seed {seed}")
+    return measured("three-sample-p", place, found.p_value, at_most=SIGNIFICANT)
+
+
+def _aligned(bench: Bench) -> Draft:
+    """What the head reads alone is judged: lower layers of a network that was not begun anew are the original's, and may be."""
+    statement = "On the forget set the features are aligned with those of retrained models as two of those are."
+    return Draft("alignment", statement, tuple(_alignment(bench, "body", judged=True)))
+
+
+def _alignment(bench: Bench, layer: str, *, judged: bool = False) -> list[Measurement]:
+    """None where a network gives every input the same features there."""
+    models = [bench.candidate, *bench.references.values(), *([bench.original] if bench.original else [])]
+    if any(bool((seen.layers[layer] == seen.layers[layer][0]).all()) for seen in models):
+        return []
+
+    def similarity(first: Observation, second: Observation) -> float:
+        found = layer_similarity(first.layers, second.layers, [layer])[layer]
+        assert found is not None, "constant layers are left out above"
+        return found
+
+    return [bench.between("cka", Place("forget", layer), similarity, "at least" if judged else None)]

@@ -1,0 +1,38 @@
+"""What a verification does not prove, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.unlearning.comparisons import Bench
+from app.unlearning.observations import MOST_ROWS
+from app.unlearning.verdicts import Criterion
+
+_ALWAYS = (
+    "That no other attack finds more than the ones that were tried.",
+    "That copies of the data or of older weights outside this model are gone.",
+    "Anything of single inputs: every figure is a mean over a set.",
+    "Anything of other weights than those of the digest.",
+)
+
+
+def does_not_prove(bench: Bench, criteria: Sequence[Criterion]) -> tuple[str, ...]:
+    """The sentences that apply."""
+    applies = {
+        "How near a retrained model it is: there was none to compare with.": not bench.references,
+        "That the difference between two retrained models is as presumed: there was one alone.": len(bench.references)
+        == 1,
+        "That anything moved from the original: it is gone, and no control could be run on it.": bench.original is None,
+        f"What a larger sample would show: at most {MOST_ROWS} rows of a set were looked at.": True,
+        "What lower layers hold, how fast it is relearned, and what attackers with retrained models see: "
+        "only the fast set was run.": bench.sets.depth == "fast",
+        "That the features know nothing of the classes: refusing them was learned from their images.": (
+            bench.sought.refusal == "push"
+        ),
+        "That the rows told in the proof are all that were read: they are taken as told.": bench.sought.claim
+        == "exact",
+        "What figures without power show: the original passes them, or retrained models do not.": (
+            any(found.power is False for criterion in criteria for found in criterion.measurements)
+        ),
+    }
+    return (*_ALWAYS, *(sentence for sentence, applied in applies.items() if applied))

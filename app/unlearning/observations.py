@@ -1,0 +1,278 @@
+"""What one model makes of the sets of a verification: everything that its figures are computed from.
+
+Observed once, a model need not be run again: observations of an original and of retrained models can be kept for every
+later verification of the same target with the same depth and seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from app.errors import NotApplicable
+from app.unlearning.architectures import Classifier
+from app.unlearning.attacks import PROBE_IMAGES, PROTOTYPE_IMAGES, fit_probe, prototype_answers, rows_per_class
+from app.unlearning.claims import weights_digest
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.features import layer_features, layer_names
+from app.unlearning.partition import Partition
+from app.unlearning.relearning import Images, Relearning, relearn
+
+Depth = Literal["fast", "deep"]
+
+MOST_ROWS = 10_000
+"""Rows of a set, at most; drawn from the seed."""
+ALIGNED_ROWS = 2000
+"""Rows that layers are aligned on, and relearning draws from and is judged by, at most."""
+FAST_PROBE_IMAGES = PROBE_IMAGES[0]
+FAST_SHOTS = PROTOTYPE_IMAGES[1]
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The rows that are looked at, all int64; those of a class are balanced as they come."""
+
+    forget_classes: tuple[int, ...]
+    """Empty where samples are forgotten."""
+    forget: Tensor
+    """Of the training file."""
+    retain: Tensor
+    """Likewise."""
+    test_forget: Tensor
+    """Of the test file; none where samples are forgotten."""
+    test_retain: Tensor
+    """Likewise, of retained classes."""
+    depth: Depth
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the model answers to one set, no task named."""
+
+    labels: Tensor
+    """int64 [N]."""
+    logits: Tensor
+    """float32 [N, C], of the raw head."""
+    features: Tensor
+    """float32 [N, D], of the body."""
+    probabilities: Tensor
+    """float64 [N, C], of the classes that compete, without the null unit: refusing is told apart from knowing."""
+    served: Tensor
+    """int64 [N]: class index, or C for forgotten."""
+
+
+@dataclass(frozen=True)
+class ProbePlace:
+    """What a probe was fitted to."""
+
+    layer: str
+    images: int
+    """Per class, as asked for; fewer where a class has fewer."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One model, seen on all sets."""
+
+    digest: str
+    forget: Outputs
+    retain: Outputs
+    test_forget: Outputs
+    test_retain: Outputs
+    probes: dict[ProbePlace, Tensor] = field(default_factory=dict)
+    """bool [M]: test inputs of the forgotten classes that the probe answers right."""
+    prototypes: dict[int, Tensor] = field(default_factory=dict)
+    """float64 [M], by shots: the same by prototypes, as shares of draws."""
+    layers: dict[str, Tensor] = field(default_factory=dict)
+    """Deep: float32 [N, D] of each layer, on the first ALIGNED_ROWS of the forget set."""
+    relearning: Relearning | None = None
+    """Deep; None where no original says what there is to relearn."""
+
+
+def draw_sets(partition: Partition, depth: Depth, seed: int) -> Sets:
+    """At most MOST_ROWS of each set, drawn from `seed`.
+
+    Raises NotApplicable where a set that is judged by is empty.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    forget, retain = (_some(rows, MOST_ROWS, generator) for rows in (partition.train.forget, partition.train.retain))
+    test_forget, test_retain = (
+        _some(rows, MOST_ROWS, generator) for rows in (partition.test.forget, partition.test.retain)
+    )
+    if min(len(forget), len(retain), len(test_retain)) == 0:
+        raise NotApplicable("Verification needs forgotten training rows, and retained training and test rows.")
+    if partition.forget_classes and len(test_forget) == 0:
+        raise NotApplicable("The classes to forget have no test images, so what is left of them cannot be measured.")
+    return Sets(partition.forget_classes, forget, retain, test_forget, test_retain, depth, seed)
+
+
+def observe(
+    model: Classifier, data: Dataset, sets: Sets, context: Context, original: Observation | None = None
+) -> Observation:
+    """Run a model, in evaluation mode, on all sets; it is not touched. Same seed: same bits.
+
+    `original` says when a forgotten set counts as relearned; without it relearning is left out. Raises what ends the
+    context.
+    """
+    context.report(0.0, "observing", "outputs on every set")
+    forget, retain = _split(_outputs(model, data, sets.forget, sets.retain, context, training=True), len(sets.forget))
+    test_forget, test_retain = _split(
+        _outputs(model, data, sets.test_forget, sets.test_retain, context, training=False), len(sets.test_forget)
+    )
+    seen = Observation(weights_digest(model), forget, retain, test_forget, test_retain)
+    probes: dict[ProbePlace, Tensor] = {}
+    prototypes: dict[int, Tensor] = {}
+    if sets.forget_classes:
+        context.report(0.2, "observing", "probes and prototypes")
+        probes = _deep_probes(model, data, sets, context) if sets.depth == "deep" else _fast_probes(seen, sets)
+        prototypes = _prototypes(seen, sets)
+    if sets.depth == "fast":
+        return Observation(seen.digest, forget, retain, test_forget, test_retain, probes, prototypes)
+    context.report(0.6, "observing", "layers and relearning")
+    layers = layer_features(model, data.train_images, sets.forget[:ALIGNED_ROWS], layer_names(model), context.device)
+    relearning = None if original is None else _relearn(model, original, data, sets, context.part(0.7, 1.0))
+    return Observation(seen.digest, forget, retain, test_forget, test_retain, probes, prototypes, layers, relearning)
+
+
+def observe_original(model: Classifier, data: Dataset, sets: Sets, context: Context) -> Observation:
+    """Likewise of the original, which relearns in no step what it knows."""
+    seen = observe(model, data, sets, context)
+    if sets.depth == "fast" or _known(seen, sets) == 0:
+        return seen
+    return replace(seen, relearning=Relearning(0, (_known(seen, sets),)))
+
+
+def _some(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    return rows[torch.randperm(len(rows), generator=generator)[:most]]
+
+
+def _outputs(
+    model: Classifier, data: Dataset, first: Tensor, second: Tensor, context: Context, *, training: bool
+) -> Outputs:
+    """Of both sets of rows one after the other."""
+    rows = torch.cat([first, second])
+    images, labels = (data.train_images, data.train_labels) if training else (data.test_images, data.test_labels)
+    found = layer_features(model, images, rows, ("body", "head"), context.device)
+    logits = found["head"]
+    competing = logits.masked_fill(~model.competing().cpu(), -torch.inf)
+    served = model.serve(logits.to(context.device)).argmax(dim=1).cpu()
+    return Outputs(labels[rows], logits, found["body"], competing.double().softmax(dim=1), served)
+
+
+def _split(outputs: Outputs, count: int) -> tuple[Outputs, Outputs]:
+    """The first `count` rows, and the others."""
+    parts = [
+        [getattr(outputs, name)[part] for name in ("labels", "logits", "features", "probabilities", "served")]
+        for part in (slice(None, count), slice(count, None))
+    ]
+    return Outputs(*parts[0]), Outputs(*parts[1])
+
+
+def _fast_probes(seen: Observation, sets: Sets) -> dict[ProbePlace, Tensor]:
+    """One, on what the head takes."""
+    features, labels = _training(seen)
+    rows = _drawn(labels, FAST_PROBE_IMAGES, sets.seed)
+    hits = _probe_hits(features[rows], labels[rows], seen.test_forget.features, seen.test_forget.labels)
+    return {ProbePlace("body", FAST_PROBE_IMAGES): hits}
+
+
+def _deep_probes(model: Classifier, data: Dataset, sets: Sets, context: Context) -> dict[ProbePlace, Tensor]:
+    """Every layer, every number of images."""
+    found: dict[ProbePlace, Tensor] = {}
+    training = torch.cat([sets.forget, sets.retain])
+    most = training[_drawn(data.train_labels[training], max(PROBE_IMAGES), sets.seed)]
+    labels, asked = data.train_labels[most], data.test_labels[sets.test_forget]
+    layers = layer_names(model)
+    fitted_on = layer_features(model, data.train_images, most, layers, context.device)
+    asked_of = layer_features(model, data.test_images, sets.test_forget, layers, context.device)
+    for images in PROBE_IMAGES:
+        rows = _drawn(labels, images, sets.seed)
+        for layer in layers:
+            context.check()
+            hits = _probe_hits(fitted_on[layer][rows], labels[rows], asked_of[layer], asked)
+            found[ProbePlace(layer, images)] = hits
+    return found
+
+
+def _probe_hits(features: Tensor, labels: Tensor, asked: Tensor, asked_labels: Tensor) -> Tensor:
+    return fit_probe(features, labels).answers(asked) == asked_labels
+
+
+def _prototypes(seen: Observation, sets: Sets) -> dict[int, Tensor]:
+    features, labels = _training(seen)
+    rows = _drawn(labels, max(PROBE_IMAGES), sets.seed)
+    available = int(torch.bincount(labels)[list(sets.forget_classes)].min())
+    shots = (FAST_SHOTS,) if sets.depth == "fast" else PROTOTYPE_IMAGES
+    return {
+        number: _prototype_hits(features[rows], labels[rows], seen.test_forget, sets, number)
+        for number in shots
+        if number <= available
+    }
+
+
+def _prototype_hits(features: Tensor, labels: Tensor, asked: Outputs, sets: Sets, shots: int) -> Tensor:
+    generator = torch.Generator().manual_seed(sets.seed)
+    answers = prototype_answers(features, labels, sets.forget_classes, asked.features, shots=shots, generator=generator)
+    return (answers == asked.labels).double().mean(dim=0)
+
+
+def _training(seen: Observation) -> tuple[Tensor, Tensor]:
+    """Body features and labels of forget and retain set."""
+    both = (seen.forget, seen.retain)
+    return torch.cat([part.features for part in both]), torch.cat([part.labels for part in both])
+
+
+def _drawn(labels: Tensor, images: int, seed: int) -> Tensor:
+    """So many of each class, or as many as the smallest class has."""
+    counts = torch.bincount(labels)
+    smallest = int(counts[counts > 0].min())
+    return rows_per_class(labels, min(images, smallest), torch.Generator().manual_seed(seed))
+
+
+def _relearn(
+    model: Classifier, original: Observation, data: Dataset, sets: Sets, context: Context
+) -> Relearning | None:
+    """Steps until the model knows its target as the original did."""
+    judged = _images(data, sets.test_forget, training=False) if sets.forget_classes else None
+    accuracy = _known(original, sets)
+    if accuracy == 0:
+        return None
+    forget = _images(data, sets.forget, training=True)
+    return relearn(
+        model,
+        forget,
+        _images(data, sets.retain, training=True),
+        judged or forget,
+        original_accuracy=accuracy,
+        seed=sets.seed,
+        context=context,
+    )
+
+
+def _known(original: Observation, sets: Sets) -> float:
+    """Accuracy, 0..1, on what is relearned: test inputs of the classes, or the samples themselves."""
+    known = original.test_forget if sets.forget_classes else original.forget
+    return float((known.probabilities.argmax(dim=1) == known.labels).double().mean())
+
+
+def _images(data: Dataset, rows: Tensor, *, training: bool) -> Images:
+    images, labels = (data.train_images, data.train_labels) if training else (data.test_images, data.test_labels)
+    some = rows[:ALIGNED_ROWS]
+    return Images(images[some], labels[some])
+
+
+def observe_all(
+    models: Iterable[Classifier], data: Dataset, sets: Sets, context: Context, original: Observation | None
+) -> list[Observation]:
+    """Observations of several models."""
+    listed = list(models)
+    return [
+        observe(model, data, sets, context.part(index / len(listed), (index + 1) / len(listed)), original)
+        for index, model in enumerate(listed)
+    ]
