@@ -210,15 +210,16 @@ def _publish(attempt: Attempt, start: publishing.Start, staged: publishing.Stage
 
 def _metrics(model: Classifier, dataset: Dataset, fitted: Fitted) -> VersionMetrics:
     from app.unlearning.continual import average_forgetting, backward_transfer
+    from app.unlearning.refusal import partly_forgotten_tasks
     from app.unlearning.verification import version_metrics
 
-    matrix = fitted.accuracy_matrix
+    matrix, partly = fitted.accuracy_matrix, partly_forgotten_tasks(model)
     return VersionMetrics(
         **asdict(version_metrics(model, dataset)),
         training_seconds=fitted.seconds,
         accuracy_matrix=matrix,
-        average_forgetting=average_forgetting(matrix) if matrix else None,
-        backward_transfer=backward_transfer(matrix) if matrix else None,
+        average_forgetting=average_forgetting(matrix, without=partly) if matrix else None,
+        backward_transfer=backward_transfer(matrix, without=partly) if matrix else None,
     )
 
 
@@ -237,7 +238,8 @@ def _keep_forgotten(
     context = Context(progress=publishing.progress_between(attempt, 0.85, 0.95))
     kept = keep_forgotten(trained, parent.network, dataset, start.keeping, context)
     if kept.verdict != "passed":
-        raise GateMissed("; ".join(criterion.detail for criterion in kept.report.gate if not criterion.passed))
+        missed = [criterion for criterion in kept.report.gate if not criterion.passed]
+        raise GateMissed(" ".join(f"{each.name} is {each.value:.4f}. {each.detail}" for each in missed))
     return kept
 
 

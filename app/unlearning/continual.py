@@ -107,27 +107,29 @@ def retained_classes(model: Classifier, task: int) -> tuple[int, ...]:
     return tuple(model.competing(task).nonzero().flatten().tolist())
 
 
-def average_forgetting(matrix: AccuracyMatrix) -> float | None:
+def average_forgetting(matrix: AccuracyMatrix, without: Collection[int] = ()) -> float | None:
     """Mean over earlier tasks of how far each fell below its best, at the end (Chaudhry et al. 2018, arXiv 1801.10112).
 
-    Over tasks that the last row has a figure of, the one learned last left out; None if there is no such task.
+    Over tasks that the last row has a figure of, the one learned last left out and those `without`, of which a part was
+    forgotten: their accuracies before and after are of different classes. None if there is no such task.
     """
-    falls = [max(column[:-1]) - column[-1] for column in _histories(matrix)]
+    falls = [max(column[:-1]) - column[-1] for column in _histories(matrix, without)]
     return sum(falls) / len(falls) if falls else None
 
 
-def backward_transfer(matrix: AccuracyMatrix) -> float | None:
+def backward_transfer(matrix: AccuracyMatrix, without: Collection[int] = ()) -> float | None:
     """Mean over earlier tasks of the change since each was learned (Lopez-Paz and Ranzato 2017, arXiv 1706.08840).
 
     Over the same tasks as `average_forgetting`; negative where later tasks cost earlier ones.
     """
-    changes = [column[-1] - column[0] for column in _histories(matrix)]
+    changes = [column[-1] - column[0] for column in _histories(matrix, without)]
     return sum(changes) / len(changes) if changes else None
 
 
-def _histories(matrix: AccuracyMatrix) -> list[list[float]]:
+def _histories(matrix: AccuracyMatrix, without: Collection[int]) -> list[list[float]]:
     """By task that was known before the last step and still is: its accuracies from when it was learned to the end."""
-    columns = [[row[task] for row in matrix if task < len(row)] for task in range(len(matrix[-1]) if matrix else 0)]
+    tasks = [task for task in range(len(matrix[-1]) if matrix else 0) if task not in without]
+    columns = [[row[task] for row in matrix if task < len(row)] for task in tasks]
     known = [[value for value in column if value is not None] for column in columns if column[-1] is not None]
     return [column for column in known if len(column) > 1]
 

@@ -148,7 +148,7 @@ def test_training_that_would_bring_a_refused_class_back_publishes_nothing(
     # The calibrated null unit refuses a few inputs of the class: were that a promise, it could not be kept.
     monkeypatch.setattr(publishing.Start, "pushed", (2,))
     house.train()
-    with pytest.raises(GateMissed, match="pushed earlier"):
+    with pytest.raises(GateMissed, match=r"refusal_kept_of_class_2 is 0\..* pushed earlier"):
         house.work()
     with house.database.reading() as session:
         assert len(session.scalars(select(VersionRow)).all()) == 2
@@ -180,3 +180,17 @@ def test_the_defaults_learn_the_digits(house: House, architecture: str, floor: f
     house.work()
     with house.database.reading() as session:
         assert versions.get_version(session, "defaults", 1).metrics.test_accuracy >= floor
+
+
+def test_what_is_left_of_a_task_is_not_compared_with_all_of_it(task_house: House) -> None:
+    task_house.forget(3, tasks=[1], scope="output", refusal="calibrate")
+    task_house.work()
+    task_house.train(tasks=[[6, 7]])
+    task_house.work()
+    metrics = version(task_house, 3).metrics
+    assert metrics.accuracy_matrix is not None
+    assert metrics.accuracy_matrix[-1][1] == 1.0  # the one class that stays has no rival within its task
+    falls = [max(row[task] or 0.0 for row in metrics.accuracy_matrix[:-1]) for task in (0, 2)]
+    ends = [metrics.accuracy_matrix[-1][task] or 0.0 for task in (0, 2)]
+    expected = sum(fall - end for fall, end in zip(falls, ends, strict=True)) / 2
+    assert metrics.average_forgetting == pytest.approx(expected)

@@ -228,3 +228,14 @@ def test_forgotten_tasks_are_not_measured_as_forgetting() -> None:
     matrix: AccuracyMatrix = [[0.9, None], [0.8, 0.9], [None, 0.9, 1.0]]
     assert average_forgetting(matrix) == pytest.approx(0.0)
     assert backward_transfer(matrix) == pytest.approx(0.0)
+
+
+def test_a_task_is_not_compared_with_what_is_left_of_it() -> None:
+    matrix: AccuracyMatrix = [
+        [0.9, None, None],
+        [0.8, 0.9, None],
+        [0.7, 1.0, 0.9],
+    ]  # of the second a class was forgotten
+    assert average_forgetting(matrix, without=[1]) == pytest.approx(0.9 - 0.7)
+    assert backward_transfer(matrix, without=[1]) == pytest.approx(0.7 - 0.9)
+    assert average_forgetting(matrix, without=[0, 1]) is None
