@@ -57,22 +57,17 @@ def predict(
     if as_json:
         print_json([{"file": str(file), **answer.model_dump(mode="json")} for file, answer in answers])
         return
+    listed = ("probabilities",) if probabilities or on_forgotten == "probabilities" else ()
     rows = [
-        (file, number, answer.version, *_prediction(prediction))
+        (file, number, answer.version, *_prediction(prediction), *(getattr(prediction, name) for name in listed))
         for file, answer in answers
         for number, prediction in enumerate(answer.predictions)
     ]
-    print_table("", ("file", "row", "version", "label", "forgotten", "class", "confidence", "probabilities"), rows)
+    print_table("", ("file", "row", "version", "label", "forgotten", "class", "confidence", *listed), rows)
 
 
 def _prediction(prediction: Prediction) -> tuple[object, ...]:
-    return (
-        prediction.label,
-        prediction.forgotten,
-        prediction.class_name,
-        prediction.confidence,
-        prediction.probabilities,
-    )
+    return prediction.label, prediction.forgotten, prediction.class_name, prediction.confidence
 
 
 def _inputs(file: Path) -> list[Any] | bytes:

@@ -111,9 +111,9 @@ def _show_metrics(metrics: VersionMetrics) -> None:
 def _show_matrix(matrix: Sequence[Sequence[float | None]]) -> None:
     width = max(map(len, matrix))
     print_table(
-        "Accuracy as tasks were learned, the task named (a row: after one of them; a column: on one of them)",
-        ("after", *(f"task {task}" for task in range(width))),
-        [(row_number, *row, *[None] * (width - len(row))) for row_number, row in enumerate(matrix)],
+        "Accuracy as tasks were learned, the task named (a row: after one more was learned)",
+        ("", *(f"task {task}" for task in range(width))),
+        [(number, *row, *[None] * (width - len(row))) for number, row in enumerate(matrix, start=1)],
     )
 
 

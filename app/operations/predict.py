@@ -97,8 +97,8 @@ def _check_task(version: ServedVersion, task: int | None) -> None:
     if not version.tasks:
         detail = f'the model "{version.model}" was not trained on tasks; leave "task" out'
         raise InvalidInput(detail, errors=[FieldError("/task", detail)])
-    detail = f"the tasks of version {version.number} are 0 to {len(version.tasks) - 1}"
-    raise TaskNotFound(f"there is no such task; {detail}", errors=[FieldError("/task", detail)])
+    detail = f"the tasks of version {version.number} are 0 to {len(version.tasks) - 1}; {task} is none of them"
+    raise TaskNotFound(detail, errors=[FieldError("/task", detail)])
 
 
 def _report_corrupted(served: ServedVersions, caller: Caller, version: ServedVersion) -> None:
