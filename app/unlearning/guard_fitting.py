@@ -1,0 +1,110 @@
+"""How a guard comes to be: trained on training rows, its threshold set by held-out retained ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from app.errors import NotApplicable
+from app.method_parameters import GuardParameters
+from app.unlearning.architectures import seeded
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset, images_as_float, in_batches
+from app.unlearning.guard import Guard, Guarded, guarded_answers
+from app.unlearning.methods.steps import Batches, descend, images_of
+from app.unlearning.partition import Partition, rows_of
+from app.unlearning.refusal import loosest_threshold
+from app.unlearning.training import deterministic_algorithms
+
+_BATCH = 1000
+_CPU = torch.device("cpu")
+
+
+def fit_guard(
+    guarded: Guarded, data: Dataset, partition: Partition, parameters: GuardParameters, context: Context, *, seed: int
+) -> Guard:
+    """A guard for the classes that `partition` forgets, trained and calibrated; `guarded` is not touched.
+
+    `guarded` has those classes struck already; its answers say what a refusal costs. Same seed, threads, torch and kind
+    of CPU: same bits. Raises NotApplicable where there is nothing to learn from, or to calibrate on.
+    """
+    _check(guarded, data, partition)
+    with seeded(seed), deterministic_algorithms():
+        guard = Guard(parameters, data.input_shape, data.num_classes)
+        guard.classes[list(partition.forget_classes)] = True
+        guard.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own lacks it
+        _train(guard, data, partition, parameters, context.part(0.0, 0.9), seed=seed)
+        context.report(0.9, "guard", "calibrating")
+        budget, rows = parameters.refusal_budget, partition.calibration.retain
+        calibrate_guard(guard, guarded, data, rows, budget=budget, device=context.device)
+    context.report(1.0, "guard", "done")
+    return guard
+
+
+def calibrate_guard(
+    guard: Guard, guarded: Guarded, data: Dataset, rows: Tensor, *, budget: float, device: torch.device = _CPU
+) -> None:
+    """Set the guard's threshold, in place, from these retained rows (int64) of the training file.
+
+    It becomes the lowest whose refusals cost at most the share `budget` (0..0.5) of the answers that `guarded` gives
+    right, with no task named. Raises NotApplicable where there are none.
+    """
+    found = guarded_answers(guarded, data.train_images, data.train_labels, rows, device)
+    right = rows_of(data.train_labels, rows, guarded.classifier.learned_classes)[found.served == found.labels]
+    if len(right) == 0:
+        raise NotApplicable("The model answers no retained calibration input right, so no guard can be calibrated.")
+    scores = _scores(guard, data.train_images, right, device)
+    if not scores.isfinite().all():
+        raise NotApplicable("The guard's scores are not finite; train it with a lower learning rate.")
+    guard.threshold.fill_(-loosest_threshold(-scores, budget))
+
+
+def _train(
+    guard: Guard, data: Dataset, partition: Partition, parameters: GuardParameters, context: Context, *, seed: int
+) -> None:
+    """Binary cross-entropy by Adam, in place; half a cosine brings the rate to 0 at the last step."""
+    batches = _Batches(data, partition, parameters.batch_size, seed)
+    optimizer = torch.optim.Adam(guard.parameters(), lr=parameters.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=parameters.steps)
+
+    def loss() -> Tensor:
+        rows, targets = batches.draw()
+        return functional.binary_cross_entropy_with_logits(
+            guard(images_of(data, rows, context)), targets.to(context.device)
+        )
+
+    guard.train()
+    descend(optimizer, loss, parameters.steps, context, schedule=schedule)
+    guard.eval()
+
+
+class _Batches:
+    """Seeded draws of retained rows and, half as many in all, of rows of each class to forget, as many of each."""
+
+    def __init__(self, data: Dataset, partition: Partition, size: int, seed: int) -> None:
+        classes = partition.forget_classes
+        each = max(1, size // 2 // len(classes))
+        self._retain = Batches(partition.train.retain, size, seed)
+        self._forget = [
+            Batches(rows_of(data.train_labels, partition.train.forget, [number]), each, seed) for number in classes
+        ]
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Rows, int64 [N], of the training file, and whether each is to be refused, float32 [N]."""
+        retain, forget = self._retain.draw(), torch.cat([batches.draw() for batches in self._forget])
+        return torch.cat([retain, forget]), torch.cat([torch.zeros(len(retain)), torch.ones(len(forget))])
+
+
+@torch.inference_mode()
+def _scores(guard: Guard, images: Tensor, rows: Tensor, device: torch.device) -> Tensor:
+    return torch.cat([guard(images_as_float(images[batch].to(device))).cpu() for batch in in_batches(rows, _BATCH)])
+
+
+def _check(guarded: Guarded, data: Dataset, partition: Partition) -> None:
+    if not partition.forget_classes:
+        raise NotApplicable("A guard is of classes, and samples have no answer to refuse; send the refusal none.")
+    if len(rows_of(data.train_labels, partition.train.forget, partition.forget_classes)) == 0:
+        raise NotApplicable("There is no training image of the classes to forget, so a guard cannot learn them.")
+    if guarded.classifier.forgotten_classes != partition.forgotten_classes:
+        raise NotApplicable("The classifier must have struck what the partition forgets, and nothing else.")
