@@ -175,6 +175,7 @@ def _started(attempt: Attempt, start: publishing.Start) -> ForgetRequestRow:
         request = session.get_one(ForgetRequestRow, UUID(attempt.spec["forget_request"]))
         if request.status == "queued" and queue.standing(session, attempt.claim) != "lost":
             request.status = "running"
+            request.target = targets.without_forgotten(request.target, start.forgotten)
             log.append(
                 session,
                 "forget.started",

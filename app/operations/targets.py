@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import select
@@ -65,6 +66,11 @@ def learned_classes(session: Session, model: ModelRow) -> set[int]:
     return {number for classes in _served_tasks(session, model) for number in classes}
 
 
+def without_forgotten(target: Target, forgotten: Collection[int]) -> Target:
+    """What is left of a target when its turn comes: requests before it may have forgotten some of a task's classes."""
+    return {**target, "classes": [number for number in target["classes"] if number not in forgotten]}
+
+
 def refuse_unlearned(model: ModelRow, parent: VersionRow, target: dict[str, Any]) -> None:
     """Raise `Conflict` where the pointer was moved to a version that never learned what is to be forgotten."""
     if max(target.get("tasks", []), default=0) >= len(tasks_of(parent.manifest["learning"])):
@@ -99,18 +105,19 @@ def _of_tasks(session: Session, model: ModelRow, target: ForgetTarget, gone: set
         )
     named = sorted(set(target.tasks))
     _refuse_unknown(session, model, named, tasks)
-    classes = _whole(named, tasks, gone) if target.classes is None else _part(named, target.classes, tasks, gone)
-    return {"tasks": named, "classes": classes}
+    if target.classes is not None:
+        return {"tasks": named, "classes": _part(named, target.classes, tasks, gone)}
+    return {"tasks": named, "classes": _whole(named, tasks, gone, forgotten_classes(session, [model.id])[model.id])}
 
 
-def _whole(named: list[int], tasks: list[list[int]], gone: set[int]) -> list[int]:
-    """All classes of these tasks that are not forgotten yet."""
+def _whole(named: list[int], tasks: list[list[int]], gone: set[int], forgotten: list[int]) -> list[int]:
+    """All classes of these tasks that are not forgotten yet; those that a queued request is to forget stay, it may fail."""
     again = [index for index in named if set(tasks[index]) <= gone]
     if again:
         raise AlreadyForgotten(
             f"tasks {some(again)} are forgotten, or a queued request will forget them; leave them out"
         )
-    return sorted(number for index in named for number in tasks[index] if number not in gone)
+    return sorted(number for index in named for number in tasks[index] if number not in forgotten)
 
 
 def _part(named: list[int], asked: list[int], tasks: list[list[int]], gone: set[int]) -> list[int]:

@@ -83,7 +83,7 @@ def refuse_fewer(model: ModelRow, serving: VersionRow) -> None:
     if served < had:
         raise Conflict(
             f"version {serving.number}, which serves, has {served} of the model's {had} tasks; "
-            "let a version that has them all serve first"
+            "let a version that has them all serve first, or train from_scratch, which learns them all"
         )
 
 

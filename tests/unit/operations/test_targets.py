@@ -19,7 +19,7 @@ from app.errors import (
     NothingLeft,
     TaskNotFound,
 )
-from app.operations import forget
+from app.operations import forget, jobs
 from app.schemas import ForgetCreate, ForgetPlan
 from tests.unit.operations.conftest import CALLER, House
 from tests.unit.operations.test_tasks import GROWN, details, importance_of, model, network, serve, version
@@ -162,9 +162,29 @@ def test_queued_requests_count_for_tasks_and_their_classes(task_house: House) ->
     task_house.forget(1, tasks=[0])
     with pytest.raises(AlreadyForgotten, match="classes 1"):
         ask(task_house, {"tasks": [0], "classes": [0, 1]})
-    assert task_house.forget(tasks=[0]).target == {"tasks": [0], "classes": [0]}
+    assert task_house.forget(tasks=[0]).target == {"tasks": [0], "classes": [0, 1]}
     with pytest.raises(NothingLeft):
         ask(task_house, {"tasks": [2]})
+
+
+@pytest.mark.parametrize("first_succeeds", [True, False])
+def test_a_task_is_forgotten_whatever_becomes_of_the_request_for_a_part_before_it(
+    task_house: House,
+    first_succeeds: bool,  # noqa: FBT001  by parameter
+) -> None:
+    part = task_house.forget(1, tasks=[0], **EDIT)
+    whole = task_house.forget(tasks=[0], **EDIT)
+    if first_succeeds:
+        task_house.work()
+    else:
+        with task_house.database.writing() as session:
+            jobs.cancel_job(session, CALLER, part.job.id)
+    task_house.work()
+    done = task_house.request(whole.id)
+    assert done.status == "completed"
+    assert done.target == {"tasks": [0], "classes": [0] if first_succeeds else [0, 1]}
+    assert details(task_house, "forget.completed")["classes"] == done.target["classes"]
+    assert (model(task_house).forgotten.classes, model(task_house).forgotten.tasks) == ([0, 1], [0])
 
 
 @on_sqlite

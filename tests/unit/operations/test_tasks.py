@@ -319,6 +319,22 @@ def test_no_task_is_learned_on_a_version_that_lacks_another(task_house: House) -
 
 
 @on_sqlite
+def test_where_no_version_with_all_tasks_is_left_training_from_scratch_learns_them_all(task_house: House) -> None:
+    task_house.train(tasks=[[8, 9]], serve=False)
+    task_house.work()
+    task_house.forget(tasks=[0], refusal="none", scope="output", parameters={"utility_budget": 1.0})
+    task_house.work()  # puts the version with all tasks out of reach
+    with pytest.raises(Conflict, match="or train from_scratch"):
+        task_house.train(tasks=[[6, 7]])
+    task_house.train(from_scratch=True)
+    task_house.work()
+    fourth = version(task_house, 4)
+    assert (fourth.serving, fourth.forgotten.tasks, fourth.manifest["recipe"]["tasks"]) == (True, [0], [1, 2, 3])
+    assert importance_of(task_house, 4) == [1, 2, 3]
+    task_house.train(tasks=[[6, 7]])
+
+
+@on_sqlite
 def test_a_version_with_fewer_tasks_is_trained_further_as_it_is(task_house: House) -> None:
     task_house.train(tasks=[[8, 9]], serve=False)
     task_house.work()
@@ -354,6 +370,18 @@ def test_training_from_scratch_begins_a_new_matrix_and_learns_named_classes_alon
     assert second.metrics.accuracy_matrix is not None
     assert len(second.metrics.accuracy_matrix) == 2
     assert importance_of(task_house, 2) == [1, 2]
+
+
+@on_sqlite
+def test_a_version_without_the_importance_of_any_task_is_built_upon(task_house: House) -> None:
+    task_house.train(from_scratch=True, classes=[0, 1])
+    task_house.work()
+    task_house.forget(tasks=[0], refusal="none", scope="output", parameters={"utility_budget": 1.0})
+    task_house.work()
+    assert importance_of(task_house, 3) == []
+    task_house.train()
+    task_house.work()
+    assert importance_of(task_house, 4) == [1, 2]
 
 
 def test_a_forgotten_task_is_never_learned_again_and_leaves_no_importance(task_house: House) -> None:
