@@ -23,6 +23,7 @@ from app.unlearning.architectures import Classifier, build
 from app.unlearning.synaptic_intelligence import Importance
 
 _LENGTH_BYTES = 8
+_HEADER_BYTES_OF_NONE = 8  # an empty JSON object, padded
 _HEADER_BYTES_PER_TENSOR = 256  # type, shape and offsets of one take 60 to 120 beside its name
 _TYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.bool: "BOOL"}
 
@@ -126,7 +127,7 @@ def _checked_manifest(folder: Path, digest: str) -> Manifest:
 
 def _header_limit(expected: Mapping[str, Tensor]) -> int:
     """The most bytes a header may have; parsing one costs far more memory than its size (seen: 800 MB for 30 MB)."""
-    return sum(len(name) + _HEADER_BYTES_PER_TENSOR for name in expected)
+    return _HEADER_BYTES_OF_NONE + sum(len(name) + _HEADER_BYTES_PER_TENSOR for name in expected)
 
 
 def _data_bytes(expected: Mapping[str, Tensor]) -> int:

@@ -260,6 +260,13 @@ def test_importance_is_loaded_bit_for_bit_as_it_was_saved(staged: Path, by_task:
     assert set(Manifest.model_validate_json((staged / MANIFEST).read_bytes()).files) == {WEIGHTS, IMPORTANCE, CARD}
 
 
+def test_no_importance_at_all_is_saved_and_loaded_too(staged: Path, by_task: Classifier) -> None:
+    (staged / IMPORTANCE).unlink()
+    weights.save_importance({}, staged / IMPORTANCE)
+    reseal(staged)
+    assert load_importance(staged, by_task) == {}
+
+
 def test_of_layouts_that_are_not_contiguous_the_importance_is_saved_all_the_same(
     store: VersionStore, manifest: Manifest
 ) -> None:
