@@ -113,7 +113,7 @@ def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit:
     start = time.perf_counter()
     with deterministic_algorithms():
         _strike_again(model, parent)
-        struck = deepcopy(model)
+        struck = _refusing_nothing(model)
         fit_refusal(model, data, partition, edit, context.part(0.0, 0.8))
     seconds = {"refusal": time.perf_counter() - start}
     context.report(0.8, "measuring", "measuring before and after")
@@ -143,6 +143,15 @@ def _strike_again(model: Classifier, parent: Classifier) -> None:
         model.task_null_biases[: len(parent.learning.tasks)] = parent.task_null_biases
     model.head.weight[struck, :num_features] = parent.head.weight[struck]
     model.head.bias[struck] = parent.head.bias[struck]
+
+
+def _refusing_nothing(model: Classifier) -> Classifier:
+    """A copy whose null unit never wins: that of a parent, on other logits, may refuse everything."""
+    copy = deepcopy(model)
+    copy.null_bias.fill_(-torch.inf)
+    if copy.learning.tasks:
+        copy.task_null_biases.fill_(-torch.inf)
+    return copy
 
 
 def _report(

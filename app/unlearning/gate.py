@@ -49,7 +49,7 @@ def judge_forgetting(
         _retained_accuracy(before, after, _retained_groups(unlearned, partition), edit.parameters.utility_budget),
         _below(
             "forget_accuracy",
-            "The classes to forget are given their label less often than before.",
+            "The classes to forget are given their label less often than before, or never.",
             forget_after.accuracy_in_task(),
             forget_before.accuracy_in_task(),
         ),
@@ -70,8 +70,8 @@ def judge_keeping(
 ) -> list[Criterion]:
     """What further training must hold: forgotten classes as struck and refused as in `parent`.
 
-    Retained accuracy is compared with `trained`, the model as it came from training: it is what refusing may cost,
-    while what training itself does to accuracy is the wish of who asked for it.
+    Retained accuracy is compared with `trained`, the model as it came from training, forgotten classes struck and
+    nothing refused: it is what refusing may cost, while what training itself does is the wish of who asked for it.
     """
     parent_found, trained_found, found = (
         _calibration_answers(model, data, context) for model in (parent, trained, kept)
@@ -180,4 +180,4 @@ def _at_least(name: str, detail: str, value: float | None, threshold: float) -> 
 def _below(name: str, detail: str, value: float | None, threshold: float | None) -> Criterion:
     assert value is not None, "a partition has calibration rows of every class it is judged by"
     assert threshold is not None, "likewise"
-    return Criterion(name, detail, value, threshold, value < threshold)
+    return Criterion(name, detail, value, threshold, value < threshold or value == 0)

@@ -266,3 +266,23 @@ def test_further_training_that_loses_the_refusal_fails() -> None:
         trained.head.bias.add_(100)  # every retained class now wins against the null unit
     unfitted: Edit = replace(edit, refusal="none", pushed=(1,))
     assert failed(keep_forgotten(trained, parent, DATA, unfitted, CONTEXT)) == ["refusal_kept_of_class_1"]
+
+
+@pytest.mark.parametrize("refusal", get_args(Refusal))
+def test_a_null_unit_of_the_parent_that_refuses_everything_fails_unless_it_is_fitted_anew(refusal: Refusal) -> None:
+    edit = edit_of(1, refusal=refusal)
+    parent = forget_classes(MODEL, DATA, edit, CONTEXT).model
+    parent.null_bias.fill_(1e3)  # far above what another network's logits reach
+    kept = keep_forgotten(_trained_further(parent, DATA, from_scratch=True), parent, DATA, edit, CONTEXT)
+    assert failed(kept) == (["retained_accuracy"] if refusal == "none" else [])
+    before = next(criterion.threshold for criterion in kept.report.gate if criterion.name == "retained_accuracy")
+    assert before > 0.5
+
+
+def test_a_class_that_was_never_answered_is_forgotten() -> None:
+    model = build(Mlp(hidden=(32,)), DATA.input_shape, DATA.num_classes, 0)
+    rows = rows_of(DATA.train_labels, DATA.train_rows, [0, 1, 3])
+    fit(model, DATA, rows, Training(epochs=6, batch_size=32), CONTEXT)
+    result = forget_classes(model, DATA, edit_of(2), CONTEXT)
+    assert result.report.before.forget_accuracy == 0
+    assert failed(result) == []
