@@ -60,8 +60,9 @@ def replace_output_rows(
 ) -> dict[str, int]:
     """Replace, in place, the weight rows and biases of these classes; how many values, by parameter name.
 
-    In a growing network a row keeps its zeros where there are no connections, to the units of later tasks. `random` draws each row, bias included, from the normal distribution with the row's own mean and standard
-    deviation: from a distribution unlike it, for example of positive mean, the row would win every argmax.
+    In a growing network a row keeps its zeros where there are no connections, to the units of later tasks. `random`
+    draws each row, bias included, from the normal distribution with the row's own mean and standard deviation: from a
+    distribution unlike it, for example of positive mean, the row would win every argmax.
     """
     weight, bias = model.head.weight, model.head.bias
     connected = _connected(model)

@@ -79,7 +79,12 @@ def measured_contrast(model: Classifier, data: Dataset, rows: Rows, edit: Edit, 
 
 
 def damped_ratio(forget: Tensor, retain: Tensor) -> Tensor:
-    """Forget : retain importance of one layer, the latter raised by a tenth of its mean; 0 where forget is 0."""
+    """Forget : retain importance of one layer, the latter raised by a tenth of its mean; 0 where forget is 0.
+
+    Where nothing of the layer matters to what stays, there is no ratio, and forget importance alone ranks.
+    """
+    if not retain.any():
+        return forget
     ratio = forget / (retain + _DAMPING * retain.mean())
     return torch.where(forget > 0, ratio, 0.0)
 

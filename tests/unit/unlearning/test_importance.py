@@ -105,6 +105,12 @@ def test_weights_that_never_act_rank_last() -> None:
     assert ratio.argsort(descending=True).tolist() == [3, 2, 1, 0]
 
 
+def test_where_nothing_matters_to_what_stays_forget_importance_alone_ranks() -> None:
+    ratio = damped_ratio(torch.tensor([1.0, 0.0, 3.0, 2.0]), torch.zeros(4))
+    assert ratio.argsort(descending=True).tolist() == [2, 3, 0, 1]
+    assert ratio[1] == 0
+
+
 def test_biases_batch_norm_and_the_head_are_left_alone() -> None:
     model = build(Torchvision("resnet18"), (1, 8, 8), 4, seed=0)
     names = set(hidden_weights(model))
