@@ -8,6 +8,7 @@ from torch.nn import functional
 from app.specs import Mlp, SynapticIntelligence, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
+from app.unlearning.continual import learn_tasks
 from app.unlearning.data import images_as_float
 from app.unlearning.partition import rows_of
 from app.unlearning.synaptic_intelligence import PathIntegral
@@ -123,3 +124,32 @@ def test_the_gradient_in_the_integral_is_that_of_the_task_alone() -> None:
         change = torch.full_like(omega, 0.1) - 0.01 * of_the_task[name]
         expected = 0.01 * of_the_task[name].square() / (change.square() + LEARNING.xi)
         assert torch.allclose(omega, expected, rtol=1e-2, atol=1e-7), name
+
+
+def test_what_made_the_loss_rise_is_of_no_importance() -> None:
+    model = network()
+    path = PathIntegral(model, [], LEARNING)
+    loss_of(model).backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+    path.after_backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(parameter.grad)  # type: ignore[arg-type]  # there after backward
+    path.after_step()
+    assert not any(omega.any() for omega in path.importance().values())
+
+
+def test_a_task_learned_again_is_held_by_those_learned_after_it() -> None:
+    free, held = (
+        learn_tasks(
+            network(),
+            DATA,
+            DATA.train_rows,
+            [0],
+            Training(epochs=1, batch_size=16),
+            known=(0, 1),
+            importance={1: everywhere(network(), value)},
+            context=Context(),
+        ).model
+        for value in (0.0, 10.0)
+    )
+    assert not same_bits(free, held)
