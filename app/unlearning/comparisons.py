@@ -5,79 +5,35 @@ Any model can be judged, the original and a retrained one as well: that is the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import sqrt
-from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from app.method_specs import Claim
-from app.unlearning.claims import Sought
-from app.unlearning.closeness import activation_distance, agreement, jensen_shannon, margins
+from app.unlearning.bench import Bench
+from app.unlearning.closeness import jensen_shannon
+from app.unlearning.figures import (
+    accuracy,
+    attack,
+    certainty,
+    forget_distance,
+    forget_divergence,
+    hits,
+    margin,
+    mean_with_interval,
+    point,
+    probe_recall,
+    prototype_recall,
+    retained_agreement,
+)
 from app.unlearning.gate import REFUSAL_FLOOR
-from app.unlearning.intervals import Estimate, Z, paired_difference, share
-from app.unlearning.membership import area_under_curve
-from app.unlearning.observations import Observation, Outputs, ProbePlace, Sets
-from app.unlearning.verdicts import Criterion, Measurement, Place, Side, all_passed, beside_retrained, measured
+from app.unlearning.intervals import Estimate, paired_difference, share
+from app.unlearning.observations import Observation, Outputs
+from app.unlearning.verdicts import Criterion, Measurement, Place, all_passed, measured
 
 LARGEST_FORGET_ACCURACY = 0.01
 """Share of a forgotten class's training images that may still be given its label."""
-
-Scores = Callable[[Outputs], Tensor]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """One model to be judged, and the ones to judge it by."""
-
-    candidate: Observation
-    original: Observation | None
-    original_digest: str | None
-    """Known also where the original is gone; None where not even that is."""
-    references: Mapping[int, Observation]
-    """Retrained models by seed; may be empty."""
-    sets: Sets
-    sought: Sought
-
-    def beside(
-        self,
-        metric: str,
-        place: Place,
-        figure: Callable[[Observation], Estimate | float],
-        side: Side | None,
-    ) -> Measurement:
-        """A figure of each model by itself; without a side it is shown only."""
-        value = figure(self.candidate)
-        original = None if self.original is None else _point(figure(self.original))
-        retrained = {seed: _point(figure(reference)) for seed, reference in self.references.items()}
-        if side is None:
-            return measured(metric, place, value, original=original, retrained=retrained)
-        return beside_retrained(metric, place, value, original=original, retrained=retrained, side=side)
-
-    def between(
-        self, metric: str, place: Place, distance: Callable[[Observation, Observation], float], side: Side | None
-    ) -> Measurement:
-        """A figure of two models, averaged over the retrained ones; of each of those, over the others."""
-        value, original = self._mean_distance(self.candidate, distance), None
-        if self.original is not None:
-            original = self._mean_distance(self.original, distance)
-        among = self._among_references(distance)
-        if side is None:
-            return measured(metric, place, value, original=original, retrained=among)
-        return beside_retrained(metric, place, value, original=original, retrained=among, side=side)
-
-    def _mean_distance(self, model: Observation, distance: Callable[[Observation, Observation], float]) -> float:
-        return fmean(distance(model, reference) for reference in self.references.values())
-
-    def _among_references(self, distance: Callable[[Observation, Observation], float]) -> dict[int, float]:
-        if len(self.references) < 2:  # noqa: PLR2004  one has no other
-            return {}
-        return {
-            seed: fmean(distance(model, other) for key, other in self.references.items() if key != seed)
-            for seed, model in self.references.items()
-        }
 
 
 @dataclass(frozen=True)
@@ -131,22 +87,22 @@ def shown(bench: Bench) -> list[Measurement]:
         return share(outputs.served == num_classes)
 
     found = [
-        bench.beside("accuracy", Place("retain"), lambda seen: _accuracy(seen.retain), None),
+        bench.beside("accuracy", Place("retain"), lambda seen: accuracy(seen.retain), None),
         bench.beside("refusal-rate", Place("test_retain"), lambda seen: refused(seen.test_retain), None),
     ]
     if bench.sets.forget_classes:
         found.append(bench.beside("refusal-rate", Place("test_forget"), lambda seen: refused(seen.test_forget), None))
     if bench.references:
-        found.append(bench.between("activation-distance", Place("forget"), _activation_distance, None))
+        found.append(bench.between("activation-distance", Place("forget"), forget_distance, None))
     return found
 
 
 def _answered_no_more(bench: Bench) -> Criterion:
-    found = bench.beside("accuracy", Place("forget"), lambda seen: _accuracy(seen.forget), None)
+    found = bench.beside("accuracy", Place("forget"), lambda seen: accuracy(seen.forget), None)
     judged = measured(
         "accuracy",
         Place("forget"),
-        _accuracy(bench.candidate.forget),
+        accuracy(bench.candidate.forget),
         original=found.original,
         at_most=LARGEST_FORGET_ACCURACY,
     )
@@ -156,14 +112,14 @@ def _answered_no_more(bench: Bench) -> Criterion:
 
 def _retained_kept(bench: Bench) -> Criterion:
     """By the upper end of the interval: the effect gate has judged the same on calibration rows, by the point."""
-    hits = _hits(bench.candidate.test_retain)
-    found = bench.beside("accuracy", Place("test_retain"), lambda seen: _accuracy(seen.test_retain), None)
+    ours = hits(bench.candidate.test_retain)
+    found = bench.beside("accuracy", Place("test_retain"), lambda seen: accuracy(seen.test_retain), None)
     statement = f"Accuracy on retained test images is at most {bench.sought.utility_budget} below the original's."
     if bench.original is not None:
-        lost = paired_difference(_hits(bench.original.test_retain), hits)
-        at_least = _point(share(_hits(bench.original.test_retain))) - bench.sought.utility_budget
+        lost = paired_difference(hits(bench.original.test_retain), ours)
+        at_least = point(share(hits(bench.original.test_retain))) - bench.sought.utility_budget
         at_least -= lost.value - lost.low  # what chance explains
-        found = _with_retrained(measured("accuracy", found.place, share(hits), at_least=at_least), found)
+        found = _with_retrained(measured("accuracy", found.place, share(ours), at_least=at_least), found)
     return Criterion(0, "retained", statement, "suppressed", found.passed, (found,))
 
 
@@ -188,10 +144,10 @@ def _weights_changed(bench: Bench) -> Criterion:
 
 
 def _accuracies(bench: Bench) -> Draft:
-    found = [bench.beside("accuracy", Place("test_retain"), lambda seen: _accuracy(seen.test_retain), "at least")]
+    found = [bench.beside("accuracy", Place("test_retain"), lambda seen: accuracy(seen.test_retain), "at least")]
     statement = "Retained test images are answered right as often as by retrained models."
     if not bench.sets.forget_classes:
-        found.append(bench.beside("accuracy", Place("forget"), lambda seen: _accuracy(seen.forget), "as"))
+        found.append(bench.beside("accuracy", Place("forget"), lambda seen: accuracy(seen.forget), "as"))
         statement += " So are the forgotten samples: neither more often nor more seldom."
     return Draft("accuracy", statement, tuple(found))
 
@@ -204,7 +160,7 @@ def _nearer_than_original(bench: Bench) -> Draft:
     ours, original = bench.candidate.forget.probabilities, bench.original.forget.probabilities
     to_original = jensen_shannon(ours, original)
     to_retrained = _divergence_from_references(bench, bench.candidate)
-    found = _mean_with_interval(to_retrained - to_original)
+    found = mean_with_interval(to_retrained - to_original)
     at_most = -(found.high - found.value)  # so that the whole interval is below 0
     return Draft("nearer", statement, (measured("three-sample-statistic", Place("forget"), found, at_most=at_most),))
 
@@ -216,10 +172,10 @@ def _no_farther_than_original(bench: Bench) -> Draft:
     if bench.original is None:
         return Draft("nearer", statement, ())
     ours, originals = (_divergence_from_references(bench, model) for model in (bench.candidate, bench.original))
-    chance = _mean_with_interval(ours - originals)
+    chance = mean_with_interval(ours - originals)
     at_most = float(originals.mean()) + chance.high - chance.value
-    found = bench.between("jensen-shannon", Place("forget", setting="no farther"), _divergence, None)
-    judged = measured("jensen-shannon", found.place, _mean_with_interval(ours), at_most=at_most)
+    found = bench.between("jensen-shannon", Place("forget", setting="no farther"), forget_divergence, None)
+    judged = measured("jensen-shannon", found.place, mean_with_interval(ours), at_most=at_most)
     return Draft("nearer", statement, (_with_retrained(judged, found),))
 
 
@@ -228,8 +184,8 @@ def _as_two_retrained(bench: Bench) -> Draft:
         "as-two-retrained",
         "Outputs are as near those of retrained models as those of two retrained models are to each other.",
         (
-            bench.between("jensen-shannon", Place("forget"), _divergence, "at most"),
-            bench.between("agreement", Place("test_retain"), _agreement, "at least"),
+            bench.between("jensen-shannon", Place("forget"), forget_divergence, "at most"),
+            bench.between("agreement", Place("test_retain"), retained_agreement, "at least"),
         ),
     )
 
@@ -239,8 +195,8 @@ def _membership(bench: Bench) -> Draft:
     about_classes = bool(bench.sets.forget_classes)
     others = "test images of the same classes" if about_classes else "test images"
     found = [
-        bench.beside("mia-auc", Place("forget", setting=name), _attack(scores, about_classes=about_classes), "as")
-        for name, scores in (("margin", _margin), ("certainty", _certainty))
+        bench.beside("mia-auc", Place("forget", setting=name), attack(scores, about_classes=about_classes), "as")
+        for name, scores in (("margin", margin), ("certainty", certainty))
     ]
     statement = f"An attacker tells forgotten training images from {others} as well as with retrained models."
     return Draft("membership", statement, tuple(found))
@@ -250,7 +206,7 @@ def probe_draft(bench: Bench) -> Draft:
     """Every probe that was fitted to the candidate."""
     found = [
         bench.beside("probe-recall", Place("test_forget", place.layer, f"{place.images} images a class"),
-                     _probe(place), "at most")
+                     probe_recall(place), "at most")
         for place in bench.candidate.probes
     ]  # fmt: skip
     statement = "A linear probe finds the forgotten classes in no layer better than in retrained models."
@@ -260,57 +216,13 @@ def probe_draft(bench: Bench) -> Draft:
 def prototype_draft(bench: Bench) -> Draft:
     """Every number of shots that was tried on the candidate."""
     found = [
-        bench.beside("prototype-recall", Place("test_forget", "body", f"{shots} shots"), _prototype(shots), "at most")
+        bench.beside(
+            "prototype-recall", Place("test_forget", "body", f"{shots} shots"), prototype_recall(shots), "at most"
+        )
         for shots in bench.candidate.prototypes
     ]
     statement = "A few images of a forgotten class bring it back no better than in retrained models."
     return Draft("prototypes", statement, tuple(found))
-
-
-def _probe(place: ProbePlace) -> Callable[[Observation], Estimate]:
-    return lambda seen: share(seen.probes[place])
-
-
-def _prototype(shots: int) -> Callable[[Observation], Estimate]:
-    return lambda seen: _mean_with_interval(seen.prototypes[shots])
-
-
-def _attack(scores: Scores, *, about_classes: bool) -> Callable[[Observation], Estimate]:
-    def auc(seen: Observation) -> Estimate:
-        others = seen.test_forget if about_classes else seen.test_retain
-        return area_under_curve(scores(seen.forget), scores(others)).estimate
-
-    return auc
-
-
-def _margin(outputs: Outputs) -> Tensor:
-    return margins(outputs.logits, outputs.labels)
-
-
-def _certainty(outputs: Outputs) -> Tensor:
-    """Minus the entropy in nats; of logits, because probabilities near 1 all look alike."""
-    terms: Tensor = torch.special.entr(outputs.probabilities)
-    return -terms.sum(dim=1)
-
-
-def _hits(outputs: Outputs) -> Tensor:
-    return outputs.served == outputs.labels
-
-
-def _accuracy(outputs: Outputs) -> Estimate:
-    return share(_hits(outputs))
-
-
-def _divergence(first: Observation, second: Observation) -> float:
-    return float(jensen_shannon(first.forget.probabilities, second.forget.probabilities).mean())
-
-
-def _activation_distance(first: Observation, second: Observation) -> float:
-    return float(activation_distance(first.forget.probabilities, second.forget.probabilities).mean())
-
-
-def _agreement(first: Observation, second: Observation) -> float:
-    return _point(share(agreement(first.test_retain.probabilities, second.test_retain.probabilities)))
 
 
 def _divergence_from_references(bench: Bench, model: Observation) -> Tensor:
@@ -319,17 +231,6 @@ def _divergence_from_references(bench: Bench, model: Observation) -> Tensor:
     return torch.stack([jensen_shannon(model.forget.probabilities, other) for other in others]).mean(dim=0)
 
 
-def _mean_with_interval(values: Tensor) -> Estimate:
-    """The mean of values, float [N], with a normal interval over inputs, which costs nothing where N is large."""
-    mean = float(values.double().mean())
-    half = Z * float(values.double().std(correction=0)) / sqrt(len(values))
-    return Estimate(mean, mean - half, mean + half, len(values))
-
-
 def _with_retrained(judged: Measurement, found: Measurement) -> Measurement:
     """What was judged, with the figures of other models as found."""
     return Measurement(**{**vars(judged), "original": found.original, "retrained": found.retrained})
-
-
-def _point(value: Estimate | float) -> float:
-    return value.value if isinstance(value, Estimate) else value

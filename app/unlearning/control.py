@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from app.unlearning.bench import Bench
 from app.unlearning.claims import EVIDENCE
-from app.unlearning.comparisons import Bench
 from app.unlearning.context import Context
 from app.unlearning.verdicts import Criterion, Measurement, Place, together
 

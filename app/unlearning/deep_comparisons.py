@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
+from app.unlearning.bench import Bench
 from app.unlearning.closeness import margins, three_sample_test
-from app.unlearning.comparisons import Bench, Draft
+from app.unlearning.comparisons import Draft
 from app.unlearning.features import layer_similarity
 from app.unlearning.intervals import Estimate
 from app.unlearning.membership import area_under_curve, calibrated, membership_attack

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from app.method_specs import Claim
 from app.unlearning.architectures import Classifier
+from app.unlearning.bench import Bench
 from app.unlearning.claims import EVIDENCE, Sought, SupportedClaim, held, strongest_claim
-from app.unlearning.comparisons import Bench, comparison_drafts, effect_criteria, shown
+from app.unlearning.comparisons import comparison_drafts, effect_criteria, shown
 from app.unlearning.context import Context
 from app.unlearning.control import Control, run_control
 from app.unlearning.data import Dataset

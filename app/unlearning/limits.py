@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.unlearning.comparisons import Bench
+from app.unlearning.bench import Bench
 from app.unlearning.observations import MOST_ROWS
 from app.unlearning.verdicts import Criterion
 

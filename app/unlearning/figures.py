@@ -1,0 +1,85 @@
+"""Figures of one model, and of two, from what they were observed to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from app.unlearning.closeness import activation_distance, agreement, jensen_shannon, margins
+from app.unlearning.intervals import Estimate, Z, share
+from app.unlearning.membership import area_under_curve
+from app.unlearning.observations import Observation, Outputs, ProbePlace
+
+Scores = Callable[[Outputs], Tensor]
+"""Of membership, float64 [N]; higher says member."""
+
+
+def probe_recall(place: ProbePlace) -> Callable[[Observation], Estimate]:
+    """Of one probe, on test inputs of the forgotten classes."""
+    return lambda seen: share(seen.probes[place])
+
+
+def prototype_recall(shots: int) -> Callable[[Observation], Estimate]:
+    """Likewise of prototypes of so many images, over all draws."""
+    return lambda seen: mean_with_interval(seen.prototypes[shots])
+
+
+def attack(scores: Scores, *, about_classes: bool) -> Callable[[Observation], Estimate]:
+    """The AUC of the forget set against test inputs: of the same classes, where classes are forgotten."""
+
+    def auc(seen: Observation) -> Estimate:
+        others = seen.test_forget if about_classes else seen.test_retain
+        return area_under_curve(scores(seen.forget), scores(others)).estimate
+
+    return auc
+
+
+def margin(outputs: Outputs) -> Tensor:
+    """The true label's, float64 [N], in nats, of the raw head."""
+    return margins(outputs.logits, outputs.labels)
+
+
+def certainty(outputs: Outputs) -> Tensor:
+    """Minus the entropy of the classes that compete, float64 [N], in nats: how sure the answer is, whatever the label."""
+    terms: Tensor = torch.special.entr(outputs.probabilities)
+    return -terms.sum(dim=1)
+
+
+def hits(outputs: Outputs) -> Tensor:
+    """Whether the answer as served is right, bool [N]."""
+    return outputs.served == outputs.labels
+
+
+def accuracy(outputs: Outputs) -> Estimate:
+    """The share of these."""
+    return share(hits(outputs))
+
+
+def forget_divergence(first: Observation, second: Observation) -> float:
+    """Jensen-Shannon, the mean over the forget set."""
+    return float(jensen_shannon(first.forget.probabilities, second.forget.probabilities).mean())
+
+
+def forget_distance(first: Observation, second: Observation) -> float:
+    """Activation distance, the mean over the forget set."""
+    return float(activation_distance(first.forget.probabilities, second.forget.probabilities).mean())
+
+
+def retained_agreement(first: Observation, second: Observation) -> float:
+    """The share of retained test inputs that both answer alike."""
+    return point(share(agreement(first.test_retain.probabilities, second.test_retain.probabilities)))
+
+
+def mean_with_interval(values: Tensor) -> Estimate:
+    """The mean of values, float [N], with a normal interval over inputs, which costs nothing where N is large."""
+    mean = float(values.double().mean())
+    half = Z * float(values.double().std(correction=0)) / sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def point(value: Estimate | float) -> float:
+    """The figure without its interval."""
+    return value.value if isinstance(value, Estimate) else value

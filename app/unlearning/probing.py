@@ -1,0 +1,110 @@
+"""The linear probe of `attacks.fit_probe`, found by Newton steps: the same minimum in a fraction of the time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from app.errors import NotApplicable
+from app.unlearning.attacks import LinearProbe
+from app.unlearning.data import classes_of
+from app.unlearning.measurable import require_pairs
+
+_RIDGE = 1.0  # as attacks.fit_probe: weight of half the squared norm against the summed loss
+_GRADIENT_TOLERANCE = 1e-5  # of the mean loss, largest entry; below it no answer of thousands was seen to change
+_NEWTON_STEPS = 50
+_CONJUGATE_STEPS = 60
+_HALVINGS = 20
+_SUFFICIENT_DECREASE = 1e-4  # Armijo's constant, as usual
+
+
+def newton_probe(features: Tensor, labels: Tensor) -> LinearProbe:
+    """Multinomial logistic regression on standardised features, float [N, D], and labels, int64 [N], of two classes or more.
+
+    The objective of `attacks.fit_probe`, which is convex, so that both find the same; by Newton steps whose linear
+    systems are solved by conjugate gradients, only as exactly as is worth while (Dembo and Steihaug 1983,
+    doi:10.1007/BF02592055). A few dozen rows a class and a hundred features take some hundredths of a second.
+    """
+    require_pairs(features, labels, "features")
+    classes = torch.tensor(sorted(classes_of(labels)), dtype=torch.int64)
+    if len(classes) < 2:  # noqa: PLR2004  one class is no choice
+        raise NotApplicable("A probe needs images of at least two classes.")
+    wide = features.double()
+    mean, spread = wide.mean(dim=0), wide.std(dim=0, correction=0)
+    scale = torch.where(spread > 1e-6 * spread.max(), spread, 1.0)  # of dead units, noise would be magnified
+    objective = _Objective((wide - mean) / scale, torch.searchsorted(classes, labels), len(classes))
+    found = _minimum(objective)
+    return LinearProbe(classes, mean, scale, found[:-1].T.contiguous(), found[-1])
+
+
+class _Objective:
+    """Mean cross-entropy and ridge of weights [D + 1, K], the last row being the bias, which is free."""
+
+    def __init__(self, features: Tensor, targets: Tensor, num_classes: int) -> None:
+        self.inputs = functional.pad(features, (0, 1), value=1.0)
+        self.targets = functional.one_hot(targets, num_classes).double()
+        self.ridge = torch.full((self.inputs.shape[1], 1), _RIDGE / len(targets), dtype=torch.float64)
+        self.ridge[-1] = 0.0
+
+    def start(self) -> Tensor:
+        return torch.zeros(self.inputs.shape[1], self.targets.shape[1], dtype=torch.float64)
+
+    def loss(self, weights: Tensor) -> float:
+        logits = self.inputs @ weights
+        own = (logits * self.targets).sum(dim=1)
+        return float((logits.logsumexp(dim=1) - own).mean() + (self.ridge * weights.square()).sum() / 2)
+
+    def probabilities(self, weights: Tensor) -> Tensor:
+        return (self.inputs @ weights).softmax(dim=1)
+
+    def gradient(self, weights: Tensor, probabilities: Tensor) -> Tensor:
+        return self.inputs.T @ (probabilities - self.targets) / len(self.inputs) + self.ridge * weights
+
+    def curvature(self, direction: Tensor, probabilities: Tensor) -> Tensor:
+        """The Hessian times a direction [D + 1, K]."""
+        moved = self.inputs @ direction
+        weighted = probabilities * (moved - (probabilities * moved).sum(dim=1, keepdim=True))
+        return self.inputs.T @ weighted / len(self.inputs) + self.ridge * direction
+
+
+@torch.no_grad()
+def _minimum(objective: _Objective) -> Tensor:
+    weights = objective.start()
+    for _ in range(_NEWTON_STEPS):
+        probabilities = objective.probabilities(weights)
+        gradient = objective.gradient(weights, probabilities)
+        if float(gradient.abs().max()) < _GRADIENT_TOLERANCE:
+            break
+        step = _newton_step(objective, gradient, probabilities)
+        weights = _descended(objective, weights, step, float((gradient * step).sum()))
+    return weights
+
+
+def _newton_step(objective: _Objective, gradient: Tensor, probabilities: Tensor) -> Tensor:
+    """Conjugate gradients on Hessian x step = -gradient."""
+    norm = float(gradient.norm())
+    wanted = min(0.1, norm**0.5) * norm
+    step = torch.zeros_like(gradient)
+    residual = -gradient
+    direction, squared = residual, float(residual.square().sum())
+    for _ in range(_CONJUGATE_STEPS):
+        curved = objective.curvature(direction, probabilities)
+        length = squared / float((direction * curved).sum())
+        step = step + length * direction
+        residual = residual - length * curved
+        before, squared = squared, float(residual.square().sum())
+        if squared**0.5 < wanted:
+            break
+        direction = residual + squared / before * direction
+    return step
+
+
+def _descended(objective: _Objective, weights: Tensor, step: Tensor, slope: float) -> Tensor:
+    """The longest of the halved steps that lowers the loss enough."""
+    before, share = objective.loss(weights), 1.0
+    for _ in range(_HALVINGS):
+        if objective.loss(weights + share * step) <= before + _SUFFICIENT_DECREASE * share * slope:
+            break
+        share /= 2
+    return weights + share * step
