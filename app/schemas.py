@@ -355,8 +355,8 @@ class VersionMetrics(Answered):
     tasks: list[TaskMeasurements] = Field(default_factory=list, description="Of models that learn tasks.")
     accuracy_matrix: list[list[float | None]] | None = Field(
         default=None,
-        description="Row i: after learning task i, the accuracy on each task with the task named; null where it was "
-        "not learned yet or is forgotten. Of a version that forgot: as its parent was measured.",
+        description="A row for each time that a task was learned, in order: the accuracy on each task with the task "
+        "named; null where it was not learned yet or is forgotten. Of a version that forgot: as its parent was measured.",
     )
     average_forgetting: float | None = Field(
         default=None,

@@ -98,9 +98,9 @@ def _of_tasks(session: Session, model: ModelRow, target: ForgetTarget, gone: set
     tasks = _served_tasks(session, model)
     if target.tasks is None:
         owners = [index for index, classes in enumerate(tasks) if set(classes) & set(target.classes or [])]
-        place = f"their tasks are {some(owners)}: " if owners else ""
+        place = f", whose tasks are {some(owners)}" if owners else ""
         raise NotApplicable(
-            f"this model learns tasks; name the task beside its classes. {place}tasks and classes together mean a part",
+            f"this model learns tasks; name those of the classes beside them{place}: together they mean a part of a task",
             errors=[FieldError("/target/tasks", "name the tasks that the classes belong to")],
         )
     named = sorted(set(target.tasks))
@@ -150,7 +150,7 @@ def _refuse_unknown(session: Session, model: ModelRow, named: list[int], tasks: 
     if serving is not None and named[-1] < len(tasks_of(model.learning)):
         refuse_fewer(model, serving)
     detail = f"its tasks are 0 to {len(tasks) - 1}; one that waits to be learned can be forgotten once it is"
-    raise TaskNotFound(f"the model has no such task: {detail}", errors=[FieldError("/target/tasks", detail)])
+    raise TaskNotFound(detail, errors=[FieldError("/target/tasks", detail)])
 
 
 def _served_tasks(session: Session, model: ModelRow) -> list[list[int]]:

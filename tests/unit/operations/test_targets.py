@@ -142,7 +142,7 @@ def test_what_cannot_be_forgotten_is_refused_at_once_and_pointed_at(
 
 @on_sqlite
 def test_whoever_names_a_class_alone_is_told_its_task(task_house: House) -> None:
-    with pytest.raises(NotApplicable, match="their tasks are 1"):
+    with pytest.raises(NotApplicable, match="whose tasks are 1"):
         ask(task_house, {"classes": [3]})
 
 
