@@ -120,7 +120,8 @@ def _retained_kept(bench: Bench) -> Criterion:
         at_least = point(share(hits(bench.original.test_retain))) - bench.sought.utility_budget
         at_least -= lost.value - lost.low  # what chance explains
         found = _with_retrained(measured("accuracy", found.place, share(ours), at_least=at_least), found)
-    return Criterion(0, "retained", statement, "suppressed", found.passed, (found,))
+    needed_for: Claim = "suppressed" if bench.sets.forget_classes else "edited"
+    return Criterion(0, "retained", statement, needed_for, found.passed, (found,))
 
 
 def _refused(bench: Bench, floor: float) -> Criterion:
