@@ -138,8 +138,8 @@ def test_what_made_the_loss_rise_is_of_no_importance() -> None:
     assert not any(omega.any() for omega in path.importance().values())
 
 
-def test_a_task_learned_again_is_held_by_those_learned_after_it() -> None:
-    free, held = (
+def test_a_task_learned_again_is_held_by_those_learned_after_it_and_not_by_itself() -> None:
+    free, held, own = (
         learn_tasks(
             network(),
             DATA,
@@ -147,9 +147,10 @@ def test_a_task_learned_again_is_held_by_those_learned_after_it() -> None:
             [0],
             Training(epochs=1, batch_size=16),
             known=(0, 1),
-            importance={1: everywhere(network(), value)},
+            importance={task: everywhere(network(), value)},
             context=Context(),
         ).model
-        for value in (0.0, 10.0)
+        for task, value in ((1, 0.0), (1, 10.0), (0, 10.0))
     )
     assert not same_bits(free, held)
+    assert same_bits(free, own)

@@ -81,6 +81,20 @@ def test_importance_of_tasks_that_are_forgotten_protects_nothing() -> None:
     assert len(chosen) > len(choose(STATIC.model, 2, 3, share=1).positions[LAYER])
 
 
+def test_tasks_forgotten_together_do_not_protect_each_other() -> None:
+    chosen = choose(STATIC.model, 0, 1, 2, 3, share=1).positions[LAYER]
+    own = [(own_share(task, 0, 1) >= 0.5).flatten().nonzero().flatten().tolist() for task in (0, 1)]
+    assert set(chosen.tolist()) == {*own[0], *own[1]}
+    assert len(chosen) > len(set(choose(STATIC.model, 0, 1, share=1).positions[LAYER].tolist()))
+
+
+def test_for_a_part_of_a_task_the_ratio_of_its_classes_ranks_not_the_importance_of_the_task() -> None:
+    whole, first, second = (
+        set(choose(STATIC.model, *classes, share=0.02).positions[LAYER].tolist()) for classes in ((2, 3), (2,), (3,))
+    )
+    assert len({frozenset(found) for found in (whole, first, second)}) == 3
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2), st.floats(0, 1), st.booleans())
 def test_of_a_task_in_a_growing_network_only_its_own_block_is_chosen(task: int, share: float, part: bool) -> None:  # noqa: FBT001  drawn
