@@ -9,6 +9,7 @@ from torch.nn import functional
 from app.errors import NotApplicable
 from app.specs import CONVOLUTIONAL_PUSH_STEPS, PUSH_BATCH, PUSH_STEPS, Edit, Progressive
 from app.unlearning.architectures import Classifier
+from app.unlearning.collapse import spread_of_forgotten
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, images_as_float
 from app.unlearning.growing import NO_TASK, owners
@@ -78,14 +79,23 @@ def loosest_threshold(scores: Tensor, budget: float) -> float:
     return threshold - _CLEARANCE * (1 + abs(threshold))
 
 
-def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> None:
+def push(
+    model: Classifier,
+    data: Dataset,
+    partition: Partition,
+    edit: Edit,
+    context: Context,
+    *,
+    collapse_weight: float = 0.0,
+) -> None:
     """Train, in place, so that inputs of forgotten classes fall to the null unit and retained ones to their own.
 
     Cross-entropy over the retained units and the null unit at logit 0, on batches of retained and forgotten training
     rows, the latter drawn equally from every class forgotten so far. In evaluation mode throughout: statistics of
     batch norm belong to the distribution of all inputs, and a third of each batch here is of few classes.
     The output rows of forgotten classes keep their values, and connections that do not exist stay zero. No task is
-    named, but for the rows of tasks of which a part is forgotten: their loss with the task named is added.
+    named, but for the rows of tasks of which a part is forgotten: their loss with the task named is added. With a
+    `collapse_weight`, so many times the spread of the forgotten features is added, too: see `collapse`.
     """
     struck = model.forgotten.nonzero().flatten()
     rows_before, biases_before = model.head.weight[struck].detach(), model.head.bias[struck].detach()
@@ -105,7 +115,11 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
         labels = data.train_labels[rows]
         targets = torch.where(torch.isin(labels, batches.forgotten), model.num_classes, labels)
         images = images_as_float(data.train_images[rows].to(context.device))
-        loss = _push_loss(model, images, labels.to(context.device), targets.to(context.device), partly)
+        loss, features = _push_loss(model, images, labels.to(context.device), targets.to(context.device), partly)
+        if collapse_weight:
+            loss = loss + collapse_weight * spread_of_forgotten(
+                features, targets.to(context.device) == model.num_classes
+            )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
         for parameter, absent in missing:
@@ -118,15 +132,22 @@ def push(model: Classifier, data: Dataset, partition: Partition, edit: Edit, con
         model.head.weight[struck], model.head.bias[struck] = rows_before, biases_before
 
 
-def _push_loss(model: Classifier, images: Tensor, labels: Tensor, targets: Tensor, partly: list[int]) -> Tensor:
-    """Mean cross-entropy of the images, and of those of the tasks `partly` once more with their task named."""
-    logits = model(images)
+def _push_loss(
+    model: Classifier, images: Tensor, labels: Tensor, targets: Tensor, partly: list[int]
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of the images, and of those of the tasks `partly` once more with their task named.
+
+    Beside it the images' features, float32 [N, D].
+    """
+    features = model.body(images)
+    logits = model.head(features)
     loss = functional.cross_entropy(model.serve(logits), targets)
     rows_of_task = {task: model.task_classes[task][labels] for task in partly}
     if not any(rows.any() for rows in rows_of_task.values()):
-        return loss
+        return loss, features
     named = torch.cat([model.serve(logits[rows], task) for task, rows in rows_of_task.items()])
-    return loss + functional.cross_entropy(named, torch.cat([targets[rows] for rows in rows_of_task.values()]))
+    loss = loss + functional.cross_entropy(named, torch.cat([targets[rows] for rows in rows_of_task.values()]))
+    return loss, features
 
 
 def _missing_connections(model: Classifier) -> list[tuple[nn.Parameter, Tensor]]:
