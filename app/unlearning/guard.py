@@ -29,7 +29,10 @@ _CPU = torch.device("cpu")
 
 
 class Guard(nn.Module):
-    """A small convolutional network with one output: how much an input looks like the classes of one request.
+    """A small convolutional network that says how much an input looks like the classes of one request.
+
+    It has one unit for all of them together, against one for each other class: told what the retained inputs are, and
+    not only that they are retained, it tells the forgotten ones better.
 
     Rebuilt from parameters, input shape and number of classes alone; everything else is in its `state_dict`.
     """
@@ -43,7 +46,7 @@ class Guard(nn.Module):
         """Weights are drawn from torch's global generator."""
         super().__init__()
         self.input_shape = input_shape
-        self.network = _network(parameters.hidden, input_shape)
+        self.network = _network(parameters.hidden, input_shape, num_classes + 1)
         self.register_buffer("threshold", torch.tensor(math.inf))
         self.register_buffer("classes", torch.zeros(num_classes, dtype=torch.bool))
 
@@ -52,7 +55,12 @@ class Guard(nn.Module):
 
         The odds are those of the batches it was trained on, of which a share is forgotten that is not the world's.
         """
-        return self.network(images).squeeze(1)  # type: ignore[no-any-return]  # modules return Any
+        logits = self.logits(images)
+        return logits[:, -1] - logits[:, :-1].logsumexp(dim=1)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Of every class and, last, of the guard's classes together, float32 [N, C + 1]."""
+        return self.network(images)  # type: ignore[no-any-return]  # modules return Any
 
     def margins(self, images: Tensor) -> Tensor:
         """By how much the scores exceed the threshold, float32 [N]; above 0 is refused."""
@@ -129,7 +137,7 @@ def _served(guarded: Guarded, images: Tensor, rows: Tensor, device: torch.device
     return torch.cat(found)
 
 
-def _network(hidden: int, input_shape: tuple[int, int, int]) -> nn.Module:
+def _network(hidden: int, input_shape: tuple[int, int, int], num_units: int) -> nn.Module:
     """Convolutions that halve the map until it is no larger than 8 x 8, at least two, then one hidden layer."""
     channels, height, width = input_shape
     layers: list[nn.Module] = []
@@ -137,5 +145,5 @@ def _network(hidden: int, input_shape: tuple[int, int, int]) -> nn.Module:
     while len(layers) < _LEAST_LAYERS or max(height, width) > _LARGEST_MAP:
         layers += [nn.Conv2d(channels, fan_out, kernel_size=3, padding=1), nn.MaxPool2d(2, ceil_mode=True), nn.ReLU()]
         channels, fan_out, height, width = fan_out, _CHANNELS[1], -(-height // 2), -(-width // 2)
-    layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU(), nn.Linear(hidden, 1)]
+    layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU(), nn.Linear(hidden, num_units)]
     return nn.Sequential(*layers)

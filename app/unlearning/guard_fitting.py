@@ -63,16 +63,14 @@ def calibrate_guard(
 def _train(
     guard: Guard, data: Dataset, partition: Partition, parameters: GuardParameters, context: Context, *, seed: int
 ) -> None:
-    """Binary cross-entropy by Adam, in place; half a cosine brings the rate to 0 at the last step."""
+    """Cross-entropy by Adam, in place; half a cosine brings the rate to 0 at the last step."""
     batches = _Batches(data, partition, parameters.batch_size, seed)
     optimizer = torch.optim.Adam(guard.parameters(), lr=parameters.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=parameters.steps)
 
     def loss() -> Tensor:
         rows, targets = batches.draw()
-        return functional.binary_cross_entropy_with_logits(
-            guard(images_of(data, rows, context)), targets.to(context.device)
-        )
+        return functional.cross_entropy(guard.logits(images_of(data, rows, context)), targets.to(context.device))
 
     guard.train()
     descend(optimizer, loss, parameters.steps, context, schedule=schedule)
@@ -85,15 +83,17 @@ class _Batches:
     def __init__(self, data: Dataset, partition: Partition, size: int, seed: int) -> None:
         classes = partition.forget_classes
         each = max(1, size // 2 // len(classes))
+        self._labels, self._refused = data.train_labels, data.num_classes
         self._retain = Batches(partition.train.retain, size, seed)
         self._forget = [
             Batches(rows_of(data.train_labels, partition.train.forget, [number]), each, seed) for number in classes
         ]
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """Rows, int64 [N], of the training file, and whether each is to be refused, float32 [N]."""
+        """Rows, int64 [N], of the training file, and their units, int64 [N]: the last one for those to be refused."""
         retain, forget = self._retain.draw(), torch.cat([batches.draw() for batches in self._forget])
-        return torch.cat([retain, forget]), torch.cat([torch.zeros(len(retain)), torch.ones(len(forget))])
+        units = [self._labels[retain], torch.full_like(forget, self._refused)]
+        return torch.cat([retain, forget]), torch.cat(units)
 
 
 @torch.inference_mode()

@@ -24,8 +24,8 @@ from app.unlearning.verification import answers
 from tests.unit.unlearning.blobs import blobs, everything, fitted, learned
 from tests.unit.unlearning.methods.settings import poisoned
 
-DATA = blobs(noise=50)
-PARAMETERS = GuardParameters(hidden=16, steps=60, batch_size=48, refusal_budget=0.01)
+DATA = blobs()
+PARAMETERS = GuardParameters(hidden=16, steps=80, batch_size=48, refusal_budget=0.01)
 PARTITION = Partition.of(DATA, [1])
 SECOND = Partition.of(DATA, [2], earlier=[1])
 CONTEXT = Context()
