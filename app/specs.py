@@ -112,7 +112,7 @@ class SynapticIntelligence:
     """The classes of each task, in the order of learning; empty: every two classes in their order."""
     c: Annotated[float, Ge(0), Le(1e6)] = 1.0
     """Strength of the surrogate loss that holds weights where they were."""
-    xi: Annotated[float, Gt(0), Le(1e6)] = 1e-3
+    xi: Annotated[float, Ge(1e-12), Le(1e6)] = 1e-3
     """Added to the squared change by which importance is divided."""
 
 

@@ -119,6 +119,9 @@ def _growth(learning: specs.Progressive, architecture: specs.Architecture) -> tu
         detail = f"{architecture.type} cannot grow; choose mlp, cnn, gru or lstm, or the mode synaptic_intelligence"
         raise NotApplicable(detail, errors=[FieldError("/learning/mode", detail)])
     widths = specs.hidden_widths(architecture)
+    if not widths:
+        detail = "a network without hidden layers has nothing that could grow; give it one"
+        raise NotApplicable(detail, errors=[FieldError("/architecture/hidden", detail)])
     growth = learning.growth or widths
     if len(growth) != len(widths):
         detail = f"must name the units added to each of the {len(widths)} hidden layers, or be left out"

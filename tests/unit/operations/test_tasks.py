@@ -107,6 +107,7 @@ def test_growth_left_out_is_the_width_of_the_first_task() -> None:
         (SynapticIntelligence(tasks=((0, 1), (9, 10))), Mlp(), ClassNotFound, "/learning/tasks/1/1"),
         (SynapticIntelligence(tasks=tuple((n,) for n in range(11))), Mlp(), ClassNotFound, "/learning/tasks/10/0"),
         (Progressive(growth=(5,)), Mlp(hidden=(5, 5)), InvalidInput, "/learning/growth"),
+        (Progressive(), Mlp(hidden=()), NotApplicable, "/architecture/hidden"),
         (Progressive(growth=(5, 5, 5)), Mlp(hidden=(5, 5)), InvalidInput, "/learning/growth"),
         (Progressive(growth=(1024,)), Mlp(hidden=(8,)), InvalidInput, "/learning/growth"),
         (Progressive(), Torchvision("resnet18"), NotApplicable, "/learning/mode"),
