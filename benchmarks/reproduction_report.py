@@ -43,6 +43,7 @@ def _head(figures: dict[str, Any]) -> list[str]:
         "all outputs compete.",
         "",
         *(f"Machine: {machine}." for machine in sorted(machines)),
+        "Seconds include whatever else the machine did, except under *Time of learning tasks*.",
         "Written by `python -m benchmarks.reproduction`; raw figures:",
         "[reproduction.json](benchmarks/reproduction.json).",
         "",

@@ -46,8 +46,8 @@ def learning(runs: Runs) -> list[str]:
 
 
 def _sparsity(mode: str, runs: Runs) -> Iterator[str]:
-    sparsities = ", ".join(f"{run['sparsity']:.10f}" for run in runs)
-    yield f"Sparsity of `{mode}`, {runs[0]['num_parameters']:,} parameters, by seed: {sparsities}."
+    sparsities = ", ".join(sorted({f"{run['sparsity']:.10f}" for run in runs}))
+    yield f"Sparsity of `{mode}`, {runs[0]['num_parameters']:,} parameters, over all seeds: {sparsities}."
     if mode == "progressive":
         yield "A growing network has room for connections from later units to earlier ones; they do not exist and are zero."
 
