@@ -80,3 +80,27 @@ def gram_cka(first: Tensor, second: Tensor) -> float:
     centring = torch.eye(count, dtype=torch.float64) - 1 / count
     one, other = (centring @ (part.double() @ part.double().T) @ centring for part in (first, second))
     return float((one * other).sum() / (one.norm() * other.norm()))
+
+
+def lbfgs_regression(features: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Weight [K, D] and bias [K] of the least ridge-regularised cross-entropy; features float64, targets 0..K - 1."""
+    weight = torch.zeros(num_classes, features.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(num_classes, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=300,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-12,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(features @ weight.T + bias, targets)
+        loss = loss + 1 / (2 * len(targets)) * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+        return float(loss.detach())
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # likewise
+    return weight.detach(), bias.detach()

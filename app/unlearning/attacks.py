@@ -19,6 +19,7 @@ from torch.nn import functional
 from app.errors import NotApplicable
 from app.unlearning.data import classes_of, in_batches
 from app.unlearning.measurable import require_pairs, require_rows
+from app.unlearning.probing import ridge_regression
 
 PROBE_IMAGES = (50, 500)
 """Images per class that a probe is fitted to."""
@@ -27,9 +28,6 @@ PROTOTYPE_IMAGES = (1, 5, 10)
 PROTOTYPE_DRAWS = 20
 """How often those images are drawn: which single image it was decides more than the network does."""
 
-_RIDGE = 1.0  # weight of half the squared norm against the summed loss; scikit-learn's C = 1
-_MAX_ITERATIONS = 300
-_GRADIENT_TOLERANCE = 1e-7
 _BATCH = 1000
 
 
@@ -80,8 +78,7 @@ def rows_per_class(labels: Tensor, per_class: int, generator: torch.Generator) -
 def fit_probe(features: Tensor, labels: Tensor) -> LinearProbe:
     """Multinomial logistic regression on frozen features, float [N, D], and labels, int64 [N], of two classes or more.
 
-    Minimises the summed cross-entropy + |W|^2 / 2 over standardised features, the bias free, by L-BFGS in float64 from
-    zero: convex, so the same figures come out whatever the order of the rows. What a layer lets a linear reader find
+    Minimises the summed cross-entropy + |W|^2 / 2 over standardised features, the bias free, in float64: convex, so the same figures come out whatever the order of the rows. What a layer lets a linear reader find
     is the upper bound of what a new head could be taught (Alain and Bengio 2016, arXiv 1610.01644).
     """
     require_pairs(features, labels, "features")
@@ -92,7 +89,7 @@ def fit_probe(features: Tensor, labels: Tensor) -> LinearProbe:
     mean, spread = wide.mean(dim=0), wide.std(dim=0, correction=0)
     scale = torch.where(spread > 1e-6 * spread.max(), spread, 1.0)  # of dead units, noise would be magnified
     targets = torch.searchsorted(classes, labels)
-    weight, bias = _regression(_standardised(wide, mean, scale), targets, len(classes))
+    weight, bias = ridge_regression(_standardised(wide, mean, scale), targets, len(classes))
     return LinearProbe(classes, mean, scale, weight, bias)
 
 
@@ -133,30 +130,6 @@ def prototype_answers(
 
 def _standardised(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     return (features.double() - mean) / scale
-
-
-def _regression(features: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Weight [K, D] and bias [K] of the least ridge-regularised cross-entropy; features float64, targets 0..K - 1."""
-    weight = torch.zeros(num_classes, features.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(num_classes, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=_MAX_ITERATIONS,
-        tolerance_grad=_GRADIENT_TOLERANCE,
-        tolerance_change=1e-12,
-        history_size=20,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(features @ weight.T + bias, targets)
-        loss = loss + _RIDGE / (2 * len(targets)) * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
-        return float(loss.detach())
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]  # likewise
-    return weight.detach(), bias.detach()
 
 
 def _directions(features: Tensor, centre: Tensor) -> Tensor:

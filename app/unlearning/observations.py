@@ -15,13 +15,12 @@ from torch import Tensor
 
 from app.errors import NotApplicable
 from app.unlearning.architectures import Classifier
-from app.unlearning.attacks import PROBE_IMAGES, PROTOTYPE_IMAGES, prototype_answers, rows_per_class
+from app.unlearning.attacks import PROBE_IMAGES, PROTOTYPE_IMAGES, fit_probe, prototype_answers, rows_per_class
 from app.unlearning.claims import weights_digest
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.features import layer_features, layer_names
 from app.unlearning.partition import Partition
-from app.unlearning.probing import newton_probe
 from app.unlearning.relearning import Images, Relearning, relearn
 
 Depth = Literal["fast", "deep"]
@@ -202,7 +201,7 @@ def _deep_probes(model: Classifier, data: Dataset, sets: Sets, context: Context)
 
 
 def _probe_hits(features: Tensor, labels: Tensor, asked: Tensor, asked_labels: Tensor) -> Tensor:
-    return newton_probe(features, labels).answers(asked) == asked_labels
+    return fit_probe(features, labels).answers(asked) == asked_labels
 
 
 def _prototypes(seen: Observation, sets: Sets) -> dict[int, Tensor]:
