@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from app.errors import NotApplicable
 from app.unlearning.data import classes_of, in_batches
-from app.unlearning.measurable import require_pairs, require_rows
-from app.unlearning.probing import ridge_regression
+from app.unlearning.measuring.measurable import require_pairs, require_rows
+from app.unlearning.measuring.probing import ridge_regression
 
 PROBE_IMAGES = (50, 500)
 """Images per class that a probe is fitted to."""

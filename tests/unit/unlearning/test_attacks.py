@@ -13,8 +13,8 @@ from app.specs import Mlp, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.attacks import fit_probe, prototype_answers, rows_per_class
 from app.unlearning.context import Context
-from app.unlearning.features import layer_features
-from app.unlearning.intervals import gap
+from app.unlearning.measuring.features import layer_features
+from app.unlearning.measuring.intervals import gap
 from app.unlearning.partition import Partition
 from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, fitted

@@ -12,7 +12,7 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.attacks import fit_probe
 from app.unlearning.collapse import COLLAPSE_WEIGHT, spread_of_forgotten
 from app.unlearning.context import Context
-from app.unlearning.features import layer_features
+from app.unlearning.measuring.features import layer_features
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import calibrate, push

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.unlearning.bench import Bench
-from app.unlearning.closeness import margins, three_sample_test
-from app.unlearning.comparisons import Draft
-from app.unlearning.features import layer_similarity
-from app.unlearning.intervals import Estimate
-from app.unlearning.membership import area_under_curve, calibrated, membership_attack
-from app.unlearning.observations import Observation, Outputs
-from app.unlearning.relearning import Relearning, anamnesis_index
-from app.unlearning.verdicts import Measurement, Place, beside_retrained, measured
+from app.unlearning.measuring.closeness import margins, three_sample_test
+from app.unlearning.measuring.features import layer_similarity
+from app.unlearning.measuring.intervals import Estimate
+from app.unlearning.measuring.membership import area_under_curve, calibrated, membership_attack
+from app.unlearning.measuring.relearning import Relearning, anamnesis_index
+from app.unlearning.verifying.bench import Bench
+from app.unlearning.verifying.comparisons import Draft
+from app.unlearning.verifying.observations import Observation, Outputs
+from app.unlearning.verifying.verdicts import Measurement, Place, beside_retrained, measured
 
 SIGNIFICANT = 0.05
 """The p value that the three-sample test must stay below, with every retrained model."""

@@ -12,17 +12,25 @@ from typing import Any, Literal
 
 from app.method_specs import Claim
 from app.unlearning.architectures import Classifier
-from app.unlearning.bench import Bench
-from app.unlearning.claims import EVIDENCE, Sought, SupportedClaim, held, strongest_claim
-from app.unlearning.comparisons import comparison_drafts, effect_criteria, shown
 from app.unlearning.context import Context
-from app.unlearning.control import Control, run_control
 from app.unlearning.data import Dataset
-from app.unlearning.deep_comparisons import deep_drafts, deep_shown
-from app.unlearning.limits import does_not_prove
-from app.unlearning.observations import Depth, Observation, Sets, draw_sets, observe, observe_all, observe_original
 from app.unlearning.partition import Partition
-from app.unlearning.verdicts import Criterion, Measurement, together
+from app.unlearning.verifying.bench import Bench
+from app.unlearning.verifying.claims import EVIDENCE, Sought, SupportedClaim, held, strongest_claim
+from app.unlearning.verifying.comparisons import comparison_drafts, effect_criteria, shown
+from app.unlearning.verifying.control import Control, run_control
+from app.unlearning.verifying.deep_comparisons import deep_drafts, deep_shown
+from app.unlearning.verifying.limits import does_not_prove
+from app.unlearning.verifying.observations import (
+    Depth,
+    Observation,
+    Sets,
+    draw_sets,
+    observe,
+    observe_all,
+    observe_original,
+)
+from app.unlearning.verifying.verdicts import Criterion, Measurement, together
 
 Verdict = Literal["passed", "failed", "inconclusive"]
 

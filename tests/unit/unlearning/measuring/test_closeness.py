@@ -11,7 +11,8 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.specs import Mlp, Training
 from app.unlearning.architectures import Classifier, build
-from app.unlearning.closeness import (
+from app.unlearning.context import Context
+from app.unlearning.measuring.closeness import (
     LARGEST_MARGIN_DIVERGENCE,
     activation_distance,
     agreement,
@@ -22,7 +23,6 @@ from app.unlearning.closeness import (
     three_sample_test,
     zero_retrain_forgetting,
 )
-from app.unlearning.context import Context
 from app.unlearning.partition import Partition
 from app.unlearning.training import fit
 from tests.oracles import looped_jensen_shannon

@@ -15,7 +15,7 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import in_batches
-from app.unlearning.measurable import require_pairs, require_probabilities, require_rows
+from app.unlearning.measuring.measurable import require_pairs, require_probabilities, require_rows
 from app.unlearning.training import raw_logits
 
 PERMUTATIONS = 1999

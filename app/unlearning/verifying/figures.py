@@ -8,10 +8,10 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from app.unlearning.closeness import activation_distance, agreement, jensen_shannon, margins
-from app.unlearning.intervals import Estimate, Z, share
-from app.unlearning.membership import area_under_curve
-from app.unlearning.observations import Observation, Outputs, ProbePlace
+from app.unlearning.measuring.closeness import activation_distance, agreement, jensen_shannon, margins
+from app.unlearning.measuring.intervals import Estimate, Z, share
+from app.unlearning.measuring.membership import area_under_curve
+from app.unlearning.verifying.observations import Observation, Outputs, ProbePlace
 
 Scores = Callable[[Outputs], Tensor]
 """Of membership, float64 [N]; higher says member."""

@@ -7,8 +7,8 @@ from app.errors import NotApplicable
 from app.specs import Mlp, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
+from app.unlearning.measuring.relearning import Images, Relearning, anamnesis_index, relearn
 from app.unlearning.partition import Partition
-from app.unlearning.relearning import Images, Relearning, anamnesis_index, relearn
 from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, everything, fitted, same_bits
 

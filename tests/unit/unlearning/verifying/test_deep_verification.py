@@ -13,17 +13,17 @@ from app.method_parameters import RetrainParameters
 from app.method_specs import CLAIMS, Claim
 from app.specs import Refusal, Training
 from app.unlearning.architectures import Classifier
-from app.unlearning.claims import AbsenceProof, Evidence, Sought, strongest_claim, weights_digest
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
-from app.unlearning.deep_verification import VerificationReport, judge, verify
 from app.unlearning.methods import METHODS
 from app.unlearning.metrics import METRICS
-from app.unlearning.observations import Depth, draw_sets, observe, observe_original
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
 from app.unlearning.training import fit
-from app.unlearning.verdicts import EFFECTS, Criterion
+from app.unlearning.verifying.claims import AbsenceProof, Evidence, Sought, strongest_claim, weights_digest
+from app.unlearning.verifying.deep_verification import VerificationReport, judge, verify
+from app.unlearning.verifying.observations import Depth, draw_sets, observe, observe_original
+from app.unlearning.verifying.verdicts import EFFECTS, Criterion
 from tests.unit.unlearning.blobs import blobs, everything, fitted
 from tests.unit.unlearning.methods.settings import TRAINING, forget
 

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from app.method_specs import Claim
-from app.unlearning.bench import Bench
-from app.unlearning.closeness import jensen_shannon
-from app.unlearning.figures import (
+from app.unlearning.gate import REFUSAL_FLOOR
+from app.unlearning.measuring.closeness import jensen_shannon
+from app.unlearning.measuring.intervals import Estimate, paired_difference, share
+from app.unlearning.verifying.bench import Bench
+from app.unlearning.verifying.figures import (
     accuracy,
     attack,
     certainty,
@@ -27,10 +29,8 @@ from app.unlearning.figures import (
     prototype_recall,
     retained_agreement,
 )
-from app.unlearning.gate import REFUSAL_FLOOR
-from app.unlearning.intervals import Estimate, paired_difference, share
-from app.unlearning.observations import Observation, Outputs
-from app.unlearning.verdicts import Criterion, Measurement, Place, all_passed, measured
+from app.unlearning.verifying.observations import Observation, Outputs
+from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all_passed, measured
 
 LARGEST_FORGET_ACCURACY = 0.01
 """Share of a forgotten class's training images that may still be given its label."""

@@ -14,7 +14,7 @@ from app.method_specs import CLAIM_CAP, CLAIMS, Claim
 from app.specs import Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.partition import Partition
-from app.unlearning.verdicts import Criterion, together
+from app.unlearning.verifying.verdicts import Criterion, together
 
 EVIDENCE: dict[Claim, tuple[Claim, ...]] = {
     "suppressed": ("suppressed",),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.unlearning.bench import Bench
-from app.unlearning.claims import EVIDENCE
 from app.unlearning.context import Context
-from app.unlearning.verdicts import Criterion, Measurement, Place, together
+from app.unlearning.verifying.bench import Bench
+from app.unlearning.verifying.claims import EVIDENCE
+from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, together
 
 Key = tuple[str, str, Place]
 """Name of the criterion, name of the metric, place."""

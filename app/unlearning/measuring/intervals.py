@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.errors import NotApplicable
 from app.unlearning.data import in_batches
-from app.unlearning.measurable import require_pairs, require_rows
+from app.unlearning.measuring.measurable import require_pairs, require_rows
 
 CONFIDENCE = 0.95
 """Of every interval."""

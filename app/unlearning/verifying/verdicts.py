@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Literal
 
 from app.method_specs import Claim
-from app.unlearning.intervals import Estimate, Z
+from app.unlearning.measuring.intervals import Estimate, Z
 from app.unlearning.metrics import METRICS, Metric
 
 Side = Literal["at most", "at least", "as"]

@@ -17,7 +17,7 @@ from torch.nn import functional
 from app.errors import NotApplicable
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import images_as_float, in_batches
-from app.unlearning.measurable import require_pairs
+from app.unlearning.measuring.measurable import require_pairs
 
 MAX_FEATURES = 1024
 """A convolution's map is averaged to a grid of 4x4, 2x2 or 1x1 positions: the finest with at most so many features."""

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.unlearning.intervals import Estimate, Z, independent_difference, share
-from app.unlearning.measurable import require_pairs, require_rows
+from app.unlearning.measuring.intervals import Estimate, Z, independent_difference, share
+from app.unlearning.measuring.measurable import require_pairs, require_rows
 
 LOW_FALSE_POSITIVE_RATE = 0.01
 """Where a confident attacker is judged (Carlini et al. 2022, section III)."""

@@ -16,12 +16,12 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.unlearning.architectures import Classifier
 from app.unlearning.attacks import PROBE_IMAGES, PROTOTYPE_IMAGES, fit_probe, prototype_answers, rows_per_class
-from app.unlearning.claims import weights_digest
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.features import layer_features, layer_names
+from app.unlearning.measuring.features import layer_features, layer_names
+from app.unlearning.measuring.relearning import Images, Relearning, relearn
 from app.unlearning.partition import Partition
-from app.unlearning.relearning import Images, Relearning, relearn
+from app.unlearning.verifying.claims import weights_digest
 
 Depth = Literal["fast", "deep"]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from app.unlearning.claims import Sought
-from app.unlearning.figures import point
-from app.unlearning.intervals import Estimate
-from app.unlearning.observations import Observation, Sets
-from app.unlearning.verdicts import Measurement, Place, Side, beside_retrained, measured
+from app.unlearning.measuring.intervals import Estimate
+from app.unlearning.verifying.claims import Sought
+from app.unlearning.verifying.figures import point
+from app.unlearning.verifying.observations import Observation, Sets
+from app.unlearning.verifying.verdicts import Measurement, Place, Side, beside_retrained, measured
 
 
 @dataclass(frozen=True)

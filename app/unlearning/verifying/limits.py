@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.unlearning.bench import Bench
-from app.unlearning.observations import MOST_ROWS
-from app.unlearning.verdicts import Criterion
+from app.unlearning.verifying.bench import Bench
+from app.unlearning.verifying.observations import MOST_ROWS
+from app.unlearning.verifying.verdicts import Criterion
 
 _ALWAYS = (
     "That no other attack finds more than the ones that were tried.",

@@ -13,10 +13,10 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.specs import Mlp, Training
 from app.unlearning.architectures import Classifier, build
-from app.unlearning.closeness import margins
 from app.unlearning.context import Context
-from app.unlearning.intervals import Estimate
-from app.unlearning.membership import (
+from app.unlearning.measuring.closeness import margins
+from app.unlearning.measuring.intervals import Estimate
+from app.unlearning.measuring.membership import (
     area_under_curve,
     attack_power,
     balanced_accuracy,
