@@ -30,43 +30,43 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
-        1, 0, 1, "share", "as retrained", "Share of right answers; intervals.share.", "doi:10.1080/01621459.1927.10502953"
+        1, 0, 1, "share", "as retrained", "Share of right answers; measuring.intervals.share.", "doi:10.1080/01621459.1927.10502953"
     ),
     "accuracy-gap": Metric(
         1, -1, 1, "difference of shares", "as two retrained",
-        "Accuracy minus the mean of retrained models; intervals.gap.", "arXiv 1911.04933",
+        "Accuracy minus the mean of retrained models; measuring.intervals.gap.", "arXiv 1911.04933",
     ),
     "agreement": Metric(
         1, 0, 1, "share", "as two retrained",
-        "Share of inputs that two models answer alike; closeness.agreement.", "doi:10.1109/SP.2015.35",
+        "Share of inputs that two models answer alike; measuring.closeness.agreement.", "doi:10.1109/SP.2015.35",
     ),
     "jensen-shannon": Metric(
         1, 0, 1, "bits", "as two retrained",
-        "Mean divergence of two models' probabilities, summed over classes; closeness.jensen_shannon.", "doi:10.1109/18.61115",
+        "Mean divergence of two models' probabilities, summed over classes; measuring.closeness.jensen_shannon.", "doi:10.1109/18.61115",
     ),
     "activation-distance": Metric(
         1, 0, math.sqrt(2), "distance of probabilities", "as two retrained",
-        "Mean Euclidean distance of two models' probabilities; closeness.activation_distance.", "arXiv 2012.13431",
+        "Mean Euclidean distance of two models' probabilities; measuring.closeness.activation_distance.", "arXiv 2012.13431",
     ),
     "zrf": Metric(
         1, 0, 1, "1 - bits", "as retrained",
-        "Likeness to an untrained network on the forget set; closeness.zero_retrain_forgetting.", "arXiv 2205.08096",
+        "Likeness to an untrained network on the forget set; measuring.closeness.zero_retrain_forgetting.", "arXiv 2205.08096",
     ),
     "cka": Metric(
         1, 0, 1, "alignment", "as two retrained",
-        "Linear alignment of a layer's features in two models; features.linear_cka.", "arXiv 1905.00414",
+        "Linear alignment of a layer's features in two models; measuring.features.linear_cka.", "arXiv 1905.00414",
     ),
     "klom": Metric(
         1, 0, 100, "nats", "as two retrained",
-        "Divergence of margins over seeds, by normal fits; closeness.margin_divergence.", "arXiv 2410.23232",
+        "Divergence of margins over seeds, by normal fits; measuring.closeness.margin_divergence.", "arXiv 2410.23232",
     ),
     "three-sample-statistic": Metric(
         1, -1, 1, "bits", "lower",
-        "Divergence from the retrained minus that from the original model; closeness.three_sample_test.", "arXiv 1511.04581",
+        "Divergence from the retrained minus that from the original model; measuring.closeness.three_sample_test.", "arXiv 1511.04581",
     ),
     "three-sample-p": Metric(
         1, 0, 1, "probability", "lower",
-        "Of a statistic as low where neither model is nearer; closeness.three_sample_test.", "doi:10.2202/1544-6115.1585",
+        "Of a statistic as low where neither model is nearer; measuring.closeness.three_sample_test.", "doi:10.2202/1544-6115.1585",
     ),
     "probe-recall": Metric(
         1, 0, 1, "share", "as retrained",
@@ -78,23 +78,23 @@ METRICS: dict[str, Metric] = {
     ),
     "relearn-steps": Metric(
         1, 0, math.inf, "steps", "as retrained",
-        "Steps until forgotten images are known again; relearning.relearn.", "arXiv 1911.04933",
+        "Steps until forgotten images are known again; measuring.relearning.relearn.", "arXiv 1911.04933",
     ),
     "ain": Metric(
         1, 0, math.inf, "ratio", "as retrained",
-        "Relearning steps by those of retrained models; relearning.anamnesis_index.", "arXiv 2201.05629",
+        "Relearning steps by those of retrained models; measuring.relearning.anamnesis_index.", "arXiv 2201.05629",
     ),
     "mia-auc": Metric(
         1, 0, 1, "probability", "as retrained",
-        "That a member scores above a non-member; membership.area_under_curve.", "doi:10.1148/radiology.143.1.7063747",
+        "That a member scores above a non-member; measuring.membership.area_under_curve.", "doi:10.1148/radiology.143.1.7063747",
     ),
     "mia-balanced-accuracy": Metric(
         1, 0, 1, "share", "as retrained",
-        "Members and non-members told right by a threshold; membership.balanced_accuracy.", "arXiv 1709.01604",
+        "Members and non-members told right by a threshold; measuring.membership.balanced_accuracy.", "arXiv 1709.01604",
     ),
     "mia-tpr-at-1-percent-fpr": Metric(
         1, 0, 1, "share", "as retrained",
-        "Members found where 1 % of non-members are accused; membership.true_positive_rate_at.", "arXiv 2112.03570",
+        "Members found where 1 % of non-members are accused; measuring.membership.true_positive_rate_at.", "arXiv 2112.03570",
     ),
 }  # fmt: skip
 """By name. The attacks of `mia-…` take margins, plain, `calibrated` or as `likelihood_ratio`; a report says which."""

@@ -21,7 +21,13 @@ Side = Literal["at most", "at least", "as"]
 
 EFFECTS: dict[str, Metric] = {
     "refusal-rate": Metric(
-        1, 0, 1, "share", "higher", "Share of inputs answered as forgotten; intervals.share.", "arXiv 1705.08500"
+        1,
+        0,
+        1,
+        "share",
+        "higher",
+        "Share of inputs answered as forgotten; measuring.intervals.share.",
+        "arXiv 1705.08500",
     ),
     "weights-changed": Metric(
         1,
@@ -29,7 +35,7 @@ EFFECTS: dict[str, Metric] = {
         1,
         "yes or no",
         "higher",
-        "1 where any parameter differs from the original's; claims.weights_digest.",
+        "1 where any parameter differs from the original's; verifying.claims.weights_digest.",
         "none",
     ),
 }
