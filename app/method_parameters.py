@@ -36,6 +36,11 @@ class RetrainParameters(Budgets):
 
 
 @dataclass(frozen=True)
+class SisaParameters(Budgets):
+    """Parameters of the method `sisa`: how the model was trained says the rest, its seed included."""
+
+
+@dataclass(frozen=True)
 class EukParameters(Budgets):
     """Parameters of the method `euk`."""
 
@@ -135,17 +140,6 @@ class ProjectionParameters(Budgets):
 
 
 @dataclass(frozen=True)
-class Sharding:
-    """How the rows of a model that learns by SISA are parted."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    shards: Annotated[int, Ge(1), Le(100)] = 5
-    """Networks, each of which learns rows of its own; they answer together."""
-    slices: Annotated[int, Ge(1), Le(100)] = 3
-    """Parts of each shard that are learned one after the other, with a checkpoint after each."""
-
-
-@dataclass(frozen=True)
 class GuardParameters:
     """Parameters of the refusal `guard`: a small network of its own that tells forgotten inputs from retained ones."""
 
@@ -163,6 +157,7 @@ class GuardParameters:
 
 MethodParameters = (
     RetrainParameters
+    | SisaParameters
     | EukParameters
     | FinetuneParameters
     | NegGradPlusParameters

@@ -5,7 +5,7 @@ Shared by the wire contract, which publishes it, and by the core, whose table of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from app.errors import FieldError
@@ -13,17 +13,21 @@ from app.method_parameters import (
     BadTeacherParameters,
     EukParameters,
     FinetuneParameters,
+    GuardParameters,
     MethodParameters,
     NegGradPlusParameters,
     ProjectionParameters,
     RetrainParameters,
     SalunParameters,
     ScrubParameters,
+    SisaParameters,
     SsdParameters,
 )
 from app.specs import Architecture, Gru, Lstm, Mode, Refusal
 
-MethodName = Literal["retrain", "euk", "finetune", "neggrad_plus", "scrub", "salun", "bad_teacher", "ssd", "projection"]
+MethodName = Literal[
+    "retrain", "sisa", "euk", "finetune", "neggrad_plus", "scrub", "salun", "bad_teacher", "ssd", "projection"
+]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
 Target = Literal["classes", "tasks", "samples"]
 
@@ -75,7 +79,23 @@ def reasons_against(
         found.append(FieldError("/refusal", "Samples have no answer of their own to refuse; send the refusal none."))
     elif refusal not in spec.refusals:
         found.append(FieldError("/refusal", f"This method goes with the refusals {', '.join(spec.refusals)}."))
+    if refusal == "push" and mode == "sisa":
+        found.append(FieldError("/refusal", "Push would train every shard on the forget set; send another refusal."))
     return found
+
+
+@dataclass(frozen=True)
+class Unlearning:
+    """What a request for one of these methods asks for, beside what is to be forgotten; `specs.Edit` is that of `edit`."""
+
+    method: MethodName
+    parameters: MethodParameters
+    refusal: Refusal = "none"
+    guard: GuardParameters = field(default_factory=GuardParameters)
+    """Of the refusal `guard` alone."""
+    seed: int = 0
+    pushed: tuple[int, ...] = ()
+    """As `specs.Edit.pushed`: how well these classes are refused may not decay."""
 
 
 _NO_PROOF = "None by proof; measured against a retrained model."
@@ -87,7 +107,7 @@ METHOD_SPECS: dict[MethodName, MethodSpec] = {
         parameters=RetrainParameters,
         claim="exact",
         targets=("classes", "tasks", "samples"),
-        modes=("standard", "synaptic_intelligence", "progressive"),
+        modes=("standard", "synaptic_intelligence", "progressive", "sisa"),
         refusals=_EVERY_REFUSAL,
         reads_forget_set=False,
         recurrent=True,
@@ -96,6 +116,20 @@ METHOD_SPECS: dict[MethodName, MethodSpec] = {
         guarantee="Exact: the forget set has no part in any weight, and the same seed gives the same bits again.",
         paper="Bourtoule et al.: Machine Unlearning, IEEE S&P 2021 (arXiv:1912.03817), section III, for the definition",
         when_not="When a request must be done in seconds: it costs a whole training.",
+    ),
+    "sisa": MethodSpec(
+        parameters=SisaParameters,
+        claim="exact",
+        targets=("samples",),
+        modes=("sisa",),
+        refusals=("none",),
+        reads_forget_set=False,
+        recurrent=True,
+        idea="Trains again only the shards that held the samples, from their last checkpoints before these came.",
+        equation="w = (w_1, .., w_S);  w_s stays if D_f misses shard s, else fit(checkpoint before the first hit, D_s - D_f)",
+        guarantee="Exact: the bits that sharded training of the same seed gives without the samples.",
+        paper="Bourtoule et al.: Machine Unlearning, IEEE S&P 2021 (arXiv:1912.03817)",
+        when_not="When more samples go than there are shards: about all of them are hit, and retraining costs the same.",
     ),
     "euk": MethodSpec(
         parameters=EukParameters,

@@ -128,8 +128,21 @@ class Progressive:
     """Units that each further task adds to each hidden layer, in their order; empty: as many as the first task has."""
 
 
-Learning = Standard | SynapticIntelligence | Progressive
-Mode = Literal["standard", "synaptic_intelligence", "progressive"]
+@dataclass(frozen=True)
+class Sisa:
+    """All classes together, by networks that each learn rows of their own and answer together (Bourtoule et al. 2021)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    mode: Literal["sisa"] = "sisa"
+    tasks: ClassVar[Tasks] = ()
+    shards: Annotated[int, Ge(1), Le(100)] = 5
+    """Networks, each of which learns rows of its own."""
+    slices: Annotated[int, Ge(1), Le(100)] = 3
+    """Parts of each shard that are learned one after the other, with a checkpoint after each."""
+
+
+Learning = Standard | SynapticIntelligence | Progressive | Sisa
+Mode = Literal["standard", "synaptic_intelligence", "progressive", "sisa"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +151,7 @@ class Training:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     epochs: Epochs = 5
-    """Passes over the rows; where there are tasks, over those of each."""
+    """Passes over the rows; where there are tasks, over those of each; where there are slices, all of them together."""
     batch_size: BatchSize = 128
     optimizer: Optimizer = "adam"
     learning_rate: LearningRate = 0.005
@@ -159,11 +172,13 @@ ARCHITECTURE_OF_MODE: dict[Mode, Architecture] = {
     "standard": Mlp(),
     "synaptic_intelligence": Mlp(hidden=(50,)),
     "progressive": Mlp(hidden=(50, 50)),
+    "sisa": Mlp(),
 }
 TRAINING_OF_MODE: dict[Mode, Training] = {
     "standard": Training(),
     "synaptic_intelligence": Training(epochs=5, batch_size=1000, learning_rate=0.001, schedule="constant"),
     "progressive": Training(epochs=10, batch_size=128, learning_rate=0.01, schedule="constant"),
+    "sisa": Training(),
 }
 """What a model of each mode gets where its creator says nothing; epochs are per task."""
 
@@ -211,11 +226,11 @@ PUSH_BATCH = 192
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
 CONVOLUTIONAL_PUSH_STEPS = 400
-PUSH_STEPS: dict[Mode, int] = {"standard": 800, "synaptic_intelligence": 1600, "progressive": 800}
+PUSH_STEPS: dict[Mode, int] = {"standard": 800, "synaptic_intelligence": 1600, "progressive": 800, "sisa": 800}
 """Steps of `push` that calibration data asks for, without convolutions. A network that learned tasks has to learn
 meanwhile to tell the classes of different tasks apart."""
 
-SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.1, "progressive": 0.1}
+SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.1, "progressive": 0.1, "sisa": 0.02}
 """Share of the hidden weights that is replaced where a request says nothing."""
 
 RECURRENT_SHARE = 0.005

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,12 @@ class Fitting:
         """Fit these classes, or all; a model of tasks learns them task by task, in their order."""
         from app.unlearning.training import fit
 
+        learning = tasks.LEARNING.validate_python(self.start.model.learning)
+        if isinstance(learning, specs.Sisa):
+            return self._learn_in_shards(learning, classes)
         model = copy.deepcopy(self.parent.network) if self.parent else self._fresh()
-        rows = self._rows(model, model.learned_classes if classes is None else classes)
+        learned = set(model.learned_classes)
+        rows = self._rows(learned if classes is None else learned & set(classes))
         if model.learning.tasks:
             return self._learn(model, rows, range(len(model.learning.tasks)))
         fitted = fit(model, self.dataset, rows, self.training, self.context)
@@ -67,8 +72,18 @@ class Fitting:
         had = self.parent.network.learning.tasks
         further = (*had, *map(tuple, asked))
         model = with_tasks(self.parent.network, further, self.training.seed)
-        rows = self._rows(model, [number for classes in asked for number in classes])
+        rows = self._rows([number for classes in asked for number in classes])
         return self._learn(model, rows, range(len(had), len(further)))
+
+    def _learn_in_shards(self, learning: specs.Sisa, classes: Sequence[int] | None) -> Fitted:
+        from app.unlearning.sisa.learning import Recipe, train_sharded
+
+        began = time.perf_counter()
+        architecture = tasks.ARCHITECTURE.validate_python(self.start.model.architecture)
+        recipe = Recipe(architecture, learning, self.training, tuple(self.start.forgotten))
+        rows = self._rows(range(self.dataset.num_classes) if classes is None else classes)
+        model = train_sharded(recipe, self.dataset, rows, self.context)
+        return Fitted(model, time.perf_counter() - began, self._recipe(self.training.epochs, rows))
 
     def _fresh(self) -> Classifier:
         """The model's network with fresh weights, what is forgotten struck."""
@@ -81,11 +96,11 @@ class Fitting:
         fresh.mark_forgotten(self.start.forgotten)
         return fresh
 
-    def _rows(self, model: Classifier, classes: Iterable[int]) -> Tensor:
-        """Training rows of those of these classes that the model may learn, int64 [n]."""
+    def _rows(self, classes: Iterable[int]) -> Tensor:
+        """Training rows of those of these classes that are not forgotten, int64 [n]."""
         import torch
 
-        wanted = set(classes) & set(model.learned_classes) - set(self.start.forgotten)
+        wanted = set(classes) - set(self.start.forgotten)
         labels = self.dataset.train_labels[self.dataset.train_rows]
         rows = self.dataset.train_rows[torch.isin(labels, torch.tensor(sorted(wanted)))]
         if not len(rows):

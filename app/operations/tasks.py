@@ -35,7 +35,9 @@ def resolve(learning: specs.Learning, architecture: specs.Architecture, dataset:
     Raises `InvalidInput` for a class in two tasks and for a growth that does not fit the layers, `ClassNotFound`, and
     `NotApplicable` for networks that cannot grow; all but the last point into the body.
     """
-    if isinstance(learning, specs.Standard):
+    if isinstance(learning, specs.Sisa):
+        _check_filled(learning, dataset)
+    if isinstance(learning, specs.Standard | specs.Sisa):
         return learning
     learning = replace(learning, tasks=learning.tasks or _pairs(len(dataset.classes)))
     _check_classes(learning.tasks, dataset, "/learning/tasks")
@@ -45,11 +47,21 @@ def resolve(learning: specs.Learning, architecture: specs.Architecture, dataset:
     return learning
 
 
-def check_training(learning: specs.Learning, training: specs.Training) -> None:
-    """Raise `NotApplicable` for early stopping of tasks, whose importance is summed over all epochs."""
-    if learning.tasks and training.early_stopping:
-        detail = "tasks are learned for a fixed number of epochs; leave early_stopping at 0"
-        raise NotApplicable(detail, errors=[FieldError("/training/early_stopping", detail)])
+def check_training(learning: specs.Learning, training: specs.Training, *, from_scratch: bool = True) -> None:
+    """Raise `NotApplicable`, with every reason, where a model that learns so cannot be trained so.
+
+    Tasks and shards know no early stopping: importance is summed over all epochs, and calibration rows would have a part
+    in every shard. Shards are trained from scratch alone: what they would go on from knows nothing of slices.
+    """
+    found, sharded = [], isinstance(learning, specs.Sisa)
+    if (learning.tasks or sharded) and training.early_stopping:
+        what = "shards" if sharded else "tasks"
+        detail = f"{what} are learned for a fixed number of epochs; leave early_stopping at 0"
+        found.append(FieldError("/training/early_stopping", detail))
+    if sharded and not from_scratch:
+        found.append(FieldError("/from_scratch", "shards learn slice by slice from fresh weights; send true"))
+    if found:
+        raise NotApplicable("; ".join(fault.detail for fault in found), errors=found)
 
 
 def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[int]]) -> None:
@@ -59,10 +71,10 @@ def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[in
     `NoServingVersion`, and `Conflict` where the serving version lacks tasks that the model has.
     """
     learning = LEARNING.validate_python(model.learning)
-    if isinstance(learning, specs.Standard):
+    if isinstance(learning, specs.Standard | specs.Sisa):
         raise NotApplicable(
             "this model learns all classes together; it has no tasks",
-            errors=[FieldError("/tasks", "leave it out for a model of learning mode standard")],
+            errors=[FieldError("/tasks", f"leave it out for a model of learning mode {learning.mode}")],
         )
     jobs = waiting_jobs(session, model.id)
     waiting = tuple(tuple(task) for job in jobs if job.kind == "train" for task in job.spec["tasks"] or [])
@@ -85,6 +97,13 @@ def refuse_fewer(model: ModelRow, serving: VersionRow) -> None:
             f"version {serving.number}, which serves, has {served} of the model's {had} tasks; "
             "let a version that has them all serve first, or train from_scratch, which learns them all"
         )
+
+
+def _check_filled(learning: specs.Sisa, dataset: DatasetSpec) -> None:
+    places = learning.shards * learning.slices
+    if places > dataset.num_train:
+        detail = f"{dataset.num_train:,} rows do not fill {places:,} slices; choose fewer shards or slices"
+        raise NotApplicable(detail, errors=[FieldError("/learning", detail)])
 
 
 def _pairs(num_classes: int) -> specs.Tasks:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Gru, Learning, Lstm, Mlp, Progressive, Standard, full_grown
+from app.specs import Architecture, Cnn, Gru, Learning, Lstm, Mlp, Progressive, Sisa, Standard, full_grown
 from app.unlearning.growing import cut_missing_connections
 from app.unlearning.recurrent import recurrent_body
+from app.unlearning.sisa.shards import Provenance, ShardBodies
 from app.unlearning.torchvision_networks import torchvision_body
 
 STANDARD = Standard()
@@ -24,7 +25,7 @@ class Classifier(nn.Module):
     The head has one row per class, always. A forgotten class is struck from the competition, whatever its row holds,
     and the null unit, one constant logit for all forgotten classes together, competes with the retained ones. Where
     classes come in tasks, those of no task are not learned yet and do not compete; a request that names its task lets
-    that task's classes compete alone.
+    that task's classes compete alone. Where rows are learned in shards, the body is that of all shards side by side.
     """
 
     forgotten: Tensor
@@ -35,6 +36,8 @@ class Classifier(nn.Module):
     """float32 [T], buffer where there are tasks: the logit of the null unit where the task is named."""
     task_classes: Tensor
     """bool [T, C], not stored: which classes each task has."""
+    provenance: Provenance | None = None
+    """Of a model that learned in shards, unless it was loaded to be served alone."""
 
     def __init__(
         self, architecture: Architecture, learning: Learning, input_shape: tuple[int, int, int], num_classes: int
@@ -45,7 +48,7 @@ class Classifier(nn.Module):
         """
         super().__init__()
         self.architecture, self.learning, self.input_shape = architecture, learning, input_shape
-        self.body, num_features = _body(full_grown(architecture, learning), input_shape)
+        self.body, num_features = _learning_body(full_grown(architecture, learning), learning, input_shape)
         self.head = nn.Linear(num_features, num_classes)
         self.register_buffer("forgotten", torch.zeros(num_classes, dtype=torch.bool))
         self.register_buffer("null_bias", torch.zeros(()))
@@ -135,6 +138,15 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
+
+
+def _learning_body(
+    architecture: Architecture, learning: Learning, input_shape: tuple[int, int, int]
+) -> tuple[nn.Module, int]:
+    if not isinstance(learning, Sisa):
+        return _body(architecture, input_shape)
+    bodies = [_body(architecture, input_shape) for _ in range(learning.shards)]
+    return ShardBodies([body for body, _ in bodies]), sum(width for _, width in bodies)
 
 
 def _body(architecture: Architecture, input_shape: tuple[int, int, int]) -> tuple[nn.Module, int]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import Progressive, Standard, SynapticIntelligence, Tasks, Training
+from app.specs import Progressive, Sisa, Standard, SynapticIntelligence, Tasks, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
@@ -46,7 +46,7 @@ def with_tasks(model: Classifier, tasks: Tasks, seed: int) -> Classifier:
     Raises NotApplicable for networks without tasks, and where the tasks do not begin with those it has.
     """
     learning = model.learning
-    if isinstance(learning, Standard) or tasks[: len(learning.tasks)] != learning.tasks:
+    if isinstance(learning, Standard | Sisa) or tasks[: len(learning.tasks)] != learning.tasks:
         raise NotApplicable("Further tasks come after those that a network of tasks has; their order never changes.")
     further = build(model.architecture, model.input_shape, model.num_classes, seed, replace(learning, tasks=tasks))
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -141,7 +141,7 @@ def _protection(model: Classifier, task: int, importance: Importance) -> Protect
             return PathIntegral(model, others, learning)
         case Progressive():
             return FrozenBlocks(model, task)
-        case Standard():
+        case Standard() | Sisa():
             raise NotApplicable("This model learns all classes together; it has no tasks.")
 
 

@@ -22,7 +22,7 @@ def test_the_table_has_every_method_and_every_word_about_it() -> None:
         assert all((spec.idea, spec.equation, spec.guarantee, spec.paper, spec.when_not))
         assert "arXiv:" in spec.paper
         assert spec.targets
-        assert set(spec.refusals) == set(get_args(Refusal))
+        assert set(spec.refusals) == ({"none"} if spec.targets == ("samples",) else set(get_args(Refusal)))
 
 
 @pytest.mark.parametrize("name", METHOD_SPECS)
@@ -70,6 +70,15 @@ def test_every_reason_against_a_method_is_told_at_once() -> None:
     assert not reasons_against(
         METHOD_SPECS["retrain"], target="tasks", mode="progressive", architecture=Gru(), refusal="none"
     )
+
+
+def test_shards_go_with_retraining_and_sisa_alone_and_never_with_push() -> None:
+    with_shards = [name for name, spec in METHOD_SPECS.items() if "sisa" in spec.modes]
+    assert with_shards == ["retrain", "sisa"]
+    found = reasons_against(METHOD_SPECS["scrub"], target="classes", mode="sisa", architecture=Mlp(), refusal="push")
+    assert [fault.pointer for fault in found] == ["/method", "/refusal"]
+    found = reasons_against(METHOD_SPECS["sisa"], target="classes", mode="standard", architecture=Mlp(), refusal="none")
+    assert [fault.pointer for fault in found] == ["/target", "/method"]
 
 
 def test_no_torch_is_loaded_to_describe_a_method() -> None:

@@ -16,10 +16,12 @@ from app.unlearning.methods.projection import projection
 from app.unlearning.methods.retrain import retrain
 from app.unlearning.methods.salun import salun
 from app.unlearning.methods.scrub import scrub
+from app.unlearning.methods.sisa import sisa
 from app.unlearning.methods.ssd import ssd
 
 METHODS: dict[MethodName, Method] = {
     "retrain": Method(METHOD_SPECS["retrain"], retrain),
+    "sisa": Method(METHOD_SPECS["sisa"], sisa),
     "euk": Method(METHOD_SPECS["euk"], euk),
     "finetune": Method(METHOD_SPECS["finetune"], finetune),
     "neggrad_plus": Method(METHOD_SPECS["neggrad_plus"], neggrad_plus),

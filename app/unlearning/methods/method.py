@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from app.errors import FieldError, NotApplicable
 from app.method_parameters import MethodParameters
@@ -29,6 +30,8 @@ class Computed:
     """What it chose or was told beside its parameters; JSON values."""
     importance: Importance = field(default_factory=dict)
     """Of networks that learn tasks with Synaptic Intelligence, as `Learned.importance`; else empty."""
+    trained_on: Tensor | None = None
+    """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class MethodResult:
     """Wall time of the method alone, its tuning included."""
     importance: Importance = field(default_factory=dict)
     """Of networks that learn tasks with Synaptic Intelligence, as `Learned.importance`; else empty."""
+    trained_on: Tensor | None = None
+    """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
 
 
 class Compute(Protocol):
@@ -84,7 +89,8 @@ class Method:
         told = {entry.name: getattr(parameters, entry.name) for entry in fields(parameters)}
         settings = {**told, **computed.settings, "seed": seed}
         context.report(1.0, "unlearning", "done")
-        return MethodResult(computed.model.eval(), settings, time.perf_counter() - start, computed.importance)
+        seconds = time.perf_counter() - start
+        return MethodResult(computed.model.eval(), settings, seconds, computed.importance, computed.trained_on)
 
 
 @torch.no_grad()

@@ -6,13 +6,14 @@ from dataclasses import asdict, replace
 
 from app.errors import NotApplicable
 from app.method_parameters import RetrainParameters
-from app.specs import Training
+from app.specs import Sisa, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.continual import learn_tasks
 from app.unlearning.data import Dataset
 from app.unlearning.methods.method import Computed, strike
 from app.unlearning.partition import Partition
+from app.unlearning.sisa.learning import Recipe, train_sharded
 from app.unlearning.training import fit
 
 
@@ -32,17 +33,22 @@ def retrain(
     if parameters.training is None:
         raise NotApplicable("Say how to train: the recipe of the model, as `training` of the parameters.")
     training = replace(parameters.training, seed=seed)
+    if isinstance(original.learning, Sisa):
+        recipe = Recipe(original.architecture, original.learning, training, partition.forgotten_classes)
+        sharded = train_sharded(recipe, data, partition.train.retain, context)
+        settings = {"training": asdict(training), "epochs": training.epochs}
+        return Computed(sharded, settings, trained_on=partition.train.retain)
     model = build(original.architecture, original.input_shape, original.num_classes, seed, original.learning)
     strike(model, partition)
     if model.learning.tasks:
         return _by_tasks(model, data, partition, training, context)
     fitted = fit(model, data, partition.train.retain, training, context, calibration_rows=partition.calibration.retain)
-    return Computed(model, {"training": asdict(training), "epochs": fitted.epochs, "best_epoch": fitted.best_epoch})
+    settings = {"training": asdict(training), "epochs": fitted.epochs, "best_epoch": fitted.best_epoch}
+    return Computed(model, settings, trained_on=partition.train.retain)
 
 
 def _by_tasks(model: Classifier, data: Dataset, partition: Partition, training: Training, context: Context) -> Computed:
-    tasks = range(len(model.learning.tasks))
-    learned = learn_tasks(
-        model, data, partition.train.retain, tasks, training, known=(), importance={}, context=context
-    )
-    return Computed(learned.model, {"training": asdict(training), "epochs": learned.epochs}, learned.importance)
+    tasks, rows = range(len(model.learning.tasks)), partition.train.retain
+    learned = learn_tasks(model, data, rows, tasks, training, known=(), importance={}, context=context)
+    settings = {"training": asdict(training), "epochs": learned.epochs}
+    return Computed(learned.model, settings, learned.importance, trained_on=rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.method_parameters import Sharding
+from app.specs import Sisa
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Placement:
     that are not hit would differ from those of a training without the forgotten rows.
     """
 
-    sharding: Sharding
+    sharding: Sisa
     shard: Tensor
     """int64 [N], by row of the training file, 0 to shards - 1."""
     slice: Tensor
     """int64 [N], by row of the training file, 0 to slices - 1."""
 
     @classmethod
-    def of(cls, num_rows: int, sharding: Sharding, seed: int) -> Placement:
+    def of(cls, num_rows: int, sharding: Sisa, seed: int) -> Placement:
         """Rows in random order, dealt to the slices of all shards in turn, so that their sizes differ by one at most."""
         generator = torch.Generator().manual_seed(seed)
         turn = torch.empty(num_rows, dtype=torch.int64)
