@@ -11,10 +11,11 @@ ForgetteryError
 │   ├── MissingScope, ForeignOrigin, ForeignHost
 ├── NotFound
 │   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound, TaskNotFound, SampleNotFound
-│   └── JobNotFound, ForgetRequestNotFound, ApiKeyNotFound
+│   └── JobNotFound, ForgetRequestNotFound, VerificationNotFound, ApiKeyNotFound
 ├── Conflict
 │   ├── ModelExists, ClassForgotten, AlreadyForgotten, NothingLeft, NoServingVersion
 │   ├── VersionRemembers, VersionServing, JobRunning, JobFinished, JobCancelled
+│   ├── NothingForgotten, VerificationPending
 │   └── IdempotencyKeyInUse, FirstKeyMustBeAdmin
 ├── Gone
 │   └── VersionGone, ModelGone
@@ -179,6 +180,10 @@ class ForgetRequestNotFound(NotFound):
     """There is no forget request of this id."""
 
 
+class VerificationNotFound(NotFound):
+    """There is no verification of this id."""
+
+
 class ApiKeyNotFound(NotFound):
     """There is no API key of this id."""
 
@@ -228,6 +233,14 @@ class JobFinished(Conflict):
 
 class JobCancelled(Conflict):
     """The job was cancelled before it ended."""
+
+
+class NothingForgotten(Conflict):
+    """The version has forgotten nothing that could be verified."""
+
+
+class VerificationPending(Conflict):
+    """The version is kept until a verification of what it forgot has ended."""
 
 
 class IdempotencyKeyInUse(Conflict):

@@ -43,10 +43,13 @@ ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
 VersionState = Literal["available", "quarantined", "purged"]
 Origin = Literal["trained", "unlearned", "imported"]
-JobKind = Literal["train", "forget"]
+JobKind = Literal["train", "forget", "reference", "verify"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ForgetStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 Verdict = Literal["passed", "failed", "inconclusive"]
+Depth = Literal["fast", "deep"]
+Reference = Literal["wait", "cached", "none"]
+VerificationStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 OnForgotten = Literal["zero", "token", "probabilities", "next_best"]
 FORGOTTEN_TOKEN = "[forgotten]"  # noqa: S105  a label, not a secret
 
@@ -489,6 +492,74 @@ class Criterion(Answered):
     passed: bool
 
 
+class VerificationPlace(Answered):
+    """Where a figure was measured."""
+
+    set: str = Field(
+        description="`forget` and `retain`: training rows; `test_forget` and `test_retain`: test rows; `weights`: none."
+    )
+    layer: str | None
+    setting: str | None = Field(description="What else the figure depends on, in words.")
+
+
+class VerificationMeasurement(Answered):
+    """One figure of the verified model, beside those of the original and of retrained models."""
+
+    metric: str
+    version: int = Field(description="Of the metric's definition; figures of two versions are not comparable.")
+    place: VerificationPlace
+    value: float
+    low: float | None = Field(description="The interval at 95 %, over inputs; null where there is none.")
+    high: float | None
+    original: float | None
+    retrained: dict[str, float] = Field(description="By seed; of a distance: of each to the others.")
+    at_least: float | None
+    at_most: float | None
+    passed: bool | None = Field(description="Null: shown only, or nothing to judge it against.")
+    power: bool | None = Field(
+        description="Whether the same threshold fails the original and passes retrained models; null: it was not tried."
+    )
+
+
+class VerificationCriterion(Answered):
+    """One thing that must hold of the verified model."""
+
+    number: int
+    name: str
+    statement: str
+    needed_for: Claim = Field(description="The claim that it is part of the evidence for.")
+    passed: bool | None = Field(description="Null where it could not be judged.")
+    measurements: list[VerificationMeasurement]
+    controlled: bool = Field(description="Whether the original and retrained models can be judged by it, too.")
+
+
+class VerificationControl(Answered):
+    """What became, by the same criteria, of the models whose verdict is known beforehand."""
+
+    original_fails: bool | None = Field(description="Null where there is no original, or nothing to judge it by.")
+    retrained_pass: dict[str, bool | None] = Field(description="By seed, each judged by the others.")
+    failed_by_original: list[str] = Field(description="Names of the criteria that decided.")
+    failed_by_retrained: dict[str, list[str]] = Field(description="By seed.")
+
+
+class VerificationReport(Answered):
+    """What must hold of an unlearned model beside the original and retrained ones, what was measured, what follows."""
+
+    verdict: Verdict
+    claim: Claim | None = Field(description="What these figures alone are evidence for, up to the one sought.")
+    depth: Literal["fast", "deep"]
+    seed: int
+    digest: str = Field(description="SHA-256, in hex, of the parameters that were verified.")
+    forget_classes: list[int] = Field(description="Empty where samples were forgotten.")
+    rows: dict[str, int] = Field(description="How many rows of each set were looked at.")
+    references: list[int] = Field(description="Seeds of the retrained models.")
+    sought: Claim = Field(description="The most that method and refusal would allow.")
+    criteria: list[VerificationCriterion]
+    shown: list[VerificationMeasurement] = Field(description="Figures that decide nothing.")
+    control: VerificationControl
+    does_not_prove: list[str]
+
+
 class ForgetReport(Answered):
     """What a forget request did, measured on the very weights that serve, or would have served."""
 
@@ -505,6 +576,11 @@ class ForgetReport(Answered):
         default_factory=dict,
         description="Scope `network`, by layer: how many of the hidden weights that could be chosen have which share of "
         "their importance in what is forgotten; 10 equal bins of 0 to 1.",
+    )
+    verification: VerificationReport | None = Field(
+        default=None,
+        description="Of the same weights, on at most 10,000 rows of a set. The gate decides on publishing; this decides "
+        "whether more than `edited` may be claimed, and says which criteria were missed.",
     )
 
 
@@ -547,6 +623,49 @@ class ForgetPlan(Answered):
     num_forget: int | None = Field(description="Training rows to forget; null while nothing was trained.")
     num_retain: int | None = Field(description="Training rows that stay.")
     expected_seconds: float | None = Field(description="From the training time of the serving version; null: unknown.")
+
+
+# --- verifications -------------------------------------------------------------------------------
+
+
+class VerifyCreate(Asked):
+    """A verification of what a version has forgotten."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"examples": [{"depth": "deep", "num_references": 2}]}
+    )
+    depth: Depth = Field(
+        default="deep", description="`deep`: every layer, relearning, attacks calibrated by retrained models."
+    )
+    num_references: int = Field(
+        default=2, ge=1, le=10, description="Retrained models to compare with; the control of `deep` needs two."
+    )
+    reference: Reference = Field(
+        default="wait", description="`wait`: retrain those that are missing; `cached`: use those there are; `none`."
+    )
+    forget_request: UUID | None = Field(
+        default=None,
+        description="What was forgotten; empty: by the latest completed request that the version knows of.",
+    )
+    seed: Seed = 0
+
+
+class Verification(Answered):
+    """A verification and what it found; it never changes what the version claims."""
+
+    id: UUID
+    model: str
+    version: int | None = Field(description="Null where the request failed and published none.")
+    forget_request: UUID
+    depth: Depth
+    status: VerificationStatus
+    verdict: Verdict | None = Field(description="Of this verification alone; null until it is completed.")
+    claim: Claim | None = Field(description="What its figures are evidence for; null: nothing.")
+    digest: str | None = Field(description="Of the version's weights, `sha256:…`; null where none was published.")
+    report: VerificationReport | None
+    job: Job
+    created_at: datetime
+    completed_at: datetime | None
 
 
 # --- predict -------------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         30, ge=0, description="Days until a quarantined version is purged by itself; 0 purges at once."
     )
+    verify_before_purge: bool = Field(
+        default=False,
+        description="Whether each forget request queues a deep verification, until whose end its parent is not purged.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
     torch_threads: int = Field(
         0, ge=0, description="Threads torch computes with in a job; 0 takes the number of cores."

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from app.schemas import ApiScope, Claim, ModelName, Origin, Verdict
+from app.schemas import ApiScope, Claim, Depth, ModelName, Origin, Verdict
 from app.specs import Refusal, Scope, Seed, Strategy
 
 _ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -90,6 +90,16 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     "version.quarantined": {"digest": Digest},
     "version.purged": {"digest": Digest},
     "version.corrupted": {"digest": Digest},
+    # `digest` of the version's weights, `parameters` of what was verified, published or not.
+    "verification.completed": {
+        "job": Id,
+        "digest": Digest,
+        "parameters": Digest,
+        "depth": Depth,
+        "verdict": Verdict,
+        "claim": Claim,
+        "references": Annotated[int, Field(ge=0, le=1000)],
+    },
     "serving.moved": {"from_version": Number},
     "relearning.refused": {"classes": Classes, "tasks": Tasks},
     "api-key.created": {"key": Id, "scopes": list[ApiScope]},

@@ -19,7 +19,9 @@ Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 def list_jobs(
     *,
     status: Annotated[Status | None, typer.Option(help="Only those in this status.")] = None,
-    kind: Annotated[Literal["train", "forget"] | None, typer.Option(help="Only those of this kind.")] = None,
+    kind: Annotated[
+        Literal["train", "forget", "reference", "verify"] | None, typer.Option(help="Only those of this kind.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
     url: Url = LOCAL,
     key: Key = "",

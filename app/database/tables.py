@@ -168,6 +168,60 @@ class JobRow(Table):
     finished_at: Mapped[datetime | None]
 
 
+class JobDependencyRow(Table):
+    """One job that another one waits for: until it has ended, in whatever way."""
+
+    __tablename__ = "job_dependency"
+    __table_args__ = (Index("ix_job_dependency_waits_for_id", "waits_for_id"),)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    waits_for_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"), primary_key=True)
+
+
+class ReferenceRow(Table):
+    """A model retrained without what was forgotten, to compare with; never served, never exported."""
+
+    __tablename__ = "reference"
+    __table_args__ = (Index("ix_reference_key_seed", "key", "seed"),)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(String(71))
+    seed: Mapped[int] = mapped_column(BigInteger())
+    target: Mapped[dict[str, Any]]
+    forget_requests: Mapped[list[str]]
+    state: Mapped[str] = mapped_column(String(20))
+    digest: Mapped[str] = mapped_column(String(71))
+    manifest_digest: Mapped[str] = mapped_column(String(71))
+    seconds: Mapped[float]
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"))
+    created_at: Mapped[datetime]
+    purged_at: Mapped[datetime | None]
+
+
+class VerificationRow(Table):
+    """One verification of one result; without a report until its job has succeeded."""
+
+    __tablename__ = "verification"
+    __table_args__ = (
+        Index("ix_verification_model_id_created_at", "model_id", "created_at"),
+        Index("ix_verification_forget_request_id", "forget_request_id"),
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
+    version: Mapped[int | None]
+    original_version: Mapped[int | None]
+    forget_request_id: Mapped[UUID] = mapped_column(ForeignKey("forget_request.id"))
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"))
+    depth: Mapped[str] = mapped_column(String(10))
+    before_purge: Mapped[bool] = mapped_column(server_default=false())
+    verdict: Mapped[str | None] = mapped_column(String(20))
+    claim: Mapped[str | None] = mapped_column(String(20))
+    digest: Mapped[str | None] = mapped_column(String(71))
+    original_digest: Mapped[str | None] = mapped_column(String(64))
+    report: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    completed_at: Mapped[datetime | None]
+
+
 class WorkerRow(Table):
     """A worker and when it was last seen, for readiness."""
 

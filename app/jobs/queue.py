@@ -4,7 +4,7 @@ Every claim raises the job's fence. Whatever is written about a running job is g
 status `running`; a guard that finds no row raises `LostClaim`, and the transaction leaves nothing. So an attempt that
 was taken for dead may wake at any moment and harm nothing.
 
-All functions but `claimable`, `standing` and `any_lapsed` write and need a session of `Database.writing()`.
+All functions but `claimable`, `standing`, `abandoned` and `any_lapsed` write and need a session of `Database.writing()`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from app.database.engine import database_now
-from app.database.tables import JobRow
+from app.database.tables import JobDependencyRow, JobRow
 from app.errors import AttemptsExhausted, ForgetteryError, JobFinished, JobNotFound
 from app.jobs.processes import is_dead
 from app.problems import problem_of
@@ -30,6 +30,8 @@ LEASE = timedelta(seconds=60)
 
 MOST_DEATHS = 5
 """Attempts that may die by themselves before the job is given up."""
+
+_UNFINISHED = ("queued", "running")
 
 Standing = Literal["continue", "cancel", "lost"]
 Ended = Callable[[Session, JobRow], None]
@@ -67,8 +69,13 @@ def submit(
     actor: str,
     request_id: str | None,
     publishing: bool = True,
+    waits_for: Collection[UUID] = (),
 ) -> JobRow:
-    """Queue a job; `publishing` ones of a model run one at a time, in the order in which they were submitted."""
+    """Queue a job; `publishing` ones of a model run one at a time, in the order in which they were submitted.
+
+    It starts only once all jobs that it waits for have ended, in whatever way; they were submitted before it, so no
+    two jobs can wait for each other. A publishing job keeps its place while it waits.
+    """
     job = JobRow(
         id=uuid4(),
         kind=kind,
@@ -87,7 +94,27 @@ def submit(
     )
     session.add(job)
     session.flush()
+    session.add_all(JobDependencyRow(job_id=job.id, waits_for_id=other) for other in set(waits_for))
+    session.flush()
     return job
+
+
+def abandoned(session: Session, job_id: UUID, kind: str) -> list[UUID]:
+    """The jobs of this kind that this one waited for, and that are still to be done though nobody else waits for them."""
+    other, waiting = aliased(JobDependencyRow), aliased(JobRow)
+    wanted = exists().where(
+        other.waits_for_id == JobRow.id,
+        other.job_id != job_id,
+        waiting.id == other.job_id,
+        waiting.status.in_(_UNFINISHED),
+    )
+    found = (
+        select(JobRow.id)
+        .join(JobDependencyRow, JobDependencyRow.waits_for_id == JobRow.id)
+        .where(JobDependencyRow.job_id == job_id, JobRow.kind == kind, JobRow.status.in_(_UNFINISHED), ~wanted)
+        .order_by(JobRow.sequence)
+    )
+    return list(session.scalars(found))
 
 
 def claimable(session: Session, kinds: Collection[str]) -> bool:
@@ -199,7 +226,13 @@ def _next_job(kinds: Collection[str]) -> Select[JobRow]:
         other.publishing,
         or_(other.status == "running", and_(other.status == "queued", other.sequence < JobRow.sequence)),
     )
-    ready = and_(JobRow.status == "queued", JobRow.kind.in_(kinds), or_(~JobRow.publishing, ~must_wait))
+    awaited = aliased(JobRow)
+    depends = exists().where(
+        JobDependencyRow.job_id == JobRow.id,
+        JobDependencyRow.waits_for_id == awaited.id,
+        awaited.status.in_(_UNFINISHED),
+    )
+    ready = and_(JobRow.status == "queued", JobRow.kind.in_(kinds), ~depends, or_(~JobRow.publishing, ~must_wait))
     return select(JobRow).where(ready).order_by(JobRow.sequence).limit(1)
 
 

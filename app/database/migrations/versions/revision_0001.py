@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_models()
     _create_jobs()
     _create_forgetting()
+    _create_verification()
     _create_callers()
     _create_audit_log()
     if op.get_context().dialect.name == "sqlite":
@@ -34,9 +35,12 @@ def downgrade() -> None:
         "audit_entry",
         "idempotency_key",
         "api_key",
+        "verification",
+        "reference",
         "tombstone",
         "forget_request",
         "worker",
+        "job_dependency",
         "job",
         "version",
         "model",
@@ -125,6 +129,15 @@ def _create_jobs() -> None:
         postgresql_where=_PUBLISHING,
     )
     op.create_table(
+        "job_dependency",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("waits_for_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_job_dependency_job_id_job"),
+        sa.ForeignKeyConstraint(["waits_for_id"], ["job.id"], name="fk_job_dependency_waits_for_id_job"),
+        sa.PrimaryKeyConstraint("job_id", "waits_for_id", name="pk_job_dependency"),
+    )
+    op.create_index("ix_job_dependency_waits_for_id", "job_dependency", ["waits_for_id"])
+    op.create_table(
         "worker",
         sa.Column("id", sa.String(200), nullable=False),
         sa.Column("started_at", _TIME, nullable=False),
@@ -176,6 +189,55 @@ def _create_forgetting() -> None:
         ),
         sa.PrimaryKeyConstraint("model_id", "kind", "item", name="pk_tombstone"),
     )
+
+
+def _create_verification() -> None:
+    op.create_table(
+        "reference",
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.String(71), nullable=False),
+        sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.Column("target", _JSON, nullable=False),
+        sa.Column("forget_requests", _JSON, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("digest", sa.String(71), nullable=False),
+        sa.Column("manifest_digest", sa.String(71), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("purged_at", _TIME),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_reference_model_id_model"),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_reference_job_id_job"),
+        sa.PrimaryKeyConstraint("model_id", "number", name="pk_reference"),
+    )
+    op.create_index("ix_reference_key_seed", "reference", ["key", "seed"])
+    op.create_table(
+        "verification",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("model_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.Integer()),
+        sa.Column("original_version", sa.Integer()),
+        sa.Column("forget_request_id", sa.Uuid(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("depth", sa.String(10), nullable=False),
+        sa.Column("before_purge", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("verdict", sa.String(20)),
+        sa.Column("claim", sa.String(20)),
+        sa.Column("digest", sa.String(71)),
+        sa.Column("original_digest", sa.String(64)),
+        sa.Column("report", _JSON),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("completed_at", _TIME),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_verification_model_id_model"),
+        sa.ForeignKeyConstraint(
+            ["forget_request_id"], ["forget_request.id"], name="fk_verification_forget_request_id_forget_request"
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_verification_job_id_job"),
+        sa.PrimaryKeyConstraint("id", name="pk_verification"),
+    )
+    op.create_index("ix_verification_model_id_created_at", "verification", ["model_id", "created_at"])
+    op.create_index("ix_verification_forget_request_id", "verification", ["forget_request_id"])
 
 
 def _create_callers() -> None:
