@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from app.durable_files import digest_of
 from app.errors import VersionCorrupted
 from app.schemas import Claim, Forgotten, ModelName, Origin, VersionMetrics
-from app.specs import Architecture, Learning, Seed, UnitBlocks
+from app.specs import Architecture, Learning, Seed, Sisa, Training, UnitBlocks
 
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 IMPORTANCE = "importance.safetensors"
+CHECKPOINTS = "checkpoints.safetensors"
 CARD = "README.md"
 MAX_MANIFEST_BYTES = 16 * 2**20
 """Beyond any manifest that is written: 1,000 classes have a confusion matrix of about 4 MB."""
@@ -36,6 +37,18 @@ class Environment(BaseModel):
     threads: int = Field(ge=1, description="Threads torch computed with.")
     cpu_capability: str = Field(description="The instruction set torch chose its kernels for, such as AVX2.")
     platform: str
+
+
+class Sharded(BaseModel):
+    """What a model of learning mode `sisa` was learned with: what `checkpoints.safetensors` holds follows from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    training: Training = Field(description="Its seed decides in which shard and slice each row is.")
+    num_rows: int = Field(ge=1, description="Training rows that had a part in the model.")
+    first_slices: tuple[int, ...] = Field(
+        description="By shard: the first slice with rows, from which on there is a checkpoint after each; "
+        "the number of slices where no row is left."
+    )
 
 
 class Manifest(BaseModel):
@@ -62,10 +75,14 @@ class Manifest(BaseModel):
         default=(),
         description="Of a growing network: by task and hidden layer its first unit and the one after the last.",
     )
+    sharded: Sharded | None = Field(default=None, description="Of the learning mode sisa alone.")
     recipe: dict[str, Any] = Field(description="Settings of the training, and of the forget request if there was one.")
     seed: Seed
     forgotten: Forgotten
     claim: Claim | None
+    verification: dict[str, Any] | None = Field(
+        default=None, description="Of these weights, when they were made; null for what was trained."
+    )
     metrics: VersionMetrics
     environment: Environment
     files: dict[FileName, Digest] = Field(default_factory=dict, description="Every other file; filled in by sealing.")
@@ -74,6 +91,16 @@ class Manifest(BaseModel):
     def _parent_with_digest(self) -> Manifest:
         if (self.parent is None) != (self.parent_digest is None):
             raise ValueError("parent and parent_digest are given together or not at all")
+        return self
+
+    @model_validator(mode="after")
+    def _sharded_as_it_learns(self) -> Manifest:
+        if isinstance(self.learning, Sisa) != (self.sharded is not None):
+            raise ValueError("sharded belongs to the learning mode sisa, and is never missing there")
+        if isinstance(self.learning, Sisa) and self.sharded is not None:
+            first, slices = self.sharded.first_slices, self.learning.slices
+            if len(first) != self.learning.shards or not all(0 <= number <= slices for number in first):
+                raise ValueError("sharded.first_slices names a slice of each shard")
         return self
 
     def to_bytes(self) -> bytes:

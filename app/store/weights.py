@@ -33,12 +33,12 @@ def save(model: Classifier, path: Path) -> str:
 
     Equal tensors give equal bytes. Raises GateMissed where a value is not finite, and StorageUnavailable.
     """
-    return _save(model.state_dict(), path)
+    return save_tensors(model.state_dict(), path)
 
 
 def save_importance(importance: Importance, path: Path) -> str:
     """Write the importance of every task to a new file, durably; as `save`."""
-    return _save({_task_tensor(task, name): tensor for task, name, tensor in _flat(importance)}, path)
+    return save_tensors({_task_tensor(task, name): tensor for task, name, tensor in _flat(importance)}, path)
 
 
 def load(folder: Path, digest: str, manifest_digest: str) -> Classifier:
@@ -47,11 +47,11 @@ def load(folder: Path, digest: str, manifest_digest: str) -> Classifier:
     The very bytes that were hashed are used. Raises VersionCorrupted, naming the file, if anything does not hold:
     size, digests, names, types and shapes of the tensors, or that all values are finite.
     """
-    manifest = _checked_manifest(folder, manifest_digest)
+    manifest = checked_manifest(folder, manifest_digest)
     model = build(manifest.architecture, manifest.input_shape, len(manifest.class_names), 0, manifest.learning)
     expected = model.state_dict()
-    content = _read(folder / WEIGHTS, expected, digest)
-    model.load_state_dict(_parsed(folder / WEIGHTS, content, expected))
+    content = read_tensor_file(folder / WEIGHTS, expected, digest)
+    model.load_state_dict(parse_tensors(folder / WEIGHTS, content, expected))
     return model.eval()
 
 
@@ -61,7 +61,7 @@ def load_importance(folder: Path, manifest_digest: str, model: Classifier) -> Im
     Of a wholly forgotten task there may be none. Raises what `load` does, also for a file that the manifest does not
     name and for values below zero.
     """
-    manifest = _checked_manifest(folder, manifest_digest)
+    manifest = checked_manifest(folder, manifest_digest)
     if not isinstance(manifest.learning, SynapticIntelligence):
         return {}
     path = folder / IMPORTANCE
@@ -71,14 +71,15 @@ def load_importance(folder: Path, manifest_digest: str, model: Classifier) -> Im
     forgotten = forgotten_tasks(manifest.learning.tasks, manifest.forgotten.classes)
     remembered = [task for task in range(len(manifest.learning.tasks)) if task not in forgotten]
     largest = {_task_tensor(task, name): values for task in remembered for name, values in parameters.items()}
-    content = _read(path, largest, manifest.files[IMPORTANCE])
+    content = read_tensor_file(path, largest, manifest.files[IMPORTANCE])
     tasks = [task for task in remembered if f'"{_task_tensor(task, "")}'.encode() in content[: _header_end(content)]]
     expected = {_task_tensor(task, name): values for task in tasks for name, values in parameters.items()}
-    tensors = _parsed(path, content, expected, least=0.0)
+    tensors = parse_tensors(path, content, expected, least=0.0)
     return {task: {name: tensors[_task_tensor(task, name)] for name in parameters} for task in tasks}
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path) -> str:
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> str:
+    """Write these tensors to a new file, durably; as `save`."""
     # Contiguous, because layouts such as channels last are how a process computes, not what a model is.
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
@@ -98,14 +99,14 @@ def _task_tensor(task: int, name: str) -> str:
     return f"task.{task}.{name}"
 
 
-def _read(path: Path, largest: Mapping[str, Tensor], digest: str) -> bytes:
+def read_tensor_file(path: Path, largest: Mapping[str, Tensor], digest: str) -> bytes:
     """The bytes of a file that holds at most these tensors and has this digest."""
     content = read_bounded(path, _LENGTH_BYTES + _header_limit(largest) + _data_bytes(largest))
     check_digest(path, digest_of(content), digest)
     return content
 
 
-def _parsed(
+def parse_tensors(
     path: Path, content: bytes, expected: Mapping[str, Tensor], *, least: float = -math.inf
 ) -> dict[str, Tensor]:
     """Exactly the expected tensors, all values finite and none below `least`; raises VersionCorrupted."""
@@ -118,7 +119,8 @@ def _parsed(
     return tensors
 
 
-def _checked_manifest(folder: Path, digest: str) -> Manifest:
+def checked_manifest(folder: Path, digest: str) -> Manifest:
+    """The manifest of a version's folder, if it has this digest; raises VersionCorrupted, naming it."""
     path = folder / MANIFEST
     content = read_bounded(path, MAX_MANIFEST_BYTES)
     check_digest(path, digest_of(content), digest)
