@@ -225,6 +225,11 @@ class ModelCreate(Asked):
                     "learning": {"mode": "progressive", "tasks": [[0, 1], [2, 3]], "growth": [50, 50]},
                     "training": {"epochs": 10},
                 },
+                {
+                    "name": "digits-in-shards",
+                    "dataset": "mnist",
+                    "learning": {"mode": "sisa", "shards": 5, "slices": 3},
+                },
             ]
         },
     )
@@ -236,7 +241,7 @@ class ModelCreate(Asked):
         "A growing network has these widths at its first task.",
     )
     learning: Annotated[Learning, Field(discriminator="mode")] = Field(
-        default_factory=Standard, description="All classes at once, or tasks one after the other."
+        default_factory=Standard, description="All classes at once, tasks one after the other, or shards of the rows."
     )
     training: Training = Field(
         default_factory=Training,

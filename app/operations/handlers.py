@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from app.jobs.handlers import Handler
-from app.operations import forget, train
+from app.operations import forgetting_run, train
 
 _PRELOAD = (
     "app.unlearning.continual",
     "app.unlearning.forgetting",
     "app.unlearning.training",
+    "app.unlearning.verifying.outcome",
     "app.datasets.loading",
     "app.store.weights",
     "torch._dynamo",  # which the first optimizer of a process imports, some seconds that each job would pay
@@ -16,5 +17,5 @@ _PRELOAD = (
 
 HANDLERS: dict[str, Handler] = {
     "train": Handler(train.run, train.ended, _PRELOAD),
-    "forget": Handler(forget.run, forget.ended, _PRELOAD),
+    "forget": Handler(forgetting_run.run, forgetting_run.ended, _PRELOAD),
 }

@@ -17,11 +17,12 @@ from app.audit import log
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import VersionCorrupted
-from app.operations import versions
+from app.method_specs import CLAIMS
+from app.operations import asked, versions
 from app.operations.tasks import tasks_of
 from app.operations.views import forgotten_classes
 from app.schemas import Claim, Forgotten, Origin, VersionMetrics
-from app.store.manifest import IMPORTANCE, WEIGHTS, Manifest
+from app.store.manifest import CHECKPOINTS, IMPORTANCE, WEIGHTS, Manifest
 from app.store.versions import VersionStore
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
     from app.unlearning.synaptic_intelligence import Importance
+    from app.unlearning.verifying.claims import SupportedClaim
 
-EDIT: TypeAdapter[specs.Edit] = TypeAdapter(specs.Edit)
+
+CLAIM: TypeAdapter[Claim] = TypeAdapter(Claim)
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,36 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class Inherited:
+    """The claim of a version that was trained: what the parent may claim, and no more than `edited`."""
+
+    parent: VersionRow | None
+    """None where nothing was ever forgotten."""
+
+    @property
+    def level(self) -> Claim | None:
+        """None where the parent claims nothing."""
+        if self.parent is None or self.parent.claim is None:
+            return None
+        claim: Claim = CLAIM.validate_python(self.parent.claim)
+        return min(claim, "edited", key=CLAIMS.index)
+
+
+@dataclass(frozen=True)
 class NewVersion:
     """What a computation knows of the version it made."""
 
     origin: Origin
     parent: VersionRow | None
     forgotten: list[int]
-    claim: Claim | None
+    claim: SupportedClaim | Inherited
     metrics: VersionMetrics
     recipe: dict[str, Any]
     seed: int
     importance: Importance = field(default_factory=dict)
     forget_request: UUID | None = None
+    verification: dict[str, Any] | None = None
+    """`VerificationReport.as_json` of these very weights."""
 
 
 @dataclass(frozen=True)
@@ -120,21 +141,7 @@ def _completed_edits(session: Session, model_id: UUID) -> list[specs.Edit]:
         .where(ForgetRequestRow.model_id == model_id, ForgetRequestRow.status == "completed")
         .order_by(ForgetRequestRow.version)
     )
-    return [edit_of(request) for request in session.scalars(completed)]
-
-
-def edit_of(request: ForgetRequestRow) -> specs.Edit:
-    """The edit that a forget request asks for."""
-    return EDIT.validate_python(
-        {
-            "classes": request.target["classes"],
-            "strategy": request.strategy,
-            "scope": request.scope,
-            "refusal": request.refusal,
-            "parameters": request.parameters,
-            "seed": request.seed,
-        }
-    )
+    return [asked.edit_of(request) for request in session.scalars(completed)]
 
 
 def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[float, str, str], None]:
@@ -150,14 +157,15 @@ def load_dataset(attempt: Attempt, start: Start) -> LoadedDataset:
 
 
 def load_parent(attempt: Attempt, start: Start) -> Parent | None:
-    """The serving version, its digests checked; raises `VersionCorrupted` and logs it."""
-    from app.store import weights
+    """The serving version with its checkpoints, its digests checked; raises `VersionCorrupted` and logs it."""
+    from app.store import checkpoints, weights
 
     if start.parent is None:
         return None
     folder = VersionStore(attempt.settings.home).folder(start.model.name, start.parent.number)
     try:
         network = weights.load(folder, start.parent.digest, start.parent.manifest_digest)
+        network.provenance = checkpoints.load_provenance(folder, start.parent.manifest_digest)
         return Parent(network, weights.load_importance(folder, start.parent.manifest_digest, network))
     except VersionCorrupted:
         versions.report_corrupted(
@@ -176,14 +184,18 @@ def rows_by_class(dataset: Dataset, rows: Tensor) -> list[int]:
 
 def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifier, new: NewVersion) -> Staged:
     """Write the version's files where nobody can reach them yet; raises `StorageUnavailable`."""
-    from app.store import weights
+    from app.store import checkpoints, weights
     from app.store.environment import describe
+    from app.unlearning.sisa.learning import provenance_of
 
-    store = VersionStore(attempt.settings.home)
+    store, sharded = VersionStore(attempt.settings.home), None
     folder = store.stage(attempt.handle)
     weights.save(model, folder / WEIGHTS)
     if isinstance(model.learning, specs.SynapticIntelligence):
         weights.save_importance(new.importance, folder / IMPORTANCE)
+    if isinstance(model.learning, specs.Sisa):
+        checkpoints.save_provenance(provenance_of(model), folder / CHECKPOINTS)
+        sharded = checkpoints.described(provenance_of(model), model.learning)
     manifest = Manifest(
         model=start.model.name,
         number=start.number,
@@ -198,10 +210,12 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         class_names=loaded.dataset.class_names,
         learning=model.learning,
         unit_blocks=specs.unit_blocks(model.architecture, model.learning),
+        sharded=sharded,
         recipe=new.recipe,
         seed=new.seed,
         forgotten=Forgotten(classes=new.forgotten, tasks=specs.forgotten_tasks(model.learning.tasks, new.forgotten)),
-        claim=new.claim,
+        claim=new.claim.level,
+        verification=new.verification,
         metrics=new.metrics,
         environment=describe(),
     )

@@ -66,8 +66,17 @@ def learned_classes(session: Session, model: ModelRow) -> set[int]:
     return {number for classes in _served_tasks(session, model) for number in classes}
 
 
+def logged(target: Target) -> dict[str, Any]:
+    """What the audit log says of a target: of samples how many, never which."""
+    if "samples" in target:
+        return {"num_samples": len(target["samples"])}
+    return dict(target)
+
+
 def without_forgotten(target: Target, forgotten: Collection[int]) -> Target:
     """What is left of a target when its turn comes: requests before it may have forgotten some of a task's classes."""
+    if "classes" not in target:
+        return target
     return {**target, "classes": [number for number in target["classes"] if number not in forgotten]}
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
     from app.unlearning.forgetting import Unlearned
+    from app.unlearning.verifying.claims import SupportedClaim
 
 TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
 
@@ -42,7 +43,8 @@ def continue_training(session: Session, caller: Caller, name: str, body: TrainRe
     if body.tasks is not None:
         tasks.check_further(session, model, body.tasks)
     training = _changed(TRAINING.validate_python(model.training), body.training)
-    tasks.check_training(tasks.LEARNING.validate_python(model.learning), training)
+    learning = tasks.LEARNING.validate_python(model.learning)
+    tasks.check_training(learning, training, from_scratch=body.from_scratch or body.tasks is not None)
     job = submit(
         session,
         caller,
@@ -170,10 +172,12 @@ def run(attempt: Attempt) -> None:
     fitting = Fitting(start, begun, loaded.dataset, training, context)
     further = attempt.spec["tasks"]
     fitted = fitting.learn_further(further) if further else fitting.learn_classes(attempt.spec["classes"])
-    model, recipe, claim = fitted.model, fitted.recipe, None
+    model, recipe = fitted.model, fitted.recipe
+    inherited = publishing.Inherited(start.parent)
+    claim: SupportedClaim | publishing.Inherited = inherited
     if start.forgotten:
         kept = _keep_forgotten(attempt, start, model, parent, loaded.dataset)
-        model, claim = kept.model, kept.claim
+        model, claim = kept.model, _claim(kept, inherited)
         recipe["kept_forgotten"] = {"settings": kept.report.settings, "gate": [asdict(c) for c in kept.report.gate]}
     attempt.progress(0.95, "measuring", "on the test set")
     new = publishing.NewVersion(
@@ -241,6 +245,16 @@ def _keep_forgotten(
         missed = [criterion for criterion in kept.report.gate if not criterion.passed]
         raise GateMissed(" ".join(f"{each.name} is {each.value:.4f}. {each.detail}" for each in missed))
     return kept
+
+
+def _claim(kept: Unlearned, inherited: publishing.Inherited) -> SupportedClaim:
+    """What the gate of keeping is evidence for, and no more than the parent may claim."""
+    from app.unlearning.verifying.outcome import supported_claim
+
+    assert inherited.level is not None  # the parent has forgotten
+    claim = supported_claim(kept.report.gate, replace(kept.sought, method_claim=inherited.level))
+    assert claim is not None  # every criterion of the gate held
+    return claim
 
 
 def ended(session: Session, job: JobRow) -> None:

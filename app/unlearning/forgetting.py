@@ -1,4 +1,4 @@
-"""The verbs: forget classes, and keep them forgotten through further training."""
+"""The verbs: forget classes or samples by any method, and keep what is forgotten so through further training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
-from app.specs import Edit, forgotten_tasks
+from app.errors import FieldError, NotApplicable
+from app.method_specs import Claim, Unlearning
+from app.specs import Edit, EditParameters, forgotten_tasks
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
-from app.unlearning.gate import Criterion, judge_forgetting, judge_keeping
+from app.unlearning.gate import Criterion, judge_absence, judge_forgetting, judge_keeping, judge_method
+from app.unlearning.guard import Guard
+from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
+from app.unlearning.verifying.claims import AbsenceProof, Sought, weights_digest
 
 
 @dataclass(frozen=True)
@@ -43,62 +49,159 @@ class ForgetReport:
 
 @dataclass(frozen=True)
 class Unlearned:
-    """A model that forgot, and the evidence."""
+    """A model that forgot, and the evidence so far; what may be claimed of it, `verifying.outcome.conclude` says."""
 
     model: Classifier
     report: ForgetReport
+    sought: Sought
+    """What the method and the refusal that was fitted would have one claim."""
     importance: Importance = field(default_factory=dict)
     """Of tasks in a static network, without those that are wholly forgotten now; what it holds would be a trace of them."""
+    guard: Guard | None = None
+    """What refuses beside the model, for all classes that have a guard."""
+
+    @property
+    def proof(self) -> AbsenceProof | None:
+        """Of methods whose weights were fitted to retained rows alone, unless the refusal was learned from others."""
+        return self.sought.proof
 
     @property
     def verdict(self) -> Literal["passed", "failed"]:
         """Whether everything held that the gate demands."""
         return "passed" if all(criterion.passed for criterion in self.report.gate) else "failed"
 
-    @property
-    def claim(self) -> Literal["edited"]:
-        """What may be said of replaced or pushed weights at most, whatever the figures."""
-        return "edited"
+
+@dataclass(frozen=True)
+class _Made:
+    """What a method made, before the refusal is fitted."""
+
+    model: Classifier
+    claim: Claim
+    settings: dict[str, Any]
+    seconds: dict[str, float]
+    importance: Importance
+    effect: list[Criterion] = field(default_factory=list)
+    """What the method by itself must hold."""
+    trained_on: Tensor | None = None
+    """As `MethodResult.trained_on`."""
+    importance_histogram: dict[str, list[int]] = field(default_factory=dict)
+
+
+def forget(
+    original: Classifier,
+    data: Dataset,
+    partition: Partition,
+    asked: Edit | Unlearning,
+    context: Context,
+    *,
+    importance: Importance | None = None,
+    guard: Guard | None = None,
+    keeping: Edit | None = None,
+) -> Unlearned:
+    """Forget what `partition` says, beside what `original` forgot earlier; `original` is not touched.
+
+    Tasks all of whose classes are forgotten, by now or by earlier requests, are forgotten themselves. `importance` is
+    that of the tasks of a static network, which the scope `network` needs. `guard` is that of the original. `keeping`
+    says how classes forgotten earlier are refused again where samples are forgotten, which have no refusal of their own.
+    Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
+    `failed`. Raises NotApplicable.
+    """
+    if isinstance(asked, Edit):
+        made = _edited(original, data, partition, asked, context, importance=importance or {})
+    else:
+        made = _unlearned(original, data, partition, asked, context.part(0.0, 0.6))
+    refusing, start = _refusing(asked, partition, keeping), time.perf_counter()
+    with deterministic_algorithms():
+        fit_refusal(made.model, data, partition, refusing, context.part(0.1 if isinstance(asked, Edit) else 0.6, 0.8))
+    seconds = {**made.seconds, "refusal": time.perf_counter() - start}
+    context.report(0.8, "measuring", "measuring before and after")
+    gate = judge_forgetting(original, made.model, data, partition, edit=refusing, context=context)
+    rehearsed = partition.earlier_classes if refusing.refusal == "push" else ()
+    report = _report(
+        original,
+        made.model,
+        data,
+        partition,
+        gate=made.effect + gate,
+        settings={**_settings(refusing, made.model, partition), **made.settings},
+        seconds=seconds,
+        rehearsed=rehearsed,
+        context=context,
+    )
+    report = replace(report, importance_histogram=made.importance_histogram)
+    return Unlearned(made.model, report, _sought(made, refusing), made.importance, guard)
 
 
 def forget_classes(
     original: Classifier, data: Dataset, edit: Edit, context: Context, importance: Importance | None = None
 ) -> Unlearned:
-    """Forget `edit.classes`, beside what `original` forgot earlier; `original` is not touched.
-
-    Tasks all of whose classes are forgotten, by now or by earlier requests, are forgotten themselves. `importance` is
-    that of the tasks of a static network, which the scope `network` needs. Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
-    `failed`. Raises ClassNotFound, AlreadyForgotten, NothingLeft and NotApplicable.
-    """
+    """Forget `edit.classes` by `edit`; see `forget`. Raises ClassNotFound, AlreadyForgotten, NothingLeft, NotApplicable."""
     partition = Partition.of(data, edit.classes, original.forgotten_classes, original.learned_classes)
-    importance = importance or {}
+    return forget(original, data, partition, edit, context, importance=importance)
+
+
+def _edited(
+    original: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context, *, importance: Importance
+) -> _Made:
+    if not partition.forget_classes:
+        raise NotApplicable(
+            "The method edit forgets classes and tasks; take another method for samples.",
+            errors=[FieldError("/method", "This method is not for samples.")],
+        )
     model = deepcopy(original).to(context.device).eval()
     start = time.perf_counter()
     with deterministic_algorithms():
         context.report(0.0, "editing", "choosing and replacing weights")
         done = edit_weights(model, data, partition, edit, context, importance=importance)
         model.mark_forgotten(edit.classes)
-        edited = time.perf_counter()
-        fit_refusal(model, data, partition, edit, context.part(0.1, 0.8))
-    seconds = {"editing": edited - start, "refusal": time.perf_counter() - edited}
-    context.report(0.8, "measuring", "measuring before and after")
-    gate = judge_forgetting(original, model, data, partition, edit=edit, context=context)
-    settings = {**_settings(edit, model, partition), "replaced": done.replaced}
-    rehearsed = partition.earlier_classes if edit.refusal == "push" else ()
-    report = _report(
-        original,
-        model,
-        data,
-        partition,
-        gate=gate,
-        settings=settings,
-        seconds=seconds,
-        rehearsed=rehearsed,
-        context=context,
-    )
-    report = replace(report, importance_histogram=done.importance_histogram)
     gone = forgotten_tasks(model.learning.tasks, partition.forgotten_classes)
-    return Unlearned(model, report, {task: held for task, held in importance.items() if task not in gone})
+    return _Made(
+        model,
+        claim="edited",
+        settings={"method": "edit", "replaced": done.replaced},
+        seconds={"editing": time.perf_counter() - start},
+        importance={task: held for task, held in importance.items() if task not in gone},
+        importance_histogram=done.importance_histogram,
+    )
+
+
+def _unlearned(original: Classifier, data: Dataset, partition: Partition, asked: Unlearning, context: Context) -> _Made:
+    method = METHODS[asked.method]
+    result = method.run(original, data, partition, asked.parameters, context, seed=asked.seed)
+    effect = [judge_method(original, result.model, partition)]
+    if not partition.forget_classes and not method.spec.reads_forget_set:
+        effect.append(judge_absence())
+    return _Made(
+        result.model,
+        claim=method.spec.claim,
+        settings={"method": asked.method, "parameters": asdict(asked.parameters), "chosen": result.settings},
+        seconds={"unlearning": result.seconds},
+        importance=result.importance,
+        effect=effect,
+        trained_on=result.trained_on,
+    )
+
+
+def _refusing(asked: Edit | Unlearning, partition: Partition, keeping: Edit | None) -> Edit:
+    """How the null unit is fitted and what that may cost, as an edit."""
+    if isinstance(asked, Edit):
+        return asked
+    budgets = asked.parameters
+    if not partition.forget_classes and keeping is not None:
+        kept = replace(keeping.parameters, utility_budget=budgets.utility_budget)
+        return replace(keeping, parameters=kept, seed=asked.seed, pushed=asked.pushed)
+    parameters = EditParameters(refusal_budget=budgets.refusal_budget, utility_budget=budgets.utility_budget)
+    return Edit(
+        partition.forget_classes, refusal=asked.refusal, parameters=parameters, seed=asked.seed, pushed=asked.pushed
+    )
+
+
+def _sought(made: _Made, refusing: Edit) -> Sought:
+    """Pushing trains on rows that are forgotten, so nothing is proven of what it made."""
+    proof = None
+    if made.trained_on is not None and refusing.refusal != "push":
+        proof = AbsenceProof(weights_digest(made.model), made.trained_on)
+    return Sought(made.claim, refusing.refusal, refusing.parameters.utility_budget, proof)
 
 
 def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit: Edit, context: Context) -> Unlearned:
@@ -130,7 +233,7 @@ def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit:
         rehearsed=rehearsed,
         context=context,
     )
-    return Unlearned(model, report)
+    return Unlearned(model, report, Sought("edited", edit.refusal, edit.parameters.utility_budget))
 
 
 @torch.no_grad()

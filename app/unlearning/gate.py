@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from statistics import fmean
 
+import torch
 from torch import Tensor, nn
 
 from app.specs import Edit, Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
 from app.unlearning.verification import Answers, answers, weights_changed
 
@@ -39,23 +42,34 @@ def judge_forgetting(
 ) -> list[Criterion]:
     """What a forget request must hold, `unlearned` against `original`, the version it was made from.
 
-    Accuracies of models with tasks are those with the task named, refusals those without, where they are harder.
+    `edit` says how refusing was fitted, and the budgets, whatever the method. Accuracies of models with tasks are those
+    with the task named, refusals those without, where they are harder. Of samples no movement is demanded: a model
+    retrained without them answers nearly all of them alike.
     """
-    before, after = (_calibration_answers(model, data, context) for model in (original, unlearned))
-    forget_before, forget_after = (found.of_classes(partition.forget_classes) for found in (before, after))
+    rows = _calibration_rows(data, partition)
+    before, after = (_answers(model, data, rows, context) for model in (original, unlearned))
     return [
         _weights_changed(original, unlearned),
-        _rows_replaced(original, unlearned, partition.forget_classes),
         _retained_accuracy(before, after, _retained_groups(unlearned, partition), edit.parameters.utility_budget),
-        _below(
-            "forget_accuracy",
-            "The classes to forget are given their label less often than before, or never.",
-            forget_after.accuracy_in_task(),
-            forget_before.accuracy_in_task(),
-        ),
+        *(_of_classes(original, unlearned, partition, before, after) if partition.forget_classes else ()),
         *_refused_enough(after, partition.forget_classes, edit.refusal),
         *_still_refused(before, after, edit),
     ]
+
+
+def judge_method(original: Classifier, computed: Classifier, partition: Partition) -> Criterion:
+    """That a method did something by itself: zeroing output rows, which is done for every method, does not count."""
+    struck = deepcopy(original), deepcopy(computed)
+    for model in struck:
+        strike(model, partition)
+    changed = sum(weights_changed(*struck).values())
+    return _at_least("method_changed_weights", "A weight differs beside the output rows that are struck.", changed, 1)
+
+
+def judge_absence() -> Criterion:
+    """Of samples, where the method reads retained rows alone: methods are known by that, `MethodSpec.reads_forget_set`."""
+    detail = "Whatever was fitted, was fitted to retained rows alone."
+    return _at_least("retained_rows_alone", detail, 1.0, 1.0)
 
 
 def judge_keeping(
@@ -74,7 +88,7 @@ def judge_keeping(
     nothing refused: it is what refusing may cost, while what training itself does is the wish of who asked for it.
     """
     parent_found, trained_found, found = (
-        _calibration_answers(model, data, context) for model in (parent, trained, kept)
+        _answers(model, data, data.calibration_rows, context) for model in (parent, trained, kept)
     )
     return [
         _rows_kept(parent, kept, partition.forget_classes),
@@ -83,8 +97,30 @@ def judge_keeping(
     ]
 
 
-def _calibration_answers(model: Classifier, data: Dataset, context: Context) -> Answers:
-    return answers(model, data.train_images, data.train_labels, data.calibration_rows, context.device)
+def _of_classes(
+    original: Classifier, unlearned: Classifier, partition: Partition, before: Answers, after: Answers
+) -> list[Criterion]:
+    """What must hold of the classes to forget, whatever the refusal."""
+    forget_before, forget_after = (found.of_classes(partition.forget_classes) for found in (before, after))
+    return [
+        _rows_replaced(original, unlearned, partition.forget_classes),
+        _below(
+            "forget_accuracy",
+            "The classes to forget are given their label less often than before, or never.",
+            forget_after.accuracy_in_task(),
+            forget_before.accuracy_in_task(),
+        ),
+    ]
+
+
+def _calibration_rows(data: Dataset, partition: Partition) -> Tensor:
+    """Those to judge by, int64: of samples to forget none is."""
+    rows = data.calibration_rows
+    return rows if partition.forget_classes else rows[~torch.isin(rows, partition.calibration.forget)]
+
+
+def _answers(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> Answers:
+    return answers(model, data.train_images, data.train_labels, rows, context.device)
 
 
 def _weights_changed(original: Classifier, unlearned: Classifier) -> Criterion:

@@ -20,11 +20,16 @@ _NAMED = 10  # of what is wrong, so many ids are told one by one
 
 
 def of_samples(
-    data: Dataset, samples: Collection[int], *, earlier_classes: Iterable[int] = (), earlier_samples: Iterable[int] = ()
+    data: Dataset,
+    samples: Collection[int],
+    *,
+    earlier_classes: Iterable[int] = (),
+    earlier_samples: Iterable[int] = (),
+    learned: Iterable[int] | None = None,
 ) -> Partition:
     """The partition for training-row ids to be forgotten now, beside the classes and samples forgotten earlier.
 
-    Ids of calibration rows are allowed: nothing was fitted on them, and they are calibrated on no more. Samples
+    Rows of classes that are not among those `learned` (None: all) are in neither set. Ids of calibration rows are allowed: nothing was fitted on them, and they are calibrated on no more. Samples
     forgotten earlier are in neither set. Raises InvalidValue for repeated ids, none, or too many, SampleNotFound,
     AlreadyForgotten for samples forgotten earlier, themselves or with their class, and NothingLeft.
     """
@@ -33,7 +38,8 @@ def of_samples(
     now = _existing(data, samples)
     earlier = torch.tensor(sorted(set(earlier_samples)), dtype=torch.int64)
     _check_still_known(data, now, gone, earlier)
-    retain_classes = tuple(number for number in range(data.num_classes) if number not in gone)
+    known = range(data.num_classes) if learned is None else sorted(learned)
+    retain_classes = tuple(number for number in known if number not in gone)
     train, calibration = (
         _split(rows_of(data.train_labels, rows, retain_classes), now, earlier)
         for rows in (data.train_rows, data.calibration_rows)
@@ -41,6 +47,8 @@ def of_samples(
     test_rows = rows_of(data.test_labels, torch.arange(len(data.test_labels)), retain_classes)
     if len(train.retain) == 0:
         raise NothingLeft("No training sample would remain; leave some, or delete the model.")
+    if len(calibration.retain) == 0:
+        raise NotApplicable("No calibration sample would remain to judge by; leave some, or delete the model.")
     return Partition((), gone, retain_classes, train, calibration, Rows(test_rows[:0], test_rows))
 
 

@@ -23,7 +23,7 @@ from app.errors import (
 )
 from app.jobs import queue
 from app.jobs.queue import LostClaim
-from app.operations import audit, forget, jobs, models, versions
+from app.operations import audit, forget, forgetting_run, jobs, models, versions
 from app.operations.handlers import HANDLERS
 from app.operations.pages import PageQuery
 from app.schemas import ForgetCreate
@@ -170,12 +170,12 @@ def test_a_crash_before_the_commit_leaves_an_orphan_that_the_next_attempt_replac
         raise RuntimeError("the power failed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(forget, "_complete", crash)
+        patched.setattr(forgetting_run, "_complete", crash)
         with pytest.raises(RuntimeError, match="power"):
-            forget.run(attempt)
+            forgetting_run.run(attempt)
     assert states(house) == {1: "available"}
     assert (house.settings.home / "models" / "digits" / "2").exists()
-    forget.run(attempt)
+    forgetting_run.run(attempt)
     assert states(house) == {1: "quarantined", 2: "available"}
     assert log_holds(house)
 
