@@ -43,7 +43,7 @@ ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
 VersionState = Literal["available", "quarantined", "purged"]
 Origin = Literal["trained", "unlearned", "imported"]
-JobKind = Literal["train", "forget", "reference", "verify"]
+JobKind = Literal["train", "forget", "reference", "verify", "compare"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ForgetStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 Verdict = Literal["passed", "failed", "inconclusive"]
@@ -610,6 +610,17 @@ class ForgetRequest(Answered):
     received_at: datetime
     completed_at: datetime | None
     job: Job
+
+
+class Candidate(Answered):
+    """One method that could be used, with its default parameters."""
+
+    method: str
+    refusal: Refusal
+    claim: Claim = Field(description="The most that the result could claim.")
+    expected_seconds: float | None = Field(description="Without its references; null: it does not apply, or unknown.")
+    applicable: bool
+    reasons: list[ProblemError] = Field(description="What speaks against it, with pointers into the request.")
 
 
 class ForgetPlan(Answered):

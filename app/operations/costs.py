@@ -1,17 +1,57 @@
-"""What a forget request would cost, from what training cost."""
+"""What forgetting would cost, from what training cost: images passed, at the seconds that one took in training.
+
+Forward alone is a third of a training step, which also goes backward (twice the work) and updates. How many images
+each method passes follows from its parameters; how often it tries settings is an average of measured runs
+(benchmarks/costs.py). Seconds are nowhere written down: they are those of this model on this machine.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import specs
 from app.database.tables import ModelRow, VersionRow
+from app.method_parameters import MethodParameters
+from app.method_specs import METHOD_SPECS, MethodName
 from app.schemas import ForgetCreate
 
+FORWARD = 1 / 3
+"""Of a training step: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1, count 2 operations a weight against 6."""
+
 _WITHOUT_CONVOLUTIONS = {"mlp", "gru", "lstm"}
+_PER_SAMPLE_ROWS = 2000  # of ssd: forget and retain rows
+_PER_SAMPLE_STEPS = 3  # training steps that one per-sample gradient is worth
+_SUBSPACE_ROWS = 1200  # of projection: forget and retain rows
+_SETTLING_STEPS = 60
+_JUDGED_ROWS = 1000  # held-out and forget rows that one candidate setting is judged by
+_STEPS_BETWEEN_JUDGEMENTS = 20
+_GUARD_IMAGES = 1.5  # of the guard's batch: half as many forgotten images as retained ones
+_CALIBRATION_AND_TEST = 1 / 4  # beside the training rows
+
+EXPECTED_TRIES: dict[MethodName, float] = {
+    "finetune": 2.0,
+    "neggrad_plus": 1.5,
+    "scrub": 2.0,
+    "salun": 1.5,
+    "bad_teacher": 1.5,
+    "ssd": 4.0,
+    "projection": 4.0,
+}
+"""How many values of the setting that a method tunes are tried, on average of measured runs; a value sent is the only one."""
+
+_TUNED: dict[MethodName, str] = {
+    "finetune": "learning_rate",
+    "neggrad_plus": "forget_weight",
+    "scrub": "learning_rate",
+    "salun": "learning_rate",
+    "bad_teacher": "learning_rate",
+    "ssd": "selection",
+    "projection": "retain_scale",
+}
 
 
 @dataclass(frozen=True)
@@ -22,10 +62,124 @@ class TrainedRows:
     seconds_per_image: float
     architecture: str
     mode: specs.Mode
+    passes: float
+    """How often that training saw each of its rows."""
+    shards: int = 1
+    """Of a model that learns in shards."""
 
     def of(self, classes: set[int]) -> int:
         """How many training rows these classes have."""
         return sum(rows for number, rows in enumerate(self.by_class) if number in classes)
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether the network has convolutions."""
+        return self.architecture not in _WITHOUT_CONVOLUTIONS
+
+
+@dataclass(frozen=True)
+class Work:
+    """One method on one target, of which only numbers of rows are known."""
+
+    rows: TrainedRows
+    num_forget: int
+    num_retain: int
+
+    def seconds(self, method: str, parameters: Any, refusal: specs.Refusal) -> float:
+        """Expected wall seconds: the method, the refusal, the gate, and the fast verification of the result."""
+        images = self._edit(parameters) if method == "edit" else self._method(METHOD_NAMES[method], parameters)
+        return self._rounded(images + self._refusal(parameters, refusal) + self.measuring())
+
+    def reference_seconds(self, num_references: int) -> float:
+        """Expected wall seconds of that many models retrained as references."""
+        return self._rounded(num_references * self.rows.passes * self.num_retain)
+
+    def measuring(self) -> float:
+        """Images, as training steps, passed to judge, to measure before and after, and to verify."""
+        sets = min(self.num_retain, specs.MEASURED_ROWS) + min(self.num_forget, specs.MEASURED_ROWS)
+        judged = (self.num_retain + self.num_forget) * _CALIBRATION_AND_TEST
+        return FORWARD * (2 * (sets + judged) + 2 * (sets + specs.MEASURED_ROWS))
+
+    def _rounded(self, images: float) -> float:
+        return round(self.rows.seconds_per_image * images, 1)
+
+    def _edit(self, parameters: Any) -> float:
+        """Importance of hidden weights: per-sample gradients of forget and retain rows."""
+        return _PER_SAMPLE_ROWS * _PER_SAMPLE_STEPS * (parameters.share != 0)
+
+    def _refusal(self, parameters: Any, refusal: specs.Refusal) -> float:
+        if refusal == "push":
+            default = specs.CONVOLUTIONAL_PUSH_STEPS if self.rows.convolutional else specs.PUSH_STEPS[self.rows.mode]
+            return float((getattr(parameters, "push_steps", None) or default) * specs.PUSH_BATCH)
+        if refusal == "guard":
+            guard = specs.GuardParameters()
+            return guard.steps * guard.batch_size * _GUARD_IMAGES
+        return 0.0
+
+    def _method(self, method: MethodName, parameters: Any) -> float:
+        match method:
+            case "retrain":
+                epochs = parameters.training.epochs if parameters.training else self.rows.passes
+                return float(epochs * self.num_retain)
+            case "sisa":
+                return self._shards_hit() * self.rows.passes * self.num_retain / self.rows.shards
+            case "euk":
+                return self._euk(parameters)
+        return expected_tries(method, parameters) * self._try(method, parameters) + self._once(method)
+
+    def _shards_hit(self) -> float:
+        """Expected number, of samples that fall into shards at random."""
+        return self.rows.shards * (1 - (1 - 1 / self.rows.shards) ** self.num_forget)
+
+    def _euk(self, parameters: Any) -> float:
+        """The lower layers pass forward once where there are convolutions; then steps of the others, of which few remain."""
+        steps: int = parameters.steps * parameters.batch_size
+        if self.rows.convolutional:
+            return FORWARD * self.num_retain + steps * EUK_UPPER_SHARE
+        return steps * EUK_STEPS_SHARE
+
+    def _once(self, method: MethodName) -> float:
+        """What is computed before any setting is tried."""
+        once: dict[MethodName, float] = {
+            "salun": self.num_forget,
+            "ssd": _PER_SAMPLE_ROWS * _PER_SAMPLE_STEPS,
+            "projection": _SUBSPACE_ROWS * FORWARD,
+        }
+        return once.get(method, 0.0)
+
+    def _try(self, method: MethodName, parameters: Any) -> float:
+        """One candidate setting: its steps, and judging it."""
+        judged = _JUDGED_ROWS * FORWARD
+        match method:
+            case "finetune":
+                return float(parameters.steps * parameters.batch_size + judged)
+            case "scrub":
+                steps = parameters.rounds * (parameters.forget_steps + parameters.retain_steps) + _SETTLING_STEPS
+                return float(steps * parameters.batch_size * (1 + FORWARD) + judged)
+            case "neggrad_plus" | "salun":
+                return _both_sets(parameters) + judged
+            case "bad_teacher":
+                return _both_sets(parameters) * (1 + FORWARD) + judged
+        return judged
+
+
+EUK_STEPS_SHARE = 0.5
+"""Steps of `euk` that are taken before held-out rows say that no more is learned, of those allowed."""
+EUK_UPPER_SHARE = 0.1
+"""The same, times what a step of the last layers costs of one of the whole network."""
+
+METHOD_NAMES: dict[str, MethodName] = {name: name for name in METHOD_SPECS}
+
+
+def expected_tries(method: MethodName, parameters: MethodParameters) -> float:
+    """How many values of its tuned setting a method tries; one where the setting is sent."""
+    return 1.0 if getattr(parameters, _TUNED[method]) is not None else EXPECTED_TRIES[method]
+
+
+def _both_sets(parameters: Any) -> float:
+    """Steps on retained and, half as many, forgotten images, judged now and then, and steps to settle."""
+    judgements = parameters.steps / _STEPS_BETWEEN_JUDGEMENTS * _JUDGED_ROWS * FORWARD
+    return float(parameters.steps * parameters.batch_size * 1.5 + judgements + _SETTLING_STEPS * parameters.batch_size)
 
 
 def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
@@ -36,32 +190,28 @@ def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
         .order_by(VersionRow.number)
     )
     versions = list(session.scalars(trained))
-    if not versions:
+    if not versions or "rows_by_class" not in versions[-1].manifest["recipe"]:
         return None
     by_class = [max(rows) for rows in zip(*(v.manifest["recipe"]["rows_by_class"] for v in versions), strict=True)]
     last = versions[-1]
+    passes = _passes(last)
     return TrainedRows(
-        by_class, _seconds_per_image(last), last.manifest["architecture"]["type"], model.learning["mode"]
+        by_class,
+        last.metrics["training_seconds"] / (passes * sum(last.manifest["recipe"]["rows_by_class"])),
+        last.manifest["architecture"]["type"],
+        model.learning["mode"],
+        passes,
+        model.learning.get("shards", 1),
     )
 
 
 def expected_seconds(rows: TrainedRows, body: ForgetCreate, num_forget: int, num_retain: int) -> float:
-    """The steps of push, and passes forward to measure and judge.
-
-    A pass forward costs about a third of a training step, which also goes backward (twice the work) and updates.
-    """
-    convolutional = rows.architecture not in _WITHOUT_CONVOLUTIONS
-    default = specs.CONVOLUTIONAL_PUSH_STEPS if convolutional else specs.PUSH_STEPS[rows.mode]
-    steps = body.parameters.push_steps or default
-    pushed = steps * specs.PUSH_BATCH if body.refusal == "push" else 0
-    measured = min(num_retain, specs.MEASURED_ROWS) + min(num_forget, specs.MEASURED_ROWS)
-    judged = (num_retain + num_forget) / 4  # calibration rows and test images beside these training rows
-    return round(rows.seconds_per_image * (pushed + 2 * (measured + judged) / 3), 1)
+    """What a forget request would take, its references apart."""
+    return Work(rows, num_forget, num_retain).seconds(body.method, body.parameters, body.refusal)
 
 
-def _seconds_per_image(version: VersionRow) -> float:
+def _passes(version: VersionRow) -> float:
     """Epochs are counted over all tasks, of which each saw its own rows alone."""
     recipe = version.manifest["recipe"]
-    passes = recipe["epochs_run"] / len(recipe.get("tasks", [0]))
-    seconds: float = version.metrics["training_seconds"] / (passes * sum(recipe["rows_by_class"]))
-    return seconds
+    passes: float = recipe["epochs_run"] / len(recipe.get("tasks", [0]))
+    return passes
