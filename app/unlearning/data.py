@@ -14,8 +14,9 @@ from app.errors import InvalidShape
 class Dataset:
     """Labelled images of one data set; the row number in the training file is the id of a sample.
 
-    Training rows are fitted on; calibration rows are held out of every fit, and thresholds and verdicts are chosen on
-    them; test images are measured on and decide nothing.
+    Training rows are fitted on; calibration rows are held out of every fit; thresholds, and whether a result is published
+    at all, are decided on them. Test images are measured on: nothing is fitted to them and nothing is chosen by them, and
+    of what is published they decide one thing alone, whether more than `edited` may be claimed of it.
     """
 
     name: str

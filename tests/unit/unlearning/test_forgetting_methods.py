@@ -1,0 +1,289 @@
+"""The verb `forget` by every method beside `edit`, what is verified of its result, and what may be claimed then."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from app.errors import GateMissed, NotApplicable
+from app.method_specs import METHOD_SPECS, Claim, MethodName, Unlearning
+from app.specs import EditParameters, Refusal
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Cancelled, Context
+from app.unlearning.data import Dataset
+from app.unlearning.forgetting import Unlearned, forget, forget_classes
+from app.unlearning.methods import METHODS
+from app.unlearning.methods.method import Computed, Method
+from app.unlearning.partition import Partition, Rows
+from app.unlearning.sample_partition import of_samples
+from app.unlearning.verifying.claims import CLAIMS, Evidence, SupportedClaim, strongest_claim
+from app.unlearning.verifying.deep_verification import VerificationReport, verify
+from app.unlearning.verifying.outcome import Outcome, conclude, supported_claim
+from app.unlearning.verifying.verdicts import Criterion
+from tests.unit.unlearning.blobs import blobs, edit_of, fitted, same_bits
+from tests.unit.unlearning.methods.settings import defaults, retrained
+
+DATA = blobs(rows=1200)
+MODEL = fitted(DATA)
+CONTEXT = Context()
+STANDARD: list[MethodName] = [name for name, spec in METHOD_SPECS.items() if "standard" in spec.modes]
+CLASS_METHODS = [name for name in STANDARD if "classes" in METHOD_SPECS[name].targets]
+SAMPLES = DATA.train_rows[:60].tolist()
+ONE_CLASS = Partition.of(DATA, [1])
+SOME_SAMPLES = of_samples(DATA, SAMPLES)
+
+
+def asked(name: MethodName, refusal: Refusal = "none", **changes: Any) -> Unlearning:
+    """The method with its defaults, and a budget that small sets can keep."""
+    parameters = replace(defaults(name), utility_budget=0.05, refusal_budget=0.02)
+    return Unlearning(name, parameters, refusal, seed=3, **changes)
+
+
+def done(
+    name: MethodName, partition: Partition, refusal: Refusal = "none", *, original: Classifier = MODEL, **changes: Any
+) -> Unlearned:
+    return forget(original, DATA, partition, asked(name, refusal, **changes), CONTEXT)
+
+
+def verified(
+    unlearned: Unlearned, partition: Partition, *references: Classifier, original: Classifier = MODEL
+) -> VerificationReport:
+    return verify(
+        unlearned.model,
+        DATA,
+        partition,
+        unlearned.sought,
+        CONTEXT,
+        original=original,
+        references=dict(enumerate(references, 11)),
+        depth="fast",
+        seed=0,
+    )
+
+
+def concluded(
+    unlearned: Unlearned, partition: Partition, *references: Classifier, min_claim: Claim | None = None
+) -> Outcome:
+    report = verified(unlearned, partition, *references)
+    return conclude(unlearned.report.gate, unlearned.sought, report, min_claim=min_claim)
+
+
+def level(outcome: Outcome) -> Claim | None:
+    return outcome.claim.level if outcome.claim else None
+
+
+@pytest.mark.parametrize("name", CLASS_METHODS)
+def test_every_method_forgets_a_class_and_passes_the_gate(name: MethodName) -> None:
+    result = done(name, ONE_CLASS, "calibrate")
+    assert [criterion.name for criterion in result.report.gate if not criterion.passed] == []
+    assert result.model.forgotten_classes == (1,)
+    assert result.report.after.forget_accuracy == 0
+    assert result.report.settings["method"] == name
+    assert result.sought.claim in {METHOD_SPECS[name].claim, "approximate"}
+    assert result.report.seconds["method"] == pytest.approx(
+        result.report.seconds["unlearning"] + result.report.seconds["refusal"]
+    )
+
+
+def test_the_original_is_not_touched_and_the_same_seed_gives_the_same_bits() -> None:
+    before = deepcopy(MODEL)
+    first, second = (done("euk", ONE_CLASS, "calibrate") for _ in range(2))
+    assert same_bits(MODEL, before)
+    assert same_bits(first.model, second.model)
+
+
+def test_a_method_without_a_reference_is_inconclusive_and_claims_no_more_than_edited() -> None:
+    outcome = concluded(done("euk", ONE_CLASS, "calibrate"), ONE_CLASS)
+    assert (outcome.verdict, level(outcome)) == ("inconclusive", "edited")
+
+
+def test_a_method_with_a_reference_passes_and_may_claim_more() -> None:
+    reference = retrained(MODEL, DATA, ONE_CLASS, 5)
+    outcome = concluded(done("euk", ONE_CLASS, "calibrate"), ONE_CLASS, reference)
+    assert (outcome.verdict, level(outcome)) == ("passed", "approximate")
+
+
+def test_a_result_that_is_not_as_a_reference_falls_back_to_edited_and_says_by_what() -> None:
+    result = done("euk", ONE_CLASS, "calibrate")
+    with torch.no_grad():
+        result.model.head.bias[0] -= 100  # after the gate: test images show what calibration rows did not
+    report = verified(result, ONE_CLASS, retrained(MODEL, DATA, ONE_CLASS, 5))
+    outcome = conclude(result.report.gate, result.sought, report)
+    assert (outcome.verdict, level(outcome)) == ("passed", "edited")
+    assert {"retained", "accuracy"} <= {criterion.name for criterion in report.criteria if criterion.passed is False}
+
+
+def test_retraining_is_exact_without_any_reference() -> None:
+    result = done("retrain", ONE_CLASS, "calibrate")
+    assert result.proof is not None
+    outcome = concluded(result, ONE_CLASS)
+    assert (outcome.verdict, level(outcome)) == ("passed", "exact")
+
+
+def test_retraining_with_push_is_no_more_than_edited() -> None:
+    result = done("retrain", ONE_CLASS, "push")
+    assert result.proof is None
+    assert level(concluded(result, ONE_CLASS)) == "edited"
+
+
+def test_a_proof_about_other_rows_makes_nothing_exact() -> None:
+    result = done("retrain", ONE_CLASS, "calibrate")
+    assert result.proof is not None
+    lying = replace(result.sought, proof=replace(result.proof, trained_on=DATA.train_rows))
+    unproven = replace(result, sought=lying)
+    assert level(concluded(unproven, ONE_CLASS)) == "edited"
+
+
+def test_a_claim_below_the_least_that_was_asked_for_fails() -> None:
+    outcome = concluded(done("euk", ONE_CLASS, "calibrate"), ONE_CLASS, min_claim="approximate")
+    assert (outcome.verdict, outcome.claim, outcome.missed) == ("failed", None, ("min_claim",))
+    assert concluded(done("retrain", ONE_CLASS), ONE_CLASS, min_claim="exact").verdict == "passed"
+
+
+@pytest.mark.parametrize("name", ["euk", "retrain", "neggrad_plus"])
+def test_samples_are_forgotten_and_nothing_is_struck(name: MethodName) -> None:
+    result = done(name, SOME_SAMPLES)
+    assert result.model.forgotten_classes == ()
+    assert result.verdict == "passed"
+    assert result.report.after.refusal_rate is None
+
+
+def test_samples_that_a_method_has_read_need_a_reference_to_be_judged() -> None:
+    result = done("neggrad_plus", SOME_SAMPLES)
+    without = concluded(result, SOME_SAMPLES)
+    assert (without.verdict, level(without)) == ("inconclusive", "edited")
+    judged = concluded(result, SOME_SAMPLES, deepcopy(result.model))  # a reference that the result is nearer to
+    assert judged.verdict == "passed"
+
+
+def test_samples_that_end_farther_from_a_reference_than_before_fail() -> None:
+    result = done("neggrad_plus", SOME_SAMPLES)
+    with torch.no_grad():
+        result.model.head.weight.mul_(0.01)  # every answer nearly even, the highest the same
+    outcome = concluded(result, SOME_SAMPLES, retrained(MODEL, DATA, SOME_SAMPLES, 5))
+    assert (outcome.verdict, outcome.missed) == ("failed", ("nearer",))
+
+
+def test_samples_retrained_without_are_exact() -> None:
+    outcome = concluded(done("retrain", SOME_SAMPLES), SOME_SAMPLES)
+    assert (outcome.verdict, level(outcome)) == ("passed", "exact")
+
+
+def test_edit_is_not_for_samples() -> None:
+    with pytest.raises(NotApplicable, match="samples"):
+        forget(MODEL, DATA, SOME_SAMPLES, edit_of(refusal="none"), CONTEXT)
+
+
+def test_samples_after_a_pushed_class_keep_it_refused_and_claim_what_push_allows() -> None:
+    first = forget_classes(MODEL, DATA, edit_of(1), CONTEXT).model
+    rows = SOME_SAMPLES.train.forget[DATA.train_labels[SOME_SAMPLES.train.forget] != 1]
+    partition = of_samples(DATA, rows.tolist(), earlier_classes=[1])
+    keeping = replace(edit_of(1), pushed=(1,))
+    result = forget(first, DATA, partition, asked("euk", pushed=(1,)), CONTEXT, keeping=keeping)
+    assert [criterion.name for criterion in result.report.gate if not criterion.passed] == []
+    assert "refusal_kept_of_class_1" in {criterion.name for criterion in result.report.gate}
+    assert result.model.forgotten_classes == (1,)
+    assert result.sought.claim == "edited"
+    assert result.report.rehearsed_classes == [1]
+
+
+def test_a_class_is_forgotten_after_samples() -> None:
+    partition = Partition.of(DATA, [1])
+    without = replace(partition, train=Rows(partition.train.forget, partition.train.retain[20:]))
+    result = done("euk", without, "calibrate")
+    assert result.verdict == "passed"
+
+
+# --- planted faults ------------------------------------------------------------------------------
+
+
+def _nothing(original: Classifier, *_: Any, **__: Any) -> Computed:
+    return Computed(original, {})
+
+
+def _rows_filtered_out(
+    original: Classifier, data: Dataset, partition: Partition, parameters: Any, context: Context, *, seed: int
+) -> Computed:
+    """Ascend on the forget set, which was filtered out before: there is nothing to ascend on."""
+    forget_rows = data.train_rows[~torch.isin(data.train_rows, partition.train.forget)]
+    forget_rows = forget_rows[torch.isin(forget_rows, partition.train.forget)]
+    for row in forget_rows.tolist():
+        with torch.no_grad():
+            original.head.weight[data.train_labels[row]] -= 0.1
+    return Computed(original, {})
+
+
+@pytest.mark.parametrize("refusal", ["none", "calibrate"])
+@pytest.mark.parametrize("fault", [_nothing, _rows_filtered_out])
+@pytest.mark.parametrize("partition", [ONE_CLASS, SOME_SAMPLES], ids=["class", "samples"])
+def test_a_method_that_changes_nothing_fails(
+    fault: Any, partition: Partition, refusal: Refusal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "euk", Method(METHOD_SPECS["euk"], fault))
+    result = done("euk", partition, refusal if partition.forget_classes else "none")
+    outcome = concluded(result, partition, retrained(MODEL, DATA, partition, 5))
+    assert (outcome.verdict, outcome.claim) == ("failed", None)
+    assert "method_changed_weights" in outcome.missed
+
+
+def test_a_push_does_not_hide_that_the_method_did_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "euk", Method(METHOD_SPECS["euk"], _nothing))
+    assert "method_changed_weights" in concluded(done("euk", ONE_CLASS, "push"), ONE_CLASS).missed
+
+
+def test_a_budget_that_cannot_be_kept_fails() -> None:
+    ruined = replace(asked("retrain"), parameters=replace(defaults("retrain"), utility_budget=0.0))
+    training = replace(ruined.parameters.training, epochs=1, learning_rate=1e-6)  # type: ignore[union-attr,type-var]
+    ruined = replace(ruined, parameters=replace(ruined.parameters, training=training))
+    result = forget(MODEL, DATA, ONE_CLASS, ruined, CONTEXT)
+    outcome = concluded(result, ONE_CLASS)
+    assert (outcome.verdict, outcome.missed) == ("failed", ("retained_accuracy",))
+
+
+# --- claims --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_no_claim_can_be_built_above_its_evidence(claim: Claim) -> None:
+    result = forget_classes(MODEL, DATA, edit_of(1), CONTEXT)
+    report = verified(result, ONE_CLASS)
+    with pytest.raises(GateMissed):
+        Evidence(claim, tuple(criterion for criterion in report.criteria if criterion.needed_for == "approximate"))
+    built = supported_claim(result.report.gate, replace(result.sought, method_claim=claim, refusal="none"), report)
+    assert built is not None
+    assert CLAIMS.index(built.level) <= CLAIMS.index("edited")
+    assert SupportedClaim(built.evidence, claim).level in CLAIMS[: CLAIMS.index("edited") + 1]
+
+
+def test_a_gate_that_was_missed_supports_nothing() -> None:
+    result = forget_classes(MODEL, DATA, edit_of(1), CONTEXT)
+    missed = [replace(criterion, passed=False) for criterion in result.report.gate]
+    assert supported_claim(missed, result.sought, verified(result, ONE_CLASS)) is None
+    assert strongest_claim([], "exact") is None
+    assert strongest_claim([Criterion(0, "", "", "exact", passed=True)], "exact") is None
+
+
+def test_forgetting_ends_when_it_is_cancelled() -> None:
+    def cancel() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        forget(MODEL, DATA, SOME_SAMPLES, asked("euk"), Context(check=cancel))
+
+
+def test_progress_goes_from_nothing_to_all_and_never_back() -> None:
+    fractions: list[float] = []
+    context = Context(progress=lambda fraction, _stage, _message: fractions.append(fraction))
+    forget(MODEL, DATA, ONE_CLASS, asked("euk", "push"), context)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+
+
+def test_the_parameters_of_edit_are_the_budgets_of_a_method() -> None:
+    result = done("euk", ONE_CLASS, "calibrate")
+    assert result.sought.utility_budget == 0.05 != EditParameters().utility_budget
+    assert result.report.settings["parameters"]["refusal_budget"] == 0.02
