@@ -104,7 +104,10 @@ class ForgetRequestRow(Table):
     strategy: Mapped[str | None] = mapped_column(String(20))
     scope: Mapped[str | None] = mapped_column(String(20))
     refusal: Mapped[str] = mapped_column(String(20))
+    guard: Mapped[dict[str, Any] | None]
     reference: Mapped[str] = mapped_column(String(20))
+    num_references: Mapped[int]
+    min_claim: Mapped[str | None] = mapped_column(String(20))
     parameters: Mapped[dict[str, Any]]
     seed: Mapped[int] = mapped_column(BigInteger())
     reason: Mapped[str | None] = mapped_column(Text())
@@ -114,12 +117,13 @@ class ForgetRequestRow(Table):
     parent_version: Mapped[int | None]
     version: Mapped[int | None]
     report: Mapped[dict[str, Any] | None]
+    verification_id: Mapped[UUID | None]
     received_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
 
 
 class TombstoneRow(Table):
-    """What a model may never learn again: a class index today."""
+    """What a model may never learn again: a class by its index, or a sample by its row of the training file."""
 
     __tablename__ = "tombstone"
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"), primary_key=True)

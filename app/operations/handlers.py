@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from app.jobs.handlers import Handler
-from app.operations import forgetting_run, train
+from app.operations import compare, forgetting_run, references, train, verifications, verifying_run
 
 _PRELOAD = (
+    "app.unlearning.comparing",
     "app.unlearning.continual",
     "app.unlearning.forgetting",
     "app.unlearning.training",
@@ -17,5 +18,8 @@ _PRELOAD = (
 
 HANDLERS: dict[str, Handler] = {
     "train": Handler(train.run, train.ended, _PRELOAD),
+    "compare": Handler(compare.run, compare.ended, _PRELOAD),
     "forget": Handler(forgetting_run.run, forgetting_run.ended, _PRELOAD),
+    "reference": Handler(references.run, references.ended, _PRELOAD),
+    "verify": Handler(verifying_run.run, verifications.ended, _PRELOAD),
 }

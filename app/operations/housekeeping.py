@@ -8,10 +8,10 @@ import structlog
 from sqlalchemy import delete, select
 
 from app.database.engine import Database, database_now
-from app.database.tables import IdempotencyRow, JobRow, ModelRow, VersionRow
+from app.database.tables import IdempotencyRow, JobRow, ModelRow, ReferenceRow, VersionRow
 from app.errors import DatabaseUnavailable, StorageUnavailable
 from app.jobs import queue
-from app.operations import versions
+from app.operations import reference_files, versions
 from app.settings import Settings
 from app.store.versions import VersionStore
 
@@ -21,7 +21,7 @@ _logger = structlog.get_logger(__name__)
 
 def keep_house(database: Database, settings: Settings) -> None:
     """Do all of it; each part can be repeated at any time, and none waits for another to succeed."""
-    for part in (versions.purge_expired, _sweep_store, _drop_idempotency_keys):
+    for part in (versions.purge_expired, reference_files.purge_outdated, _sweep_store, _drop_idempotency_keys):
         try:
             part(database, settings)
         except (StorageUnavailable, DatabaseUnavailable) as error:
@@ -33,9 +33,12 @@ def _sweep_store(database: Database, settings: Settings) -> None:
     with database.reading() as session:
         numbered = select(ModelRow.name, VersionRow.number).join(ModelRow, ModelRow.id == VersionRow.model_id)
         known = {(name, number) for name, number in session.execute(numbered)}
+        retrained = select(ModelRow.name, ReferenceRow.number).join(ModelRow, ModelRow.id == ReferenceRow.model_id)
+        references = {(name, number) for name, number in session.execute(retrained)}
         running = select(JobRow.id, JobRow.fence).where(JobRow.status == "running")
         live = {queue.handle_of(job_id, fence) for job_id, fence in session.execute(running)}
     VersionStore(settings.home).sweep(known, live)
+    reference_files.store_of(settings).sweep(references, live)
 
 
 def _drop_idempotency_keys(database: Database, settings: Settings) -> None:  # noqa: ARG001  one signature

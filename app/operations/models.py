@@ -13,7 +13,7 @@ from app.database.engine import Database, database_now
 from app.database.tables import ModelRow
 from app.datasets import catalogue
 from app.errors import ModelExists
-from app.operations import tasks, train, versions
+from app.operations import reference_files, tasks, train, verifications, versions
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model, refuse_while_jobs_wait
 from app.operations.pages import PageQuery, paginate
@@ -73,7 +73,7 @@ def list_models(session: Session, page: PageQuery) -> Page[Model]:
 
 
 def delete_model(database: Database, settings: Settings, caller: Caller, name: str) -> None:
-    """Retire the name for ever and destroy every version's weights.
+    """Retire the name for ever and destroy every version's and every reference's weights.
 
     Nothing is reachable any more once the first transaction has committed; a crash after it leaves weights that
     housekeeping destroys. Raises `JobRunning` while jobs of the model wait or run.
@@ -86,4 +86,7 @@ def delete_model(database: Database, settings: Settings, caller: Caller, name: s
         quarantined = versions.quarantine(session, versions.available_versions(model))
         log.append(session, "model.deleted", actor=caller.actor, request_id=caller.request_id, model=model.name)
         versions.log_quarantined(session, model, quarantined, actor=caller.actor, request_id=caller.request_id)
+    with database.writing() as session:
+        verifications.cancel_all(session, model.id)
+    reference_files.purge_all(database, settings, model.id)
     versions.purge_all(database, settings, model.id, actor=caller.actor, request_id=caller.request_id)

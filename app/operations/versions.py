@@ -9,13 +9,20 @@ from typing import BinaryIO
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import log
 from app.database.engine import Database, database_now
-from app.database.tables import ModelRow, VersionRow
-from app.errors import StorageUnavailable, VersionCorrupted, VersionGone, VersionRemembers, VersionServing
+from app.database.tables import JobRow, ModelRow, VerificationRow, VersionRow
+from app.errors import (
+    StorageUnavailable,
+    VerificationPending,
+    VersionCorrupted,
+    VersionGone,
+    VersionRemembers,
+    VersionServing,
+)
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs, refuse_while_jobs_wait
 from app.operations.pages import PageQuery, paginate
@@ -156,13 +163,15 @@ def available_versions(model: ModelRow) -> Select[VersionRow]:
 def purge_version(database: Database, settings: Settings, caller: Caller, name: str, number: int) -> Version:
     """Destroy a version's weights for ever; manifest and digest stay. Purging twice changes nothing.
 
-    Raises `VersionServing` for the serving version and `JobRunning` while a job may build on it.
+    Raises `VersionServing` for the serving version, `JobRunning` while a job may build on it, and
+    `VerificationPending`.
     """
     with database.writing() as session:
         model = lock_model(session, name)
         version = find_version(session, model, number)
         if model.serving_version == number:
             raise VersionServing(f"version {number} serves; move the pointer to another version, or delete the model")
+        _refuse_while_verified(session, version)
         if version.state == "available":
             refuse_while_jobs_wait(session, model)
             quarantined = quarantine(session, available_versions(model).where(VersionRow.number == number))
@@ -175,8 +184,13 @@ def purge_version(database: Database, settings: Settings, caller: Caller, name: 
 def purge_all(
     database: Database, settings: Settings, model_id: UUID, *, actor: str, request_id: str | None = None
 ) -> None:
-    """Destroy the weights of every quarantined version of a model."""
-    quarantined = select(VersionRow.number).where(VersionRow.model_id == model_id, VersionRow.state == "quarantined")
+    """Destroy the weights of every quarantined version of a model; of one that lives, not what is still to be verified."""
+    quarantined = (
+        select(VersionRow.number)
+        .join(ModelRow, ModelRow.id == VersionRow.model_id)
+        .where(VersionRow.model_id == model_id, VersionRow.state == "quarantined")
+        .where(ModelRow.deleted_at.is_not(None) | ~_awaits_verification())
+    )
     with database.reading() as session:
         numbers = list(session.scalars(quarantined))
     for number in numbers:
@@ -191,7 +205,9 @@ def purge_expired(database: Database, settings: Settings) -> None:
             select(VersionRow.model_id, VersionRow.number)
             .join(ModelRow, ModelRow.id == VersionRow.model_id)
             .where(VersionRow.state == "quarantined")
-            .where((VersionRow.quarantined_at <= expired) | ModelRow.deleted_at.is_not(None))
+            .where(
+                ModelRow.deleted_at.is_not(None) | ((VersionRow.quarantined_at <= expired) & ~_awaits_verification())
+            )
         )
         found = session.execute(due).all()
     for model_id, number in found:
@@ -199,6 +215,27 @@ def purge_expired(database: Database, settings: Settings) -> None:
             _destroy(database, settings, model_id, number, actor=HOUSEKEEPING_ACTOR, request_id=None)
         except StorageUnavailable as error:
             _logger.error("version_not_purged", number=number, detail=error.detail)  # noqa: TRY400  a named fault
+
+
+def _awaits_verification() -> ColumnElement[bool]:
+    """Whether a verification is still to look at this version, and was asked for before any purge."""
+    return exists().where(
+        VerificationRow.model_id == VersionRow.model_id,
+        VerificationRow.original_version == VersionRow.number,
+        VerificationRow.before_purge,
+        JobRow.id == VerificationRow.job_id,
+        JobRow.status.in_(["queued", "running"]),
+    )
+
+
+def _refuse_while_verified(session: Session, version: VersionRow) -> None:
+    statement = select(VersionRow.number).where(
+        VersionRow.model_id == version.model_id, VersionRow.number == version.number, _awaits_verification()
+    )
+    if session.scalar(statement) is not None:
+        raise VerificationPending(
+            f"a verification still compares with version {version.number}; wait until its job has ended, or cancel it"
+        )
 
 
 def _destroy(
