@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le
 
-from app.specs import BatchSize, LearningRate, Training, Width
+from app.specs import BatchSize, LearningRate, Training
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "use_attribute_docstrings": True}
 
@@ -137,22 +137,6 @@ class ProjectionParameters(Budgets):
     """How much the lesser directions of the retain set count, too; empty: tuned."""
     forget_scale: Annotated[float, Ge(1), Le(1e6)] = 3.0
     """The same of the forget set."""
-
-
-@dataclass(frozen=True)
-class GuardParameters:
-    """Parameters of the refusal `guard`: a small network of its own that tells forgotten inputs from retained ones."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    hidden: Width = 64
-    """Units of the layer after its convolutions."""
-    steps: Steps = 800
-    batch_size: BatchSize = 128
-    """Retained images of a step; half as many of the forget set."""
-    learning_rate: LearningRate = 0.003
-    """Of Adam, at the first step; half a cosine brings it to 0 at the last."""
-    refusal_budget: RefusalBudget = 0.003
-    """Share of correct answers on retained calibration inputs that the guard's refusals may cost."""
 
 
 MethodParameters = (

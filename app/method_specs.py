@@ -13,7 +13,6 @@ from app.method_parameters import (
     BadTeacherParameters,
     EukParameters,
     FinetuneParameters,
-    GuardParameters,
     MethodParameters,
     NegGradPlusParameters,
     ProjectionParameters,
@@ -23,7 +22,7 @@ from app.method_parameters import (
     SisaParameters,
     SsdParameters,
 )
-from app.specs import Architecture, Gru, Lstm, Mode, Refusal
+from app.specs import Architecture, Gru, GuardParameters, Lstm, Mode, Refusal
 
 MethodName = Literal[
     "retrain", "sisa", "euk", "finetune", "neggrad_plus", "scrub", "salun", "bad_teacher", "ssd", "projection"
@@ -33,8 +32,9 @@ Target = Literal["classes", "tasks", "samples"]
 
 CLAIMS: tuple[Claim, ...] = ("suppressed", "edited", "approximate", "exact")
 """From the weakest to the strongest."""
-CLAIM_CAP: dict[Refusal, Claim] = {"none": "exact", "calibrate": "exact", "push": "edited"}
-"""The most that may be claimed with each refusal: `push` trains on the forget set, so the class is in the features."""
+CLAIM_CAP: dict[Refusal, Claim] = {"none": "exact", "calibrate": "exact", "push": "edited", "guard": "exact"}
+"""The most that may be claimed with each refusal, of the classifier alone: `push` trains it on the forget set, so the class
+is in the features; what a `guard` knows is in a network of its own."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ class MethodSpec:
         return min(self.claim, CLAIM_CAP[refusal], key=CLAIMS.index)
 
 
+_AGAINST_PUSH = FieldError("/refusal", "Push would train every shard on the forget set; send another refusal.")
+
+
 def reasons_against(
     spec: MethodSpec, *, target: Target, mode: Mode, architecture: Architecture, refusal: Refusal
 ) -> list[FieldError]:
@@ -80,7 +83,21 @@ def reasons_against(
     elif refusal not in spec.refusals:
         found.append(FieldError("/refusal", f"This method goes with the refusals {', '.join(spec.refusals)}."))
     if refusal == "push" and mode == "sisa":
-        found.append(FieldError("/refusal", "Push would train every shard on the forget set; send another refusal."))
+        found.append(_AGAINST_PUSH)
+    return found
+
+
+def reasons_against_edit(target: Target, mode: Mode, refusal: Refusal) -> list[FieldError]:
+    """The same of `edit`, which stands for itself beside the methods of the table."""
+    found = []
+    if target == "samples":
+        found.append(FieldError("/target", "The method edit forgets classes and tasks; take another one for samples."))
+    if mode == "sisa":
+        found.append(
+            FieldError("/method", "Edited shards would not be those of their checkpoints; use sisa or retrain.")
+        )
+    if mode == "sisa" and refusal == "push":
+        found.append(_AGAINST_PUSH)
     return found
 
 
@@ -99,7 +116,7 @@ class Unlearning:
 
 
 _NO_PROOF = "None by proof; measured against a retrained model."
-_EVERY_REFUSAL: tuple[Refusal, ...] = ("none", "calibrate", "push")
+_EVERY_REFUSAL: tuple[Refusal, ...] = ("none", "calibrate", "push", "guard")
 _STANDARD: tuple[Mode, ...] = ("standard",)
 
 METHOD_SPECS: dict[MethodName, MethodSpec] = {

@@ -221,7 +221,7 @@ def forgotten_tasks(tasks: Iterable[Iterable[int]], forgotten: Collection[int]) 
 
 Strategy = Literal["zero", "random"]
 Scope = Literal["output", "network"]
-Refusal = Literal["none", "calibrate", "push"]
+Refusal = Literal["none", "calibrate", "push", "guard"]
 PUSH_BATCH = 192
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
@@ -265,6 +265,25 @@ class EditParameters:
     """How far the refusal rate of a class pushed earlier may fall below the parent's, beyond chance."""
     utility_budget: Annotated[float, Ge(0), Le(1)] = 0.01
     """Retained calibration accuracy that may be lost, beyond which the request fails."""
+    collapse_weight: Annotated[float, Ge(0), Le(10)] = 0.0
+    """Of two or more forgotten classes: weight, in `push`, of how far apart their features lie, so that they do not say
+    which class an input was of; .3 was seen to hide it at little cost. Kept by every later `push`."""
+
+
+@dataclass(frozen=True)
+class GuardParameters:
+    """Parameters of the refusal `guard`: a small network of its own that tells forgotten inputs from retained ones."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    hidden: Width = 64
+    """Units of the layer after its convolutions."""
+    steps: Annotated[int, Ge(1), Le(100_000)] = 800
+    batch_size: BatchSize = 128
+    """Retained images of a step; half as many of the forget set."""
+    learning_rate: LearningRate = 0.003
+    """Of Adam, at the first step; half a cosine brings it to 0 at the last."""
+    refusal_budget: Annotated[float, Ge(0), Le(0.5)] = 0.003
+    """Share of correct answers on retained calibration inputs that the guard's refusals may cost."""
 
 
 @dataclass(frozen=True)
@@ -279,3 +298,5 @@ class Edit:
     seed: int = 0
     pushed: tuple[int, ...] = ()
     """Classes whose own earlier request chose the refusal `push`: how well they are refused may not decay."""
+    guard: GuardParameters = field(default_factory=GuardParameters)
+    """Of the refusal `guard` alone."""

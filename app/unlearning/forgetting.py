@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from app.errors import FieldError, NotApplicable
-from app.method_specs import Claim, Unlearning
+from app.errors import NotApplicable
+from app.method_specs import Claim, Unlearning, reasons_against_edit
 from app.specs import Edit, EditParameters, forgotten_tasks
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
@@ -19,7 +19,9 @@ from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
 from app.unlearning.gate import Criterion, judge_absence, judge_forgetting, judge_keeping, judge_method
 from app.unlearning.guard import Guard
+from app.unlearning.guard_fitting import fit_guard_of, recalibrated
 from app.unlearning.methods import METHODS
+from app.unlearning.methods.method import target_of
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
 from app.unlearning.synaptic_intelligence import Importance
@@ -101,7 +103,8 @@ def forget(
     """Forget what `partition` says, beside what `original` forgot earlier; `original` is not touched.
 
     Tasks all of whose classes are forgotten, by now or by earlier requests, are forgotten themselves. `importance` is
-    that of the tasks of a static network, which the scope `network` needs. `guard` is that of the original. `keeping`
+    that of the tasks of a static network, which the scope `network` needs. `guard` is that of the original, and
+    is fitted anew: what it knows of retained rows is of its day. `keeping`
     says how classes forgotten earlier are refused again where samples are forgotten, which have no refusal of their own.
     Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
     `failed`. Raises NotApplicable.
@@ -112,24 +115,37 @@ def forget(
         made = _unlearned(original, data, partition, asked, context.part(0.0, 0.6))
     refusing, start = _refusing(asked, partition, keeping), time.perf_counter()
     with deterministic_algorithms():
-        fit_refusal(made.model, data, partition, refusing, context.part(0.1 if isinstance(asked, Edit) else 0.6, 0.8))
+        fit_refusal(made.model, data, partition, refusing, context.part(0.1 if isinstance(asked, Edit) else 0.6, 0.7))
+        refitted = _fitted_guard(
+            made.model, data, partition, refusing=refusing, earlier=guard, context=context.part(0.7, 0.8)
+        )
     seconds = {**made.seconds, "refusal": time.perf_counter() - start}
     context.report(0.8, "measuring", "measuring before and after")
-    gate = judge_forgetting(original, made.model, data, partition, edit=refusing, context=context)
-    rehearsed = partition.earlier_classes if refusing.refusal == "push" else ()
+    gate = judge_forgetting(
+        original,
+        made.model,
+        data,
+        partition,
+        edit=refusing,
+        context=context,
+        original_guard=guard,
+        guard=refitted,
+    )
+    rehearsed = partition.earlier_classes if refusing.refusal == "push" else guard.guarded_classes if guard else ()
     report = _report(
         original,
         made.model,
         data,
         partition,
         gate=made.effect + gate,
-        settings={**_settings(refusing, made.model, partition), **made.settings},
+        settings={**_settings(refusing, made.model, partition, refitted), **made.settings},
         seconds=seconds,
         rehearsed=rehearsed,
         context=context,
+        guards=(guard, refitted),
     )
     report = replace(report, importance_histogram=made.importance_histogram)
-    return Unlearned(made.model, report, _sought(made, refusing), made.importance, guard)
+    return Unlearned(made.model, report, _sought(made, refusing), made.importance, refitted)
 
 
 def forget_classes(
@@ -143,11 +159,9 @@ def forget_classes(
 def _edited(
     original: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context, *, importance: Importance
 ) -> _Made:
-    if not partition.forget_classes:
-        raise NotApplicable(
-            "The method edit forgets classes and tasks; take another method for samples.",
-            errors=[FieldError("/method", "This method is not for samples.")],
-        )
+    found = reasons_against_edit(target_of(partition), original.learning.mode, edit.refusal)
+    if found:
+        raise NotApplicable(" ".join(fault.detail for fault in found), errors=found)
     model = deepcopy(original).to(context.device).eval()
     start = time.perf_counter()
     with deterministic_algorithms():
@@ -192,8 +206,25 @@ def _refusing(asked: Edit | Unlearning, partition: Partition, keeping: Edit | No
         return replace(keeping, parameters=kept, seed=asked.seed, pushed=asked.pushed)
     parameters = EditParameters(refusal_budget=budgets.refusal_budget, utility_budget=budgets.utility_budget)
     return Edit(
-        partition.forget_classes, refusal=asked.refusal, parameters=parameters, seed=asked.seed, pushed=asked.pushed
+        partition.forget_classes,
+        refusal=asked.refusal,
+        parameters=parameters,
+        seed=asked.seed,
+        pushed=asked.pushed,
+        guard=asked.guard,
     )
+
+
+def _fitted_guard(
+    model: Classifier, data: Dataset, partition: Partition, *, refusing: Edit, earlier: Guard | None, context: Context
+) -> Guard | None:
+    """One guard for the classes of the earlier one and, where that was asked for, of the partition; None for none."""
+    asked_now = partition.forget_classes if refusing.refusal == "guard" else ()
+    classes = tuple(sorted({*asked_now, *(earlier.guarded_classes if earlier else ())}))
+    if not classes:
+        return None
+    parameters = earlier.recipe if earlier and not asked_now else refusing.guard
+    return fit_guard_of(model, data, classes, parameters, context, seed=refusing.seed)
 
 
 def _sought(made: _Made, refusing: Edit) -> Sought:
@@ -204,12 +235,21 @@ def _sought(made: _Made, refusing: Edit) -> Sought:
     return Sought(made.claim, refusing.refusal, refusing.parameters.utility_budget, proof)
 
 
-def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit: Edit, context: Context) -> Unlearned:
+def keep_forgotten(
+    trained: Classifier,
+    parent: Classifier,
+    data: Dataset,
+    edit: Edit,
+    context: Context,
+    *,
+    guard: Guard | None = None,
+) -> Unlearned:
     """What `parent` forgot, forgotten in `trained` too, which came of training further or anew; neither is touched.
 
     The output rows of the forgotten classes are those of the parent again, and the refusal is fitted as `edit` says,
     which carries the settings to keep them by (`edit.classes` is not read); with refusal `none` nothing is
-    fitted and the null unit stays as in the parent.
+    fitted and the null unit stays as in the parent. `guard` is the parent's: it is copied, and calibrated to what the
+    trained model answers.
     """
     partition = Partition.of(data, parent.forgotten_classes, learned=trained.learned_classes)
     model = deepcopy(trained).to(context.device).eval()
@@ -218,9 +258,20 @@ def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit:
         _strike_again(model, parent)
         struck = _refusing_nothing(model)
         fit_refusal(model, data, partition, edit, context.part(0.0, 0.8))
+        kept_guard = None if guard is None else recalibrated(guard, model, data, device=context.device)
     seconds = {"refusal": time.perf_counter() - start}
     context.report(0.8, "measuring", "measuring before and after")
-    gate = judge_keeping(struck, model, parent, data, partition, edit=edit, context=context)
+    gate = judge_keeping(
+        struck,
+        model,
+        parent,
+        data,
+        partition,
+        edit=edit,
+        context=context,
+        parent_guard=guard,
+        guard=kept_guard,
+    )
     rehearsed = partition.forgotten_classes if edit.refusal == "push" else ()
     report = _report(
         parent,
@@ -228,12 +279,13 @@ def keep_forgotten(trained: Classifier, parent: Classifier, data: Dataset, edit:
         data,
         partition,
         gate=gate,
-        settings=_settings(edit, model, partition),
+        settings=_settings(edit, model, partition, kept_guard),
         seconds=seconds,
         rehearsed=rehearsed,
         context=context,
+        guards=(guard, kept_guard),
     )
-    return Unlearned(model, report, Sought("edited", edit.refusal, edit.parameters.utility_budget))
+    return Unlearned(model, report, Sought("edited", edit.refusal, edit.parameters.utility_budget), guard=kept_guard)
 
 
 @torch.no_grad()
@@ -268,9 +320,14 @@ def _report(
     seconds: dict[str, float],
     rehearsed: tuple[int, ...],
     context: Context,
+    guards: tuple[Guard | None, Guard | None],
 ) -> ForgetReport:
+    """`guards` are those of both models, in the same order."""
     start = time.perf_counter()
-    measured_before, measured_after = (measure(model, data, partition, context.device) for model in (before, after))
+    measured_before, measured_after = (
+        measure(model, data, partition, context.device, guard=guard)
+        for model, guard in zip((before, after), guards, strict=True)
+    )
     context.report(1.0, "measuring", "measured before and after")
     return ForgetReport(
         before=measured_before,
@@ -283,16 +340,23 @@ def _report(
     )
 
 
-def _settings(edit: Edit, model: Classifier, partition: Partition) -> dict[str, Any]:
+def _settings(edit: Edit, model: Classifier, partition: Partition, guard: Guard | None) -> dict[str, Any]:
     train = partition.train
     return {
         **asdict(edit),
         **_settings_of_tasks(model),
+        "guard": _settings_of_guard(guard),
         "classes": list(partition.forget_classes),
         "push_steps": push_steps(model, edit) if edit.refusal == "push" else 0,
         "null_bias": float(model.null_bias),
         "measured_rows": {"forget": len(measured_rows(train.forget)), "retain": len(measured_rows(train.retain))},
     }
+
+
+def _settings_of_guard(guard: Guard | None) -> dict[str, Any] | None:
+    if guard is None:
+        return None
+    return {**asdict(guard.recipe), "classes": list(guard.guarded_classes), "threshold": float(guard.threshold)}
 
 
 def _settings_of_tasks(model: Classifier) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from app.specs import Edit, Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.guard import Guard
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
 from app.unlearning.verification import Answers, answers, weights_changed
 
-REFUSAL_FLOOR: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.0, "push": 0.9}
-"""The refusal rate each class must reach at least: `push` is made to refuse, the others only never to answer."""
+REFUSAL_FLOOR: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.0, "push": 0.9, "guard": 0.9}
+"""The refusal rate each class must reach at least: `push` and `guard` are made to refuse, the others only never to answer."""
 
 _ONE_SIDED_95 = 1.645  # quantile of the normal distribution
 _ROW_SHARE = 0.99  # random draws may hit the old float32 by chance, one in millions
@@ -38,22 +39,31 @@ class Criterion:
 
 
 def judge_forgetting(
-    original: Classifier, unlearned: Classifier, data: Dataset, partition: Partition, *, edit: Edit, context: Context
+    original: Classifier,
+    unlearned: Classifier,
+    data: Dataset,
+    partition: Partition,
+    *,
+    edit: Edit,
+    context: Context,
+    original_guard: Guard | None = None,
+    guard: Guard | None = None,
 ) -> list[Criterion]:
-    """What a forget request must hold, `unlearned` against `original`, the version it was made from.
+    """What a forget request must hold, `unlearned` against `original`, the version it was made from, each as served.
 
     `edit` says how refusing was fitted, and the budgets, whatever the method. Accuracies of models with tasks are those
     with the task named, refusals those without, where they are harder. Of samples no movement is demanded: a model
     retrained without them answers nearly all of them alike.
     """
     rows = _calibration_rows(data, partition)
-    before, after = (_answers(model, data, rows, context) for model in (original, unlearned))
+    before = _answers(original, data, rows, context, original_guard)
+    after = _answers(unlearned, data, rows, context, guard)
     return [
         _weights_changed(original, unlearned),
         _retained_accuracy(before, after, _retained_groups(unlearned, partition), edit.parameters.utility_budget),
         *(_of_classes(original, unlearned, partition, before, after) if partition.forget_classes else ()),
         *_refused_enough(after, partition.forget_classes, edit.refusal),
-        *_still_refused(before, after, edit),
+        *_still_refused(before, after, edit, original_guard),
     ]
 
 
@@ -81,19 +91,22 @@ def judge_keeping(
     *,
     edit: Edit,
     context: Context,
+    parent_guard: Guard | None = None,
+    guard: Guard | None = None,
 ) -> list[Criterion]:
-    """What further training must hold: forgotten classes as struck and refused as in `parent`.
+    """What further training must hold: forgotten classes as struck and refused as in `parent`, behind their guards.
 
     Retained accuracy is compared with `trained`, the model as it came from training, forgotten classes struck and
     nothing refused: it is what refusing may cost, while what training itself does is the wish of who asked for it.
     """
-    parent_found, trained_found, found = (
-        _answers(model, data, data.calibration_rows, context) for model in (parent, trained, kept)
-    )
+    rows = data.calibration_rows
+    parent_found = _answers(parent, data, rows, context, parent_guard)
+    trained_found = _answers(trained, data, rows, context)
+    found = _answers(kept, data, rows, context, guard)
     return [
         _rows_kept(parent, kept, partition.forget_classes),
         _retained_accuracy(trained_found, found, _retained_groups(kept, partition), edit.parameters.utility_budget),
-        *_still_refused(parent_found, found, edit),
+        *_still_refused(parent_found, found, edit, parent_guard),
     ]
 
 
@@ -119,8 +132,8 @@ def _calibration_rows(data: Dataset, partition: Partition) -> Tensor:
     return rows if partition.forget_classes else rows[~torch.isin(rows, partition.calibration.forget)]
 
 
-def _answers(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> Answers:
-    return answers(model, data.train_images, data.train_labels, rows, context.device)
+def _answers(model: Classifier, data: Dataset, rows: Tensor, context: Context, guard: Guard | None = None) -> Answers:
+    return answers(model, data.train_images, data.train_labels, rows, context.device, guard=guard)
 
 
 def _weights_changed(original: Classifier, unlearned: Classifier) -> Criterion:
@@ -185,16 +198,16 @@ def _refused_enough(after: Answers, classes: tuple[int, ...], refusal: Refusal) 
     ]
 
 
-def _still_refused(before: Answers, after: Answers, edit: Edit) -> list[Criterion]:
-    """Classes once pushed stay refused; how many inputs of others the null unit happens to win is only reported.
+def _still_refused(before: Answers, after: Answers, edit: Edit, guard: Guard | None) -> list[Criterion]:
+    """Classes once pushed, and those that the guard refused before, stay refused; how many inputs of others the null unit happens to win is only reported.
 
     A few hundred calibration inputs tell a rate to about a point, so the fall is judged beyond what chance explains.
     """
     floor, drift = REFUSAL_FLOOR["push"], edit.parameters.refusal_drift
     found = []
-    for number in edit.pushed:
+    for number in sorted({*edit.pushed, *(guard.guarded_classes if guard else ())}):
         was, now = (given.of_classes([number]).served == given.num_classes for given in (before, after))
-        detail = f"Inputs of a class pushed earlier answered as forgotten: at least {floor}, and no more than {drift} "
+        detail = f"Inputs of a class pushed or guarded earlier answered as forgotten: at least {floor}, and no more than {drift} "
         detail += f"(beyond chance) below the {float(was.double().mean()):.4f} before."
         lowest = float(was.double().mean()) - drift - _ONE_SIDED_95 * paired_error(was, now)
         rate = float(now.double().mean())

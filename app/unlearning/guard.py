@@ -8,18 +8,15 @@ its day, too: whoever forgets some of those later fits it anew or deletes it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from app.errors import InvalidShape, NotApplicable
-from app.method_parameters import GuardParameters
+from app.specs import GuardParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import images_as_float, in_batches
-from app.unlearning.partition import rows_of
-from app.unlearning.training import raw_logits
-from app.unlearning.verification import Answers, answers
 
 _CHANNELS = (16, 32)  # of the first and of every further convolution
 _LEAST_LAYERS = 6  # two convolutions, each with pooling and ReLU
@@ -29,7 +26,7 @@ _CPU = torch.device("cpu")
 
 
 class Guard(nn.Module):
-    """A small convolutional network that says how much an input looks like the classes of one request.
+    """A small convolutional network that says how much an input looks like its classes.
 
     It has one unit for all of them together, against one for each other class: told what the retained inputs are, and
     not only that they are retained, it tells the forgotten ones better.
@@ -40,15 +37,20 @@ class Guard(nn.Module):
     threshold: Tensor
     """float32 scalar, buffer: scores above it are refused; infinite, refusing nothing, until it is calibrated."""
     classes: Tensor
-    """bool [C], buffer: the classes of its request. Which one of them an input is, it was never taught."""
+    """bool [C], buffer: the classes it refuses. Which one of them an input is, it was never taught."""
 
     def __init__(self, parameters: GuardParameters, input_shape: tuple[int, int, int], num_classes: int) -> None:
         """Weights are drawn from torch's global generator."""
         super().__init__()
-        self.input_shape = input_shape
+        self.recipe, self.input_shape = parameters, input_shape
         self.network = _network(parameters.hidden, input_shape, num_classes + 1)
         self.register_buffer("threshold", torch.tensor(math.inf))
         self.register_buffer("classes", torch.zeros(num_classes, dtype=torch.bool))
+
+    @property
+    def guarded_classes(self) -> tuple[int, ...]:
+        """The classes it refuses, ascending."""
+        return tuple(self.classes.nonzero().flatten().tolist())
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores, float32 [N], of images, float32 [N, C, H, W] in 0..1: log odds of forgotten against retained.
@@ -70,71 +72,54 @@ class Guard(nn.Module):
 
 @dataclass(frozen=True)
 class Guarded:
-    """A classifier and the guards beside it, one per request that asked for one; without guards, the classifier alone.
+    """A classifier and the guard beside it; without one, the classifier alone.
 
-    Raises InvalidShape for guards of other images, and NotApplicable for guards of classes that are not forgotten.
+    Raises InvalidShape for a guard of other images, and NotApplicable for one of classes that are not forgotten.
     """
 
     classifier: Classifier
-    guards: tuple[Guard, ...] = ()
+    guard: Guard | None = None
 
     def __post_init__(self) -> None:
-        """Refuse guards that belong to another model."""
-        for guard in self.guards:
-            same_classes = len(guard.classes) == self.classifier.num_classes
-            if not same_classes or guard.input_shape != self.classifier.input_shape:
-                raise InvalidShape("A guard must be of the images and classes of its classifier; take its own.")
-            if bool((guard.classes & ~self.classifier.forgotten).any()):
-                raise NotApplicable("A guard may refuse forgotten classes alone; strike its classes first.")
+        """Refuse a guard that belongs to another model."""
+        if self.guard is None:
+            return
+        same_classes = len(self.guard.classes) == self.classifier.num_classes
+        if not same_classes or self.guard.input_shape != self.classifier.input_shape:
+            raise InvalidShape("A guard must be of the images and classes of its classifier; take its own.")
+        if bool((self.guard.classes & ~self.classifier.forgotten).any()):
+            raise NotApplicable("A guard may refuse forgotten classes alone; strike its classes first.")
 
-    def serve(self, logits: Tensor, images: Tensor, task: int | None = None) -> Tensor:
-        """Raw logits [N, C] of images to logits as served, float32 [N, C + 1], as those of `Classifier.serve`.
+    def serve(self, logits: Tensor, margins: Tensor | None, task: int | None = None) -> Tensor:
+        """Raw logits [N, C] and the guard's margins [N] to logits as served, float32 [N, C + 1].
 
-        Only the null unit's differs: it is raised, if that is higher, to the highest of what competes plus the largest
-        margin of the guards. It wins where a guard refuses, or where the classifier does by itself. A named task asks
-        the guards of its classes alone.
+        Only the null unit's differs from `Classifier.serve`: it is raised, if that is higher, to the highest of what
+        competes plus the margin. It wins where the guard refuses, or where the classifier does by itself. A named task
+        asks a guard of its own classes alone. `margins` are None where there is no guard.
         """
         served = self.classifier.serve(logits, task)
-        named = self.classifier.named(task)
-        asked = [guard for guard in self.guards if bool((guard.classes & named).any())]
-        if not asked:
+        if self.guard is None or margins is None or not (self.guard.classes & self.classifier.named(task)).any():
             return served
-        margin = torch.stack([guard.margins(images) for guard in asked]).amax(dim=0)
         competing, null = served[:, :-1], served[:, -1]
-        raised = torch.maximum(null, competing.amax(dim=1) + margin)
+        raised = torch.maximum(null, competing.amax(dim=1) + margins)
         return torch.cat([competing, raised.unsqueeze(1)], dim=1)
+
+    def margins(self, images: Tensor) -> Tensor | None:
+        """Of images, float32 [N, C, H, W] in 0..1, as `Guard.margins`; None where there is no guard."""
+        return None if self.guard is None else self.guard.margins(images)
 
     def probabilities(self, images: Tensor, task: int | None = None) -> Tensor:
         """Served probabilities, float32 [N, C + 1]; each row sums to 1, classes that may not be answered are exactly 0."""
-        return self.serve(self.classifier(images), images, task).softmax(dim=1)
+        return self.serve(self.classifier(images), self.margins(images), task).softmax(dim=1)
 
 
 @torch.inference_mode()
-def guarded_answers(
-    guarded: Guarded, images: Tensor, labels: Tensor, rows: Tensor, device: torch.device = _CPU
-) -> Answers:
-    """What the classifier answers behind its guards to these rows, as `verification.answers`; the raw head is its own."""
-    model = guarded.classifier
-    alone = answers(model, images, labels, rows, device)
-    if not guarded.guards:
-        return alone
-    rows = rows_of(labels, rows, model.learned_classes)
-    served = _served(guarded, images, rows, device)
-    in_task = served.clone()
-    for task in range(len(model.learning.tasks)):
-        among = model.task_classes[task].cpu()[labels[rows]]
-        in_task[among] = _served(guarded, images, rows[among], device, task)
-    return replace(alone, served=served, in_task=in_task)
-
-
-def _served(guarded: Guarded, images: Tensor, rows: Tensor, device: torch.device, task: int | None = None) -> Tensor:
-    """Answers, int64 [N] on the CPU, number of classes where the null unit won; the same bits whatever N."""
-    found = [torch.zeros(0, dtype=torch.int64)]
-    for batch in in_batches(rows, _BATCH):
-        logits = raw_logits(guarded.classifier, images, batch, device).to(device)
-        served = guarded.serve(logits, images_as_float(images[batch].to(device)), task)
-        found.append(served.argmax(dim=1).cpu())
-    return torch.cat(found)
+def margins_of_rows(guard: Guard | None, images: Tensor, rows: Tensor, device: torch.device = _CPU) -> Tensor | None:
+    """Margins, float32 [N] on the device, of these rows (int64) of images, uint8 [N, C, H, W]; None without a guard."""
+    if guard is None:
+        return None
+    found = [guard.margins(images_as_float(images[batch].to(device))) for batch in in_batches(rows, _BATCH)]
+    return torch.cat([torch.zeros(0, device=device), *found])
 
 
 def _network(hidden: int, input_shape: tuple[int, int, int], num_units: int) -> nn.Module:

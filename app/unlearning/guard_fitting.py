@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.method_parameters import GuardParameters
-from app.unlearning.architectures import seeded
+from app.specs import GuardParameters
+from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float, in_batches
-from app.unlearning.guard import Guard, Guarded, guarded_answers
+from app.unlearning.guard import Guard
 from app.unlearning.methods.steps import Batches, descend, images_of
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.refusal import loosest_threshold
 from app.unlearning.training import deterministic_algorithms
+from app.unlearning.verification import answers
 
 _BATCH = 1000
 _CPU = torch.device("cpu")
 
 
-def fit_guard(
-    guarded: Guarded, data: Dataset, partition: Partition, parameters: GuardParameters, context: Context, *, seed: int
+def fit_guard_of(
+    model: Classifier,
+    data: Dataset,
+    classes: tuple[int, ...],
+    parameters: GuardParameters,
+    context: Context,
+    *,
+    seed: int,
 ) -> Guard:
-    """A guard for the classes that `partition` forgets, trained and calibrated; `guarded` is not touched.
+    """A guard for these classes, some or all of those that `model` has forgotten, now or earlier; see `fit_guard`."""
+    others = [number for number in model.forgotten_classes if number not in classes]
+    partition = Partition.of(data, classes, others, model.learned_classes)
+    return fit_guard(model, data, partition, parameters, context, seed=seed)
 
-    `guarded` has those classes struck already; its answers say what a refusal costs. Same seed, threads, torch and kind
+
+def recalibrated(guard: Guard, model: Classifier, data: Dataset, *, device: torch.device = _CPU) -> Guard:
+    """A copy whose threshold is that of another model, which learned further; its budget is the one it was made with."""
+    copy = deepcopy(guard).to(device)
+    partition = Partition.of(data, model.forgotten_classes, learned=model.learned_classes)
+    with deterministic_algorithms():
+        rows, budget = partition.calibration.retain, guard.recipe.refusal_budget
+        calibrate_guard(copy, model, data, rows, budget=budget, device=device)
+    return copy
+
+
+def fit_guard(
+    model: Classifier, data: Dataset, partition: Partition, parameters: GuardParameters, context: Context, *, seed: int
+) -> Guard:
+    """A guard for the classes that `partition` forgets, trained and calibrated; the model is not touched.
+
+    The model has those classes struck already; its answers say what a refusal costs. Same seed, threads, torch and kind
     of CPU: same bits. Raises NotApplicable where there is nothing to learn from, or to calibrate on.
     """
-    _check(guarded, data, partition)
+    _check(model, data, partition)
     with seeded(seed), deterministic_algorithms():
         guard = Guard(parameters, data.input_shape, data.num_classes)
         guard.classes[list(partition.forget_classes)] = True
@@ -37,21 +65,21 @@ def fit_guard(
         _train(guard, data, partition, parameters, context.part(0.0, 0.9), seed=seed)
         context.report(0.9, "guard", "calibrating")
         budget, rows = parameters.refusal_budget, partition.calibration.retain
-        calibrate_guard(guard, guarded, data, rows, budget=budget, device=context.device)
+        calibrate_guard(guard, model, data, rows, budget=budget, device=context.device)
     context.report(1.0, "guard", "done")
     return guard
 
 
 def calibrate_guard(
-    guard: Guard, guarded: Guarded, data: Dataset, rows: Tensor, *, budget: float, device: torch.device = _CPU
+    guard: Guard, model: Classifier, data: Dataset, rows: Tensor, *, budget: float, device: torch.device = _CPU
 ) -> None:
     """Set the guard's threshold, in place, from these retained rows (int64) of the training file.
 
-    It becomes the lowest whose refusals cost at most the share `budget` (0..0.5) of the answers that `guarded` gives
+    It becomes the lowest whose refusals cost at most the share `budget` (0..0.5) of the answers that `model` gives
     right, with no task named. Raises NotApplicable where there are none.
     """
-    found = guarded_answers(guarded, data.train_images, data.train_labels, rows, device)
-    right = rows_of(data.train_labels, rows, guarded.classifier.learned_classes)[found.served == found.labels]
+    found = answers(model, data.train_images, data.train_labels, rows, device)
+    right = rows_of(data.train_labels, rows, model.learned_classes)[found.served == found.labels]
     if len(right) == 0:
         raise NotApplicable("The model answers no retained calibration input right, so no guard can be calibrated.")
     scores = _scores(guard, data.train_images, right, device)
@@ -101,10 +129,10 @@ def _scores(guard: Guard, images: Tensor, rows: Tensor, device: torch.device) ->
     return torch.cat([guard(images_as_float(images[batch].to(device))).cpu() for batch in in_batches(rows, _BATCH)])
 
 
-def _check(guarded: Guarded, data: Dataset, partition: Partition) -> None:
+def _check(model: Classifier, data: Dataset, partition: Partition) -> None:
     if not partition.forget_classes:
         raise NotApplicable("A guard is of classes, and samples have no answer to refuse; send the refusal none.")
     if len(rows_of(data.train_labels, partition.train.forget, partition.forget_classes)) == 0:
         raise NotApplicable("There is no training image of the classes to forget, so a guard cannot learn them.")
-    if guarded.classifier.forgotten_classes != partition.forgotten_classes:
+    if model.forgotten_classes != partition.forgotten_classes:
         raise NotApplicable("The classifier must have struck what the partition forgets, and nothing else.")

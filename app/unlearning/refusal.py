@@ -29,13 +29,14 @@ _CLEARANCE = 1e-4  # logits, relative: the same image in a batch of another size
 def fit_refusal(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> None:
     """Fit, in place, what `edit.refusal` asks for; every forgotten class is already struck.
 
-    `none` leaves everything as it is, `calibrate` sets the null unit's logit from retained calibration rows alone, and
+    `none` leaves everything as it is, `calibrate` (and `guard`, for when the guard will be deleted) sets the null unit's logit from retained calibration rows alone, and
     `push` first trains on training rows of every class forgotten so far, so that refusals stack.
     """
     if edit.refusal == "none":
         return
     if edit.refusal == "push":
-        push(model, data, partition, edit, context)
+        collapse_weight = edit.parameters.collapse_weight if len(partition.forgotten_classes) > 1 else 0.0
+        push(model, data, partition, edit, context, collapse_weight=collapse_weight)
     calibrate(model, data, partition.calibration.retain, edit.parameters.refusal_budget, context.device)
 
 

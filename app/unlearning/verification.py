@@ -12,6 +12,7 @@ from app.specs import MEASURED_ROWS, Progressive
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import Dataset
 from app.unlearning.growing import NO_TASK, owners
+from app.unlearning.guard import Guard, Guarded, margins_of_rows
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.training import raw_logits
 
@@ -130,35 +131,59 @@ class Answers:
         return {number: rate for number, rate in rates.items() if rate is not None}
 
 
-def answers(model: Classifier, images: Tensor, labels: Tensor, rows: Tensor, device: torch.device = _CPU) -> Answers:
-    """What `model` answers to these rows (int64) of images, uint8 [N, C, H, W], and labels, int64 [N].
+def answers(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    rows: Tensor,
+    device: torch.device = _CPU,
+    *,
+    guard: Guard | None = None,
+) -> Answers:
+    """What `model` answers, behind its guard, to these rows (int64) of images, uint8 [N, C, H, W], and labels, int64 [N].
 
-    Rows of classes not learned yet are left out, and those classes do not compete in the raw head either.
+    The raw head is the model's own. Rows of classes not learned yet are left out, and those classes do not compete in the raw head either.
     """
     rows = rows_of(labels, rows, model.learned_classes)
     logits = raw_logits(model, images, rows, device)
     learned = logits.masked_fill(~model.named(None).cpu(), -torch.inf)
     highest, raw = learned.max(dim=1)
     tied = (learned == highest.unsqueeze(1)).sum(dim=1) > 1
-    served = model.serve(logits.to(device)).argmax(dim=1).cpu()
-    in_task = _in_task(model, logits.to(device), labels[rows], served)
+    guarded, margins = Guarded(model, guard), margins_of_rows(guard, images, rows, device)
+    served = guarded.serve(logits.to(device), margins).argmax(dim=1).cpu()
+    in_task = _in_task(guarded, logits.to(device), margins, labels[rows], served)
     return Answers(labels[rows], served, raw.masked_fill(tied, -1), in_task, model.num_classes)
 
 
-def _in_task(model: Classifier, logits: Tensor, labels: Tensor, served: Tensor) -> Tensor:
+def _in_task(guarded: Guarded, logits: Tensor, margins: Tensor | None, labels: Tensor, served: Tensor) -> Tensor:
     """Answers int64 [N] with each label's task named; those `served` where there are no tasks."""
-    answered = served.clone()
+    answered, model = served.clone(), guarded.classifier
     for task in range(len(model.learning.tasks)):
         among = model.task_classes[task].cpu()[labels]
-        answered[among] = model.serve(logits[among.to(logits.device)], task).argmax(dim=1).cpu()
+        places = among.to(logits.device)
+        margins_in_task = None if margins is None else margins[places]
+        answered[among] = guarded.serve(logits[places], margins_in_task, task).argmax(dim=1).cpu()
     return answered
 
 
-def measure(model: Classifier, data: Dataset, partition: Partition, device: torch.device = _CPU) -> Measurements:
-    """Measure on the test set, and on at most MEASURED_ROWS seeded random training rows of forget and retain set."""
-    test = answers(model, data.test_images, data.test_labels, torch.arange(len(data.test_labels)), device)
-    forget = answers(model, data.train_images, data.train_labels, measured_rows(partition.train.forget), device)
-    retain = answers(model, data.train_images, data.train_labels, measured_rows(partition.train.retain), device)
+def measure(
+    model: Classifier,
+    data: Dataset,
+    partition: Partition,
+    device: torch.device = _CPU,
+    *,
+    guard: Guard | None = None,
+) -> Measurements:
+    """Measure, behind the guard, on the test set and on at most MEASURED_ROWS training rows of forget and retain set.
+
+    These are seeded random ones.
+    """
+    test_rows = torch.arange(len(data.test_labels))
+    test = answers(model, data.test_images, data.test_labels, test_rows, device, guard=guard)
+    forget, retain = (
+        answers(model, data.train_images, data.train_labels, measured_rows(rows), device, guard=guard)
+        for rows in (partition.train.forget, partition.train.retain)
+    )
     test_retain = test.of_classes(partition.retain_classes)
     return Measurements(
         forget_accuracy=forget.accuracy(),
@@ -176,9 +201,12 @@ def measure(model: Classifier, data: Dataset, partition: Partition, device: torc
     )
 
 
-def version_metrics(model: Classifier, data: Dataset, device: torch.device = _CPU) -> VersionMetrics:
-    """What is kept with a version."""
-    test = answers(model, data.test_images, data.test_labels, torch.arange(len(data.test_labels)), device)
+def version_metrics(
+    model: Classifier, data: Dataset, device: torch.device = _CPU, *, guard: Guard | None = None
+) -> VersionMetrics:
+    """What is kept with a version, measured behind its guard."""
+    rows = torch.arange(len(data.test_labels))
+    test = answers(model, data.test_images, data.test_labels, rows, device, guard=guard)
     retained = model.competing().nonzero().flatten().tolist()
     return VersionMetrics(
         test_accuracy=test.of_classes(retained).accuracy() or 0.0,

@@ -14,6 +14,7 @@ from app.method_specs import Claim
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.guard import Guard
 from app.unlearning.partition import Partition
 from app.unlearning.verifying.bench import Bench
 from app.unlearning.verifying.claims import EVIDENCE, Sought, SupportedClaim, held, strongest_claim
@@ -95,8 +96,9 @@ def verify(
     depth: Depth,
     seed: int,
     original_digest: str | None = None,
+    guard: Guard | None = None,
 ) -> VerificationReport:
-    """Verify `unlearned`; no model is touched.
+    """Verify `unlearned`, as served behind its guard; no model is touched.
 
     `original` is None once it is purged, and `original_digest` then its `weights_digest`, if that was kept.
     `references` are models retrained without the forget set, by seed; there may be none. Same models, seed, threads,
@@ -105,7 +107,7 @@ def verify(
     """
     sets = draw_sets(partition, depth, seed)
     before = None if original is None else observe_original(original, data, sets, context.part(0.0, 0.2))
-    after = observe(unlearned, data, sets, context.part(0.2, 0.4), before)
+    after = observe(unlearned, data, sets, context.part(0.2, 0.4), before, guard=guard)
     retrained = observe_all(references.values(), data, sets, context.part(0.4, 0.9), before)
     context.report(0.9, "judging", "criteria and control")
     report = judge(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from app.errors import InvalidShape, NotApplicable
-from app.method_parameters import GuardParameters
-from app.specs import Mlp, SynapticIntelligence
+from app.specs import GuardParameters, Mlp, SynapticIntelligence
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
-from app.unlearning.guard import Guard, Guarded, guarded_answers
-from app.unlearning.guard_fitting import calibrate_guard, fit_guard
+from app.unlearning.guard import Guard, Guarded
+from app.unlearning.guard_fitting import calibrate_guard, fit_guard, fit_guard_of, recalibrated
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.verification import answers
+from app.unlearning.verification import Answers, answers
 from tests.unit.unlearning.blobs import blobs, everything, fitted, learned
 from tests.unit.unlearning.methods.settings import poisoned
 
@@ -42,20 +42,24 @@ def struck(*partitions: Partition) -> Classifier:
     return model
 
 
-def fit_one(guarded: Guarded, partition: Partition = PARTITION, seed: int = 0) -> Guard:
-    return fit_guard(guarded, DATA, partition, PARAMETERS, CONTEXT, seed=seed)
+def fit_one(model: Classifier, partition: Partition = PARTITION, seed: int = 0) -> Guard:
+    return fit_guard(model, DATA, partition, PARAMETERS, CONTEXT, seed=seed)
+
+
+def on_test_inputs(model: Classifier, guard: Guard | None) -> Answers:
+    return answers(model, DATA.test_images, DATA.test_labels, TEST_ROWS, guard=guard)
 
 
 MODEL = struck(PARTITION)
-GUARD = fit_one(Guarded(MODEL))
-GUARDED = Guarded(MODEL, (GUARD,))
+GUARD = fit_one(MODEL)
+GUARDED = Guarded(MODEL, GUARD)
 
 
 def test_the_guard_refuses_its_class_and_lets_the_others_pass() -> None:
-    found = guarded_answers(GUARDED, DATA.test_images, DATA.test_labels, TEST_ROWS)
+    found = on_test_inputs(MODEL, GUARD)
     assert (found.of_classes([1]).refusal_rate() or 0) > 0.95
     assert (found.of_classes([0, 2, 3]).refusal_rate() or 0) < 0.05
-    alone = answers(MODEL, DATA.test_images, DATA.test_labels, TEST_ROWS)
+    alone = on_test_inputs(MODEL, None)
     assert alone.refusal_rate() == 0
     assert torch.equal(found.raw, alone.raw)
     kept = found.served < 4
@@ -65,7 +69,7 @@ def test_the_guard_refuses_its_class_and_lets_the_others_pass() -> None:
 def test_fitting_a_guard_leaves_every_bit_of_the_classifier() -> None:
     model = struck(PARTITION)
     before = everything(model)
-    fit_one(Guarded(model))
+    fit_one(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert not model.training
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -73,10 +77,10 @@ def test_fitting_a_guard_leaves_every_bit_of_the_classifier() -> None:
 
 def test_a_guard_is_deterministic_by_seed_and_leaves_the_global_generator() -> None:
     state = torch.random.get_rng_state()
-    first, other = fit_one(Guarded(MODEL)), fit_one(Guarded(MODEL), seed=1)
+    first, other = fit_one(MODEL), fit_one(MODEL, seed=1)
     assert torch.equal(torch.random.get_rng_state(), state)
     torch.rand(3)
-    again = fit_one(Guarded(MODEL))
+    again = fit_one(MODEL)
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in first.state_dict().items())
     assert not torch.equal(first.threshold, other.threshold)
 
@@ -90,7 +94,7 @@ def test_a_guard_survives_being_stored_and_rebuilt(tmp_path: Path) -> None:
     rebuilt.load_state_dict(load_file(tmp_path / "guard.safetensors"))
     rebuilt.to(memory_format=torch.channels_last)
     assert rebuilt.classes.nonzero().flatten().tolist() == [1]
-    assert torch.equal(Guarded(MODEL, (rebuilt,)).probabilities(IMAGES), GUARDED.probabilities(IMAGES))
+    assert torch.equal(Guarded(MODEL, rebuilt).probabilities(IMAGES), GUARDED.probabilities(IMAGES))
 
 
 def test_served_probabilities_sum_to_one_and_the_null_unit_wins_where_the_guard_refuses() -> None:
@@ -107,22 +111,35 @@ def test_without_guards_the_classifier_serves_alone_bit_for_bit() -> None:
     assert torch.equal(Guarded(MODEL).probabilities(IMAGES), MODEL.probabilities(IMAGES))
 
 
-def test_guards_stack_and_each_can_be_deleted_alone() -> None:
+def test_one_guard_is_of_all_its_classes_and_of_no_other_forgotten_one() -> None:
     model = struck(PARTITION, SECOND)
-    first = Guarded(model, (GUARD,))
-    both = Guarded(model, (GUARD, fit_one(first, SECOND)))
-    rates = guarded_answers(both, DATA.test_images, DATA.test_labels, TEST_ROWS)
+    both = fit_guard_of(model, DATA, (1, 2), replace(PARAMETERS, steps=240), CONTEXT, seed=0)
+    assert both.guarded_classes == (1, 2)
+    rates = on_test_inputs(model, both)
     assert all(rate > 0.95 for rate in rates.refusal_by_class([1, 2]).values())
     assert (rates.of_classes([0, 3]).refusal_rate() or 0) < 0.06
-    left = guarded_answers(Guarded(model, both.guards[1:]), DATA.test_images, DATA.test_labels, TEST_ROWS)
-    assert left.refusal_by_class([2]) == rates.refusal_by_class([2])
-    assert left.refusal_by_class([1])["1"] < rates.refusal_by_class([1])["1"]
+    alone = on_test_inputs(model, fit_guard_of(model, DATA, (1,), PARAMETERS, CONTEXT, seed=0))
+    assert alone.refusal_by_class([1])["1"] > 0.95
+    assert alone.refusal_by_class([2])["2"] < 0.5
+
+
+def test_a_guard_calibrated_to_another_model_is_a_copy_that_differs_in_its_threshold_alone() -> None:
+    other = struck(PARTITION)
+    with torch.no_grad():
+        other.head.bias[0] += 3.0
+    copy = recalibrated(GUARD, other, DATA)
+    assert copy is not GUARD
+    assert copy.recipe == GUARD.recipe
+    kept = {name: tensor for name, tensor in copy.state_dict().items() if name != "threshold"}
+    assert all(torch.equal(tensor, GUARD.state_dict()[name]) for name, tensor in kept.items())
+    again = recalibrated(GUARD, MODEL, DATA)
+    assert torch.equal(again.threshold, GUARD.threshold)
 
 
 def test_a_null_unit_that_wins_by_itself_still_does() -> None:
     model = deepcopy(MODEL)
     model.null_bias.fill_(1e6)
-    assert bool((Guarded(model, (GUARD,)).probabilities(IMAGES).argmax(dim=1) == 4).all())
+    assert bool((Guarded(model, GUARD).probabilities(IMAGES).argmax(dim=1) == 4).all())
 
 
 @settings(max_examples=20, deadline=None)
@@ -130,15 +147,15 @@ def test_a_null_unit_that_wins_by_itself_still_does() -> None:
 def test_a_guard_never_costs_more_right_answers_than_the_budget(budget: float) -> None:
     rows, guard = PARTITION.calibration.retain, deepcopy(GUARD)
     before = answers(MODEL, DATA.train_images, DATA.train_labels, rows)
-    calibrate_guard(guard, Guarded(MODEL), DATA, rows, budget=budget)
-    after = guarded_answers(Guarded(MODEL, (guard,)), DATA.train_images, DATA.train_labels, rows)
+    calibrate_guard(guard, MODEL, DATA, rows, budget=budget)
+    after = answers(MODEL, DATA.train_images, DATA.train_labels, rows, guard=guard)
     right = int((before.served == before.labels).sum())
     assert right - int((after.served == after.labels).sum()) <= budget * right
 
 
 def test_only_training_rows_and_retained_calibration_rows_are_read() -> None:
     read = (PARTITION.train.forget, PARTITION.train.retain, PARTITION.calibration.retain)
-    blind = fit_guard(Guarded(MODEL), poisoned(DATA, *read), PARTITION, PARAMETERS, CONTEXT, seed=0)
+    blind = fit_guard(MODEL, poisoned(DATA, *read), PARTITION, PARAMETERS, CONTEXT, seed=0)
     assert all(torch.equal(tensor, blind.state_dict()[name]) for name, tensor in GUARD.state_dict().items())
 
 
@@ -146,15 +163,16 @@ def test_a_named_task_asks_the_guards_of_its_classes_alone() -> None:
     learning = SynapticIntelligence(tasks=((0, 1), (2, 3)))
     model = learned(DATA, learning).model
     strike(model, PARTITION)
-    guarded = Guarded(model, (fit_one(Guarded(model)),))
-    found, logits = IMAGES[DATA.test_labels == 1], model(IMAGES[DATA.test_labels == 1])
-    assert torch.equal(guarded.serve(logits, found, 1), model.serve(logits, 1))
-    assert float((guarded.serve(logits, found, 0).argmax(dim=1) == 4).float().mean()) > 0.95
-    answered = guarded_answers(guarded, DATA.test_images, DATA.test_labels, TEST_ROWS)
+    guarded = Guarded(model, fit_one(model))
+    images = IMAGES[DATA.test_labels == 1]
+    margins, logits = guarded.margins(images), model(images)
+    assert torch.equal(guarded.serve(logits, margins, 1), model.serve(logits, 1))
+    assert float((guarded.serve(logits, margins, 0).argmax(dim=1) == 4).float().mean()) > 0.95
+    answered = on_test_inputs(model, guarded.guard)
     assert (answered.of_classes([1]).refusal_rate_in_task() or 0) > 0.95
     assert answered.of_classes([2, 3]).refusal_rate_in_task() == 0
     strike(model, Partition.of(DATA, [0], earlier=[1]))
-    assert bool((guarded.serve(logits, found, 0).argmax(dim=1) == 4).all())
+    assert bool((guarded.serve(logits, margins, 0).argmax(dim=1) == 4).all())
 
 
 @pytest.mark.parametrize("input_shape", [(1, 1, 1), (1, 2, 2), (3, 33, 20), (1, 28, 28), (3, 64, 64)])
@@ -169,19 +187,19 @@ def test_guards_of_another_model_are_refused() -> None:
         Guarded(fitted(DATA, epochs=1), (GUARD,))
     for other in (Guard(PARAMETERS, (1, 9, 9), 4), Guard(PARAMETERS, DATA.input_shape, 5)):
         with pytest.raises(InvalidShape):
-            Guarded(MODEL, (other,))
+            Guarded(MODEL, other)
 
 
 def test_what_cannot_be_guarded_is_refused() -> None:
     with pytest.raises(NotApplicable, match="of classes"):
-        fit_one(Guarded(MODEL), of_samples(DATA, [0], earlier_classes=[1]))
+        fit_one(MODEL, of_samples(DATA, [0], earlier_classes=[1]))
     with pytest.raises(NotApplicable, match="struck"):
-        fit_one(Guarded(MODEL), SECOND)
+        fit_one(MODEL, SECOND)
     wrong = build(Mlp(hidden=()), DATA.input_shape, 4, seed=0)
     strike(wrong, PARTITION)
     wrong.null_bias.fill_(1e6)
     with pytest.raises(NotApplicable, match="right"):
-        fit_one(Guarded(wrong))
+        fit_one(wrong)
 
 
 def test_fitting_a_guard_ends_when_it_is_cancelled() -> None:
@@ -194,5 +212,5 @@ def test_fitting_a_guard_ends_when_it_is_cancelled() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        fit_guard(Guarded(MODEL), DATA, PARTITION, PARAMETERS, Context(check=check), seed=0)
+        fit_guard(MODEL, DATA, PARTITION, PARAMETERS, Context(check=check), seed=0)
     assert asked == 5
