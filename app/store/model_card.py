@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.schemas import VersionMetrics
 from app.store.manifest import Manifest
 
 _CLAIMS = {
     "suppressed": "outputs are masked; the weights still hold what was learned",
-    "edited": "weights were zeroed or randomised; no comparison with a retrained model was made",
+    "edited": "the weights were changed so that it is not answered; how near they are to retrained ones is not claimed",
     "approximate": "measured against a model retrained without the forgotten data",
     "exact": "retrained without the forgotten data",
 }
+_OUTCOMES = {True: "yes", False: "**no**", None: "not judged"}
 
 
 def render(manifest: Manifest) -> str:
     """`README.md` of a version; the digests of its files are left to the manifest, which records this card's too."""
-    sections = [_heading(manifest), _tasks(manifest), _forgotten(manifest), _metrics(manifest), _origin(manifest)]
+    sections = [
+        _heading(manifest),
+        _tasks(manifest),
+        _forgotten(manifest),
+        _verification(manifest.verification),
+        _metrics(manifest),
+        _origin(manifest),
+    ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -65,6 +75,27 @@ def _forgotten(manifest: Manifest) -> str:
     names = _names(tuple(manifest.class_names[index] for index in manifest.forgotten.classes))
     claim = f" Claim: **{manifest.claim}** ({_CLAIMS[manifest.claim]})." if manifest.claim else ""
     return f"## Forgotten\n\nClasses: {names}.{claim} Inputs of forgotten classes are answered `0`, `forgotten: true`."
+
+
+def _verification(report: dict[str, Any] | None) -> str:
+    if report is None:
+        return ""
+    rows = [
+        f"| {criterion['number']} | {criterion['name']} | {_cell(criterion['statement'])} | {criterion['needed_for']} "
+        f"| {_OUTCOMES[criterion['passed']]} |"
+        for criterion in report["criteria"]
+    ]
+    retrained = f"{len(report['references'])} retrained models" if report["references"] else "no retrained model"
+    return (
+        f"## Verification\n\nThe {report['depth']} set, beside {retrained}: **{report['verdict']}**. Of the parameters "
+        f"`{report['digest']}`, on {_counts(report['rows'])}.\n\n"
+        "| | criterion | what must hold | needed for | held |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        "It does not prove:\n\n" + "\n".join(f"- {sentence}" for sentence in report["does_not_prove"])
+    )
+
+
+def _counts(rows: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} rows of `{name}`" for name, count in rows.items() if count)
 
 
 def _metrics(manifest: Manifest) -> str:
