@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from app.api.validation import error_from_body
 from app.errors import UnreadableInput
-from app.schemas import ApiKeyCreate, Asked, ForgetCreate, ModelCreate, ServingRequest, TrainRequest
+from app.schemas import ApiKeyCreate, Asked, ForgetCreate, ModelCreate, ServingRequest, TrainRequest, VerifyCreate
 
 Body = TypeVar("Body", bound=Asked)
 
@@ -55,4 +55,5 @@ ModelCreateBody = Annotated[ModelCreate, Depends(json_body(ModelCreate))]
 TrainBody = Annotated[TrainRequest, Depends(json_body(TrainRequest))]
 ServingBody = Annotated[ServingRequest, Depends(json_body(ServingRequest))]
 ForgetBody = Annotated[ForgetCreate, Depends(json_body(ForgetCreate))]
+VerifyBody = Annotated[VerifyCreate, Depends(json_body(VerifyCreate))]
 ApiKeyBody = Annotated[ApiKeyCreate, Depends(json_body(ApiKeyCreate))]

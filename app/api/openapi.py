@@ -31,12 +31,21 @@ from app.schemas import (
     Problem,
     ServingRequest,
     TrainRequest,
+    VerifyCreate,
 )
 
 Responses = dict[int | str, dict[str, Any]]
 
 _REFERENCE = "#/components/schemas/{model}"
-_BODIES: list[type[Asked]] = [ApiKeyCreate, ForgetCreate, ModelCreate, PredictRequest, ServingRequest, TrainRequest]
+_BODIES: list[type[Asked]] = [
+    ApiKeyCreate,
+    ForgetCreate,
+    ModelCreate,
+    PredictRequest,
+    ServingRequest,
+    TrainRequest,
+    VerifyCreate,
+]
 _HEADERS = {
     202: [
         ("Location", "The job to follow."),
@@ -49,6 +58,7 @@ TAGS = [
     {"name": "models", "description": "Named models: a line of versions, one of which serves."},
     {"name": "versions", "description": "Immutable versions: look at, download, serve, purge."},
     {"name": "forget", "description": "Requests to forget, and what came of them."},
+    {"name": "verifications", "description": "How far what was forgotten is gone, beside retrained models."},
     {"name": "predict", "description": "Classify inputs; what was forgotten is answered as forgotten."},
     {"name": "jobs", "description": "Long work: watch it, cancel it."},
     {"name": "audit", "description": "The append-only log of everything that changed."},

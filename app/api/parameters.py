@@ -12,6 +12,7 @@ VersionInPath = Annotated[int, Path(ge=1, lt=2**31, examples=[2])]
 DatasetInPath = Annotated[str, Path(max_length=100, examples=["mnist"])]
 JobInPath = Annotated[UUID, Path()]
 ForgetRequestInPath = Annotated[UUID, Path()]
+VerificationInPath = Annotated[UUID, Path()]
 ApiKeyInPath = Annotated[UUID, Path()]
 ModelFilter = Annotated[
     str | None, Query(alias="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Of this model only.")

@@ -16,18 +16,20 @@ from app.api.openapi import Responses, answers
 from app.api.parameters import ModelInPath, VersionInPath
 from app.api.resources import DatabaseResource, PageParameters, ReadingSession, SettingsResource
 from app.errors import (
+    GuardNotFound,
     InvalidInput,
     InvalidPageToken,
     JobRunning,
     ModelGone,
     ModelNotFound,
     StorageUnavailable,
+    VerificationPending,
     VersionCorrupted,
     VersionGone,
     VersionNotFound,
     VersionServing,
 )
-from app.operations import versions
+from app.operations import guards, versions
 from app.schemas import Page, Version, VersionState
 
 router = APIRouter(prefix="/v1/models/{model}/versions", tags=["versions"])
@@ -83,12 +85,12 @@ def get_version(
 ) -> Response:
     """What the version is, where it comes from, what was measured; its `ETag` is the digest of its weights.
 
-    304 for an available version that the client has: a state never turns back, so nobody keeps an outdated one. Only
+    304 for an available version without a guard that the client has: a state never turns back, so nobody keeps an outdated one. Only
     `serving` may have changed; the model says which version serves.
     """
     version = versions.get_version(session, model, number)
     headers = {"ETag": f'"{version.digest}"'}
-    if version.state == "available" and matches(if_none_match, headers["ETag"]):
+    if version.state == "available" and version.guard is None and matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return json_answer(version, 200, headers)
 
@@ -131,7 +133,15 @@ def download_weights(
     "/{number}/purge",
     summary="Destroy the weights of a version",
     responses=answers(
-        200, examples.VERSION, ModelNotFound, ModelGone, VersionNotFound, VersionServing, JobRunning, StorageUnavailable
+        200,
+        examples.VERSION,
+        ModelNotFound,
+        ModelGone,
+        VersionNotFound,
+        VersionServing,
+        JobRunning,
+        VerificationPending,
+        StorageUnavailable,
     ),
 )
 def purge_version(
@@ -143,6 +153,31 @@ def purge_version(
 ) -> Version:
     """Destroy the weights for ever; manifest and digest stay. Purging twice changes nothing."""
     return versions.purge_version(database, settings, caller, model, number)
+
+
+@router.delete(
+    "/{number}/guard",
+    summary="Delete the guard of a version",
+    responses=answers(
+        200,
+        examples.UNGUARDED_VERSION,
+        ModelNotFound,
+        ModelGone,
+        VersionNotFound,
+        GuardNotFound,
+        JobRunning,
+        StorageUnavailable,
+    ),
+)
+def delete_guard(
+    caller: Forgetter,
+    database: DatabaseResource,
+    settings: SettingsResource,
+    model: ModelInPath,
+    number: VersionInPath,
+) -> Version:
+    """Destroy the small network that knows the classes it refuses; the classifier then answers alone, at once."""
+    return guards.delete_guard(database, settings, caller, model, number)
 
 
 class _Download(StreamingResponse):

@@ -9,6 +9,7 @@ import typer
 
 from app.cli.reports import show_version, what_is_forgotten
 from app.cli.terminal import LOCAL, Json, Key, Url, Yes, connect, print_json, show, show_list
+from app.cli.verifications import verify
 
 app = typer.Typer(help="List, show, download and purge the versions of a model.", no_args_is_help=True)
 ModelName = Annotated[str, typer.Argument(help="Name of the model.")]
@@ -81,3 +82,6 @@ def purge(
         typer.confirm(f"Destroy the weights of version {number} of {model}?", abort=True, err=True)
     with connect(url, key) as client:
         show(client.purge_version(model, number), as_json=as_json, leave_out=("manifest", "metrics"))
+
+
+app.command()(verify)

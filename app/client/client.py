@@ -25,6 +25,7 @@ from app.schemas import (
     AuditEvent,
     AuditVerification,
     Dataset,
+    Depth,
     ForgetCreate,
     ForgetPlan,
     ForgetRequest,
@@ -42,6 +43,8 @@ from app.schemas import (
     Readiness,
     ServingRequest,
     TrainRequest,
+    Verification,
+    VerifyCreate,
     Version,
     VersionState,
 )
@@ -158,6 +161,10 @@ class Client:
         """Destroy a version's weights; its manifest and digest stay."""
         return self._connection.parsed(Version, self._connection.request("POST", f"{_path(model, number)}/purge"))
 
+    def delete_guard(self, model: str, number: int) -> Version:
+        """Destroy a version's guard; its classifier answers alone from then on."""
+        return self._connection.parsed(Version, self._connection.request("DELETE", f"{_path(model, number)}/guard"))
+
     # --- forget ------------------------------------------------------------------------------------
 
     def forget(self, model: str, body: ForgetCreate) -> ForgetRequest:
@@ -181,6 +188,31 @@ class Client:
     def forget_request(self, request_id: UUID) -> ForgetRequest:
         """One forget request, with its report once it ran."""
         return self._connection.read(ForgetRequest, f"/v1/forget-requests/{request_id}")
+
+    # --- verifications -----------------------------------------------------------------------------
+
+    def verify(self, model: str, number: int, body: VerifyCreate) -> Verification:
+        """Start to verify what a version has forgotten; wait for its `job`, then read it again for the report."""
+        return self._connection.parsed(
+            Verification, self._connection.start_work(f"{_path(model, number)}/verify", body)
+        )
+
+    def verifications(
+        self,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        forget_request: UUID | None = None,
+        depth: Depth | None = None,
+    ) -> Iterator[Verification]:
+        """The verifications, those of every forget request among them."""
+        request = str(forget_request) if forget_request else None
+        query = {"model": model, "version": version, "forget_request": request, "depth": depth}
+        return self._connection.pages(Verification, "/v1/verifications", query)
+
+    def verification(self, verification_id: UUID) -> Verification:
+        """One verification, with its report once it is completed."""
+        return self._connection.read(Verification, f"/v1/verifications/{verification_id}")
 
     # --- predict -----------------------------------------------------------------------------------
 

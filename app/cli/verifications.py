@@ -1,0 +1,137 @@
+"""`forgettery verifications`, and `verify` of `forgettery versions`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
+
+import typer
+
+from app.cli.options import Seed, Wait
+from app.cli.progress import wait
+from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, print_json, print_table, show_list
+
+if TYPE_CHECKING:
+    from app.schemas import Verification, VerificationControl, VerificationMeasurement
+
+app = typer.Typer(help="List and show verifications.", no_args_is_help=True)
+Depth = Literal["fast", "deep"]
+_HELD = {True: "yes", False: "NO", None: "not judged"}
+
+
+@app.command("list")
+def list_verifications(
+    *,
+    model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
+    version: Annotated[int | None, typer.Option(help="Only those of this version.", min=1)] = None,
+    forget_request: Annotated[UUID | None, typer.Option(help="Only those of what this request forgot.")] = None,
+    depth: Annotated[Depth | None, typer.Option(help="Only those of this depth.")] = None,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """List verifications, those of every forget request among them."""
+    with connect(url, key) as client:
+        show_list(
+            client.verifications(model=model, version=version, forget_request=forget_request, depth=depth),
+            ("id", "model", "version", "forget request", "depth", "status", "verdict", "claim"),
+            lambda found: (
+                found.id,
+                found.model,
+                found.version,
+                found.forget_request,
+                found.depth,
+                found.status,
+                found.verdict,
+                found.claim,
+            ),
+            as_json=as_json,
+        )
+
+
+@app.command("show")
+def show_one(
+    verification_id: Annotated[UUID, typer.Argument(help="Id of the verification.", show_default=False)],
+    *,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Show one verification: verdict, criteria, control, and what it does not prove."""
+    with connect(url, key) as client:
+        show_verification(client.verification(verification_id), as_json=as_json)
+
+
+def verify(
+    name: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)],
+    number: Annotated[int, typer.Argument(help="Number of the version.", min=1, show_default=False)],
+    *,
+    depth: Annotated[Depth | None, typer.Option(help="How much is looked at.")] = None,
+    num_references: Annotated[int | None, typer.Option(help="Retrained models to compare with.", min=1, max=10)] = None,
+    reference: Annotated[
+        Literal["wait", "cached", "none"] | None, typer.Option(help="Retrain, use those there are, or none.")
+    ] = None,
+    forget_request: Annotated[UUID | None, typer.Option(help="What was forgotten; else the latest request.")] = None,
+    seed: Seed = None,
+    wait_for_it: Wait = True,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Verify what a version has forgotten, beside the original and retrained models."""
+    from app.schemas import VerifyCreate  # noqa: PLC0415  see terminal.connect
+
+    asked = {
+        "depth": depth,
+        "num_references": num_references,
+        "reference": reference,
+        "forget_request": forget_request,
+        "seed": seed,
+    }
+    with connect(url, key) as client:
+        found = client.verify(name, number, body(VerifyCreate, asked))
+        if wait_for_it:
+            wait(client, found.job)
+            found = client.verification(found.id)
+        show_verification(found, as_json=as_json)
+
+
+def show_verification(found: Verification, *, as_json: bool) -> None:
+    """Verdict and claim, then a table of criteria, their figures, the control, and what is not proven."""
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    typer.echo(f"verification {found.id} of {found.model}, version {found.version or 'none'}: {found.status}")
+    report = found.report
+    if report is None:
+        typer.echo(f"follow it with: forgettery jobs watch {found.job.id}")
+        return
+    typer.echo(f"{report.depth}: verdict {report.verdict}, evidence for the claim {report.claim or 'none'}")
+    criteria = [
+        (each.number, each.name, each.needed_for, _HELD[each.passed], each.statement) for each in report.criteria
+    ]
+    print_table("Criteria", ("", "criterion", "needed for", "held", "what must hold"), criteria)
+    figures = [_figure(each.number, found) for each in report.criteria for found in each.measurements]
+    columns = ("", "figure", "where", "value", "original", "retrained", "threshold", "held", "power")
+    print_table("Figures", columns, figures)
+    _show_control(report.control)
+    print_table("What this does not prove", ("",), [(sentence,) for sentence in report.does_not_prove])
+
+
+def _figure(number: int, found: VerificationMeasurement) -> tuple[object, ...]:
+    place = [part for part in (found.place.set, found.place.layer, found.place.setting) if part]
+    retrained = sum(found.retrained.values()) / len(found.retrained) if found.retrained else None
+    bounds = [f"≥ {found.at_least:.4f}"] if found.at_least is not None else []
+    bounds += [f"≤ {found.at_most:.4f}"] if found.at_most is not None else []
+    held, power = _HELD[found.passed], "no power" if found.power is False else _HELD[found.power]
+    threshold = ", ".join(bounds) or None
+    return number, found.metric, ", ".join(place), found.value, found.original, retrained, threshold, held, power
+
+
+def _show_control(control: VerificationControl) -> None:
+    rows: list[tuple[object, ...]] = [
+        ("the original fails", _HELD[control.original_fails], ", ".join(control.failed_by_original) or None)
+    ]
+    for seed, passed in control.retrained_pass.items():
+        rows.append((f"retrained {seed} passes", _HELD[passed], ", ".join(control.failed_by_retrained[seed]) or None))
+    print_table("Control, by the same criteria", ("", "held", "what failed"), rows)
