@@ -10,7 +10,20 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from app import __version__, logs
-from app.api import api_keys, audit, catalogues, forget, jobs, models, pages, predict, service, verifications, versions
+from app.api import (
+    api_keys,
+    audit,
+    catalogues,
+    compare,
+    forget,
+    jobs,
+    models,
+    pages,
+    predict,
+    service,
+    verifications,
+    versions,
+)
 from app.api.body_limit import BodyLimit
 from app.api.metrics import Metrics
 from app.api.openapi import TAGS, install_openapi
@@ -40,6 +53,7 @@ _ROUTERS = [
     models.router,
     versions.router,
     forget.router,
+    compare.router,
     verifications.router,
     jobs.router,
     audit.router,

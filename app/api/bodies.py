@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.api.validation import error_from_body
+from app.comparison_schemas import CompareCreate
 from app.errors import UnreadableInput
 from app.schemas import ApiKeyCreate, Asked, ForgetCreate, ModelCreate, ServingRequest, TrainRequest, VerifyCreate
 
@@ -55,5 +56,6 @@ ModelCreateBody = Annotated[ModelCreate, Depends(json_body(ModelCreate))]
 TrainBody = Annotated[TrainRequest, Depends(json_body(TrainRequest))]
 ServingBody = Annotated[ServingRequest, Depends(json_body(ServingRequest))]
 ForgetBody = Annotated[ForgetCreate, Depends(json_body(ForgetCreate))]
+CompareBody = Annotated[CompareCreate, Depends(json_body(CompareCreate))]
 VerifyBody = Annotated[VerifyCreate, Depends(json_body(VerifyCreate))]
 ApiKeyBody = Annotated[ApiKeyCreate, Depends(json_body(ApiKeyCreate))]

@@ -304,6 +304,7 @@ FORGET_PLAN = {
     "num_retain": 49560,
     "expected_seconds": 2.5,
 }
+COMPARE_JOB = JOB | {"kind": "compare", "status": "queued", "attempts": 0, "started_at": None}
 PREDICTIONS = {
     "model": "digits",
     "version": 2,

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from app.api.problems import MEDIA_TYPE
+from app.comparison_schemas import CompareCreate, Comparison
 from app.errors import (
     DatabaseUnavailable,
     ForeignHost,
@@ -39,6 +40,7 @@ Responses = dict[int | str, dict[str, Any]]
 _REFERENCE = "#/components/schemas/{model}"
 _BODIES: list[type[Asked]] = [
     ApiKeyCreate,
+    CompareCreate,
     ForgetCreate,
     ModelCreate,
     PredictRequest,
@@ -100,7 +102,12 @@ def install_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = derive()
             _, extra = models_json_schema(
-                [(Problem, "serialization"), *((body, "validation") for body in _BODIES)], ref_template=_REFERENCE
+                [
+                    (Problem, "serialization"),
+                    (Comparison, "serialization"),
+                    *((body, "validation") for body in _BODIES),
+                ],
+                ref_template=_REFERENCE,
             )
             document["components"]["schemas"] |= extra["$defs"]
             _drop_framework_errors(document)

@@ -15,6 +15,7 @@ from app.cli import (
     api_keys,
     audit,
     catalogue,
+    compare,
     demo,
     forget,
     forget_requests,
@@ -23,6 +24,8 @@ from app.cli import (
     predict,
     server,
     training,
+    verifications,
+    verify,
     versions,
 )
 from app.cli.exits import EXIT_CODE_HELP, exit_code, paragraph
@@ -35,14 +38,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for room in (server, demo, training, forget, predict, catalogue):
+for room in (server, demo, training, forget, compare, predict, catalogue):
     app.add_typer(room.app)
 for name, group in {
     "models": models,
     "versions": versions,
     "jobs": jobs,
     "forget-requests": forget_requests,
+    "verifications": verifications,
     "audit": audit,
+    "verify": verify,
     "api-keys": api_keys,
 }.items():
     app.add_typer(group.app, name=name)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 from uuid import UUID
 
@@ -16,7 +16,8 @@ from app.client import inputs as encoding
 from app.client import jobs as following
 from app.client.connection import Connection
 from app.client.problems import error_from_problem
-from app.errors import JobCancelled, VersionCorrupted
+from app.comparison_schemas import CompareCreate, Comparison
+from app.errors import Conflict, JobCancelled, VersionCorrupted
 from app.schemas import (
     ApiKey,
     ApiKeyCreate,
@@ -213,6 +214,22 @@ class Client:
     def verification(self, verification_id: UUID) -> Verification:
         """One verification, with its report once it is completed."""
         return self._connection.read(Verification, f"/v1/verifications/{verification_id}")
+
+    def compare(self, model: str, body: CompareCreate) -> Job:
+        """Start to compare methods on one target; publishes nothing."""
+        return self._connection.parsed(Job, self._connection.start_work(f"{_path(model)}/compare", body))
+
+    def comparison(self, job: Job | UUID) -> Comparison:
+        """The table of a comparison that succeeded; wait for its job first. Raises Conflict for any other job."""
+        found = self.job(job.id if isinstance(job, Job) else job)
+        if found.kind != "compare" or found.result is None:
+            raise Conflict(f"job {found.id} of the kind {found.kind} is {found.status}; it holds no comparison")
+        return Comparison.model_validate(found.result)
+
+    def comparison_plot(self, job: Job | UUID, plot_format: Literal["svg", "png"] = "svg") -> bytes:
+        """Forgetting against utility, drawn by the server."""
+        job_id = job.id if isinstance(job, Job) else job
+        return self._connection.request("GET", f"/v1/jobs/{job_id}/plot.{plot_format}").content
 
     # --- predict -----------------------------------------------------------------------------------
 

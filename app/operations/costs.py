@@ -105,12 +105,13 @@ class Work:
 
     def _edit(self, parameters: Any) -> float:
         """Importance of hidden weights: per-sample gradients of forget and retain rows."""
-        return _PER_SAMPLE_ROWS * _PER_SAMPLE_STEPS * (parameters.share != 0)
+        return 0.0 if parameters.share == 0 else float(_PER_SAMPLE_ROWS * _PER_SAMPLE_STEPS)
 
     def _refusal(self, parameters: Any, refusal: specs.Refusal) -> float:
         if refusal == "push":
             default = specs.CONVOLUTIONAL_PUSH_STEPS if self.rows.convolutional else specs.PUSH_STEPS[self.rows.mode]
-            return float((getattr(parameters, "push_steps", None) or default) * specs.PUSH_BATCH)
+            steps: int = getattr(parameters, "push_steps", None) or default
+            return float(steps * specs.PUSH_BATCH)
         if refusal == "guard":
             guard = specs.GuardParameters()
             return guard.steps * guard.batch_size * _GUARD_IMAGES

@@ -1,0 +1,112 @@
+"""Routes of comparisons."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from app.api import examples
+from app.api.answers import accepted
+from app.api.authentication import Forgetter, Reader
+from app.api.bodies import CompareBody, described
+from app.api.idempotency import IdempotencyDependency
+from app.api.openapi import Responses, answers, answers_to_body
+from app.api.parameters import JobInPath, ModelInPath
+from app.api.resources import DatabaseResource, WritingSession
+from app.comparison_schemas import CompareCreate
+from app.errors import (
+    AlreadyForgotten,
+    ClassNotFound,
+    Conflict,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    JobNotFound,
+    ModelGone,
+    ModelNotFound,
+    NoServingVersion,
+    NotApplicable,
+    NothingLeft,
+    SampleNotFound,
+    TaskNotFound,
+)
+from app.operations import compare, plots
+from app.schemas import Job
+
+router = APIRouter(prefix="/v1", tags=["forget"])
+
+
+def _picture(media_type: str, schema: dict[str, str]) -> Responses:
+    return {200: {"description": "The plot.", "content": {media_type: {"schema": schema}}}}
+
+
+@router.post(
+    "/models/{model}/compare",
+    status_code=202,
+    summary="Compare methods on one target",
+    response_model=Job,
+    responses=answers_to_body(
+        202,
+        examples.COMPARE_JOB,
+        ModelNotFound,
+        ModelGone,
+        ClassNotFound,
+        TaskNotFound,
+        SampleNotFound,
+        AlreadyForgotten,
+        NothingLeft,
+        NoServingVersion,
+        Conflict,
+        NotApplicable,
+        IdempotencyKeyReused,
+        IdempotencyKeyInUse,
+    ),
+    openapi_extra=described(CompareCreate),
+)
+def compare_methods(
+    *,
+    caller: Forgetter,
+    model: ModelInPath,
+    body: CompareBody,
+    idempotency: IdempotencyDependency,
+    session: WritingSession,
+) -> Response:
+    """Queue the comparison; the job's `result` is the table. Nothing is published, and the model goes on as it is.
+
+    Every method forgets from the version that serves when the job starts. One that fails tells its `problem` in its
+    row, and the others go on.
+    """
+
+    def work() -> Response:
+        job = compare.submit(session, caller, model, body)
+        return accepted(job, job.id)
+
+    return idempotency.once(session, caller, work)
+
+
+@router.get(
+    "/jobs/{job_id}/plot.svg",
+    summary="Plot a comparison as SVG",
+    response_class=Response,
+    responses=answers(200, None, JobNotFound, Conflict) | _picture("image/svg+xml", {"type": "string"}),
+)
+def plot_svg(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Response:
+    """Forgetting against utility, a point for each method, beside the original and retrained models."""
+    return _plot(database, job_id, "svg", "image/svg+xml")
+
+
+@router.get(
+    "/jobs/{job_id}/plot.png",
+    summary="Plot a comparison as PNG",
+    response_class=Response,
+    responses=answers(200, None, JobNotFound, Conflict) | _picture("image/png", {"type": "string", "format": "binary"}),
+)
+def plot_png(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Response:
+    """The same plot, in pixels."""
+    return _plot(database, job_id, "png", "image/png")
+
+
+def _plot(database: DatabaseResource, job_id: JobInPath, plot_format: plots.PlotFormat, media_type: str) -> Response:
+    """Drawn when the database is not held any more."""
+    with database.reading() as session:
+        comparison = plots.comparison_of(session, job_id)
+    return Response(plots.render(comparison, plot_format), media_type=media_type)

@@ -1,0 +1,99 @@
+"""`forgettery compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from app.cli.options import Name, Seed
+from app.cli.progress import say, wait
+from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, print_json, print_table
+
+if TYPE_CHECKING:
+    from app.comparison_schemas import ComparedFigures, ComparedRow, Comparison
+
+app = typer.Typer()
+
+_FIGURES = {
+    "forget_accuracy": "forget",
+    "retain_accuracy": "retain",
+    "test_accuracy": "test",
+    "refusal_rate": "refused",
+    "false_refusal_rate": "falsely",
+    "probe_gap": "probe gap",
+    "mia_gap": "mia gap",
+    "seconds": "seconds",
+    "ratio_to_retraining": "of retraining",
+}
+PlotFile = Annotated[
+    Path | None, typer.Option("--plot", help="Write the plot to this file, .svg or .png.", dir_okay=False)
+]
+
+
+@app.command()
+def compare(
+    name: Name,
+    *,
+    classes: Annotated[list[int] | None, typer.Option("--class", help="Index of a class; repeat.")] = None,
+    tasks: Annotated[list[int] | None, typer.Option("--task", help="Index of a task, from 0; repeat.")] = None,
+    samples: Annotated[list[int] | None, typer.Option("--sample", help="Id of a training row; repeat.")] = None,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="Compare these only, all that apply if left out; repeat.")
+    ] = None,
+    refusal: Annotated[
+        Literal["none", "calibrate", "push", "guard"] | None, typer.Option(help="The same for all methods.")
+    ] = None,
+    references: Annotated[int | None, typer.Option(min=1, max=5, help="Retrained models to compare with.")] = None,
+    plot: PlotFile = None,
+    seed: Seed = None,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Compare methods on one target, beside the original and retrained models; publishes nothing."""
+    from app.comparison_schemas import CompareCreate  # noqa: PLC0415  see terminal.connect
+
+    if not (classes or tasks or samples):
+        raise typer.BadParameter("name what to forget: --class, --task or --sample")
+    if plot is not None and plot.suffix not in {".svg", ".png"}:
+        raise typer.BadParameter("the plot is an .svg or a .png file", param_hint="--plot")
+    asked = {
+        "target": present({"classes": classes or None, "tasks": tasks or None, "samples": samples or None}),
+        "methods": [{"method": method} for method in methods] if methods else None,
+        "refusal": refusal,
+        "num_references": references,
+        "seed": seed,
+    }
+    with connect(url, key) as client:
+        job = wait(client, client.compare(name, body(CompareCreate, asked)))
+        _show(client.comparison(job), as_json=as_json)
+        if plot is not None:
+            plot.write_bytes(client.comparison_plot(job, "png" if plot.suffix == ".png" else "svg"))
+            say(f"wrote {plot}")
+
+
+def _show(comparison: Comparison, *, as_json: bool) -> None:
+    """The original, the retrained, then every method; then why some failed."""
+    if as_json:
+        print_json(comparison.model_dump(mode="json"))
+        return
+    rows = [
+        ("original", *_figures(comparison.original), None, None),
+        ("retrained", *_figures(comparison.retrained), None, None),
+        *((row.method, *_figures(row), row.verdict or _failed(row), row.claim) for row in comparison.rows),
+    ]
+    print_table("", ("method", *_FIGURES.values(), "verdict", "claim"), rows)
+    for row in comparison.rows:
+        if row.problem is not None:
+            typer.echo(f"{row.method}: {row.problem.detail}")
+
+
+def _figures(found: ComparedFigures) -> list[str | None]:
+    """Short enough for eleven columns."""
+    return [None if value is None else f"{value:.3f}" for value in (getattr(found, name) for name in _FIGURES)]
+
+
+def _failed(row: ComparedRow) -> str | None:
+    return "error" if row.problem else None

@@ -1,0 +1,181 @@
+"""Compare: several methods on one target, beside the original and retrained models; publishes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Session
+
+from app import specs
+from app.comparison_schemas import CompareCreate, ComparedFigures, ComparedMethod, ComparedRow, Comparison
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow
+from app.errors import FieldError, InvalidInput, NoServingVersion, NotApplicable
+from app.jobs import queue
+from app.operations import asked, choosing, forgetting_run, publishing, targets
+from app.operations.callers import Caller
+from app.operations.lookups import find_model
+from app.operations.views import job_view
+from app.problems import problem_of
+from app.schemas import Job
+
+if TYPE_CHECKING:
+    from app.jobs.attempt import Attempt
+    from app.unlearning import comparing
+    from app.unlearning.data import Dataset
+
+MOST_SAMPLES_SHOWN = 100
+_TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
+
+
+def submit(session: Session, caller: Caller, name: str, body: CompareCreate) -> Job:
+    """Check everything that can be known now, and queue the comparison; it waits for nothing else of the model.
+
+    Raises `NoServingVersion`, `InvalidInput` for parameters, `NotApplicable` with every reason, and what
+    `targets.resolve` does.
+    """
+    model = find_model(session, name)
+    if model.serving_version is None:
+        raise NoServingVersion("the model has no version to forget from; train it first")
+    target = targets.resolve(session, model, body.target)
+    refusal: specs.Refusal = body.refusal or ("none" if "samples" in target else "calibrate")
+    spec = {
+        "target": target,
+        "methods": [method.model_dump() for method in _methods(model, target, refusal, body.methods)],
+        "refusal": refusal,
+        "num_references": body.num_references,
+        "seed": body.seed,
+    }
+    job = queue.submit(
+        session, "compare", model.id, spec, actor=caller.actor, request_id=caller.request_id, publishing=False
+    )
+    return job_view(job, model.name)
+
+
+def _methods(
+    model: ModelRow, target: targets.Target, refusal: specs.Refusal, wanted: list[ComparedMethod] | None
+) -> list[ComparedMethod]:
+    """Those wanted, if all apply with their parameters; all that apply where none is named."""
+    kind = choosing.target_kind(target)
+    if wanted is None:
+        found = [each for each in choosing.candidates(model, kind, refusal, None) if each.applicable]
+        if not found:
+            raise NotApplicable(f"no method forgets {kind} of this model with the refusal {refusal}; send another one")
+        return [ComparedMethod.model_validate({"method": each.method}) for each in found]
+    against = [
+        FieldError(_pointer(place, fault.pointer), f"{each.method}: {fault.detail}")
+        for place, each in enumerate(wanted)
+        for fault in choosing.reasons(each.method, model, kind, refusal)
+    ]
+    if against:
+        raise NotApplicable(" ".join(dict.fromkeys(fault.detail for fault in against)), errors=against)
+    faults = [fault for place, each in enumerate(wanted) for fault in _faults_of_parameters(place, each)]
+    if faults:
+        raise InvalidInput("the parameters of a method are not valid", errors=faults)
+    return wanted
+
+
+def _pointer(place: int, pointer: str) -> str:
+    """A pointer into a forget request as one into the comparison."""
+    return f"/methods/{place}{pointer}" if pointer.startswith("/method") else pointer
+
+
+def _faults_of_parameters(place: int, wanted: ComparedMethod) -> list[FieldError]:
+    adapter: TypeAdapter[Any] = TypeAdapter(choosing.parameters_type(wanted.method))
+    try:
+        adapter.validate_json(json.dumps(wanted.parameters), strict=True)
+    except ValidationError as error:
+        return [
+            FieldError("/".join([f"/methods/{place}/parameters", *map(str, fault["loc"])]), fault["msg"])
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+    return []
+
+
+# --- in the attempt's process --------------------------------------------------------------------
+
+
+def run(attempt: Attempt) -> None:
+    """Retrain the references, carry out and verify every method, keep the table as the job's result."""
+    start = publishing.begin(attempt)
+    loaded = publishing.load_dataset(attempt, start)
+    parent = publishing.load_parent(attempt, start)
+    if parent is None or start.parent is None:
+        raise NoServingVersion("the model has no version to forget from; train it first")
+    targets.refuse_unlearned(start.model, start.parent, attempt.spec["target"])
+    requests = [_as_request(attempt, method) for method in attempt.spec["methods"]]
+    found = _compared(attempt, start, parent, loaded.dataset, requests)
+    comparison = Comparison(
+        target={kind: items[:MOST_SAMPLES_SHOWN] for kind, items in attempt.spec["target"].items()},
+        num_samples=len(attempt.spec["target"].get("samples", [])),
+        version=start.parent.number,
+        rows=[_row(attempt, method, row) for method, row in zip(attempt.spec["methods"], found.rows, strict=True)],
+        original=ComparedFigures(**asdict(found.original)),
+        retrained=ComparedFigures(**asdict(found.retrained)),
+    )
+    with attempt.succeeding(comparison.model_dump(mode="json")):
+        pass
+
+
+def _compared(
+    attempt: Attempt,
+    start: publishing.Start,
+    parent: publishing.Parent,
+    dataset: Dataset,
+    requests: list[ForgetRequestRow],
+) -> comparing.Comparison:
+    from app.unlearning.comparing import compare, train_references
+    from app.unlearning.context import Context
+
+    context = Context(progress=publishing.progress_between(attempt, 0.05, 1.0))
+    partition = forgetting_run.partition_of(requests[0], dataset, parent.network)
+    references = train_references(
+        parent.network,
+        dataset,
+        partition,
+        _TRAINING.validate_python(start.model.training),
+        context.part(0.0, 0.3),
+        number=attempt.spec["num_references"],
+        apart_from=attempt.spec["seed"],
+    )
+    return compare(
+        parent.network,
+        dataset,
+        partition,
+        [asked.asked_of(request, start) for request in requests],
+        context.part(0.3, 1.0),
+        references=references,
+        seed=attempt.spec["seed"],
+        importance=parent.importance,
+        guard=parent.guard,
+        keeping=start.keeping if start.forgotten else None,
+    )
+
+
+def _as_request(attempt: Attempt, method: dict[str, Any]) -> ForgetRequestRow:
+    """The forget request that would ask for this; it is never stored."""
+    edits = method["method"] == "edit"
+    return ForgetRequestRow(
+        target=attempt.spec["target"],
+        method=method["method"],
+        strategy="zero" if edits else None,
+        scope="network" if edits else None,
+        refusal=attempt.spec["refusal"],
+        guard=None,
+        parameters=method["parameters"],
+        seed=attempt.spec["seed"],
+    )
+
+
+def _row(attempt: Attempt, method: dict[str, Any], row: comparing.Row) -> ComparedRow:
+    figures = asdict(row.figures) if row.figures else dict.fromkeys(ComparedFigures.model_fields)
+    problem = problem_of(row.error, f"/v1/jobs/{attempt.job_id}") if row.error else None
+    return ComparedRow(
+        **method, **figures, refusal=attempt.spec["refusal"], verdict=row.verdict, claim=row.claim, problem=problem
+    )
+
+
+def ended(_session: Session, _job: JobRow) -> None:
+    """Nothing hangs on a comparison, so nothing is to be undone or logged when it fails or is cancelled."""

@@ -1,0 +1,244 @@
+"""Several methods on one target, beside the original and retrained models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+
+from app.errors import ForgetteryError, NotApplicable
+from app.method_parameters import RetrainParameters
+from app.method_specs import Claim, Unlearning
+from app.specs import Edit, Training
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.forgetting import Unlearned, forget
+from app.unlearning.guard import Guard
+from app.unlearning.methods import METHODS
+from app.unlearning.partition import Partition
+from app.unlearning.synaptic_intelligence import Importance
+from app.unlearning.verification import Measurements, measure
+from app.unlearning.verifying.deep_verification import Verdict, judge
+from app.unlearning.verifying.figures import attack, margin, point, probe_recall
+from app.unlearning.verifying.observations import Observation, Sets, draw_sets, observe, observe_all, observe_original
+from app.unlearning.verifying.outcome import conclude
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How one model fares; shares are in 0..1, None where there is nothing to count."""
+
+    forget_accuracy: float | None
+    retain_accuracy: float | None
+    test_accuracy: float | None
+    refusal_rate: float | None
+    false_refusal_rate: float | None
+    probe_gap: float | None
+    """Recall of a linear probe on test inputs of the forgotten classes, less that of retrained models; -1..1."""
+    mia_gap: float
+    """Area under the curve of a membership attack on the forget set, less that of retrained models; -1..1."""
+    seconds: float | None
+    """Wall seconds of making it; of retrained models the mean; None of the original."""
+    ratio_to_retraining: float | None
+    """These, of the seconds of one retraining."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one method: its figures, or the error that ended it."""
+
+    asked: Edit | Unlearning
+    figures: Figures | None
+    verdict: Verdict | None
+    claim: Claim | None
+    error: ForgetteryError | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods in the order of asking, and the two that they are held against."""
+
+    rows: list[Row]
+    original: Figures
+    retrained: Figures
+    """The mean over references, in which no refusal is fitted."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Models retrained without the forget set, by seed; there is at least one."""
+
+    models: Mapping[int, Classifier]
+    seconds: float
+    """Mean wall seconds of training one."""
+
+
+def train_references(
+    original: Classifier,
+    data: Dataset,
+    partition: Partition,
+    training: Training,
+    context: Context,
+    *,
+    number: int,
+    apart_from: int,
+) -> References:
+    """Retrain so many models by the recipe, with the seeds after its own; `apart_from` is left to the methods."""
+    seeds = [seed for seed in range(training.seed + 1, training.seed + number + 2) if seed != apart_from][:number]
+    models, start = {}, time.perf_counter()
+    for place, seed in enumerate(seeds):
+        part = context.part(place / number, (place + 1) / number)
+        part.report(0.0, "references", f"retraining {place + 1} of {number}")
+        parameters = RetrainParameters(training=training)
+        models[seed] = METHODS["retrain"].run(original, data, partition, parameters, part, seed=seed).model
+    return References(models, (time.perf_counter() - start) / number)
+
+
+def compare(
+    original: Classifier,
+    data: Dataset,
+    partition: Partition,
+    asked: Sequence[Edit | Unlearning],
+    context: Context,
+    *,
+    references: References,
+    seed: int,
+    importance: Importance | None = None,
+    guard: Guard | None = None,
+    keeping: Edit | None = None,
+) -> Comparison:
+    """Carry out and verify each; one that fails does not keep the others from going on. No model is touched.
+
+    `importance`, `guard` and `keeping` are as of `forgetting.forget`; `seed` draws the rows that are looked at. Same
+    arguments, threads, torch and kind of CPU: same figures, seconds apart. Raises NotApplicable where a set is empty,
+    and what ends the context.
+    """
+    bench = _Bench(original, data, partition, context.part(0.0, 0.1), references=references, seed=seed)
+    rows = []
+    for place, each in enumerate(asked):
+        part = context.part(0.1 + 0.9 * place / len(asked), 0.1 + 0.9 * (place + 1) / len(asked))
+        name = "edit" if isinstance(each, Edit) else each.method
+        part.report(0.0, name, f"{place + 1} of {len(asked)}")
+        try:
+            rows.append(bench.row(each, part, importance=importance, guard=guard, keeping=keeping))
+        except ForgetteryError as error:
+            rows.append(Row(each, None, None, None, error))
+        except torch.linalg.LinAlgError as error:
+            failed = NotApplicable(f"{name} has no solution for the weights of this model: {error}")
+            rows.append(Row(each, None, None, None, failed))
+    return Comparison(rows, bench.original_figures(), bench.retrained_figures())
+
+
+class _Bench:
+    """The models to hold others against, observed once."""
+
+    def __init__(
+        self,
+        original: Classifier,
+        data: Dataset,
+        partition: Partition,
+        context: Context,
+        *,
+        references: References,
+        seed: int,
+    ) -> None:
+        self._original, self._data, self._partition, self._references = original, data, partition, references
+        self._sets: Sets = draw_sets(partition, "fast", seed)
+        self._before = observe_original(original, data, self._sets, context.part(0.0, 0.5))
+        models = references.models
+        seen = observe_all(models.values(), data, self._sets, context.part(0.5, 1.0), self._before)
+        self._retrained: dict[int, Observation] = dict(zip(models, seen, strict=True))
+        self._device = context.device
+
+    def row(
+        self,
+        asked: Edit | Unlearning,
+        context: Context,
+        *,
+        importance: Importance | None,
+        guard: Guard | None,
+        keeping: Edit | None,
+    ) -> Row:
+        """Forget, and verify what came of it as a forget request would."""
+        unlearned = forget(
+            self._original,
+            self._data,
+            self._partition,
+            asked,
+            context.part(0.0, 0.9),
+            importance=importance,
+            guard=guard,
+            keeping=keeping,
+        )
+        seen = observe(unlearned.model, self._data, self._sets, context.part(0.9, 1.0), self._before)
+        verification = judge(
+            seen,
+            self._partition,
+            self._sets,
+            unlearned.sought,
+            context,
+            original=self._before,
+            references=self._retrained,
+        )
+        outcome = conclude(unlearned.report.gate, unlearned.sought, verification)
+        claim = None if outcome.claim is None else outcome.claim.level
+        return Row(asked, self._unlearned_figures(unlearned, seen), outcome.verdict, claim, None)
+
+    def original_figures(self) -> Figures:
+        """Of the model before anything was forgotten."""
+        measured = measure(self._original, self._data, self._partition, self._device)
+        return self._figures(measured, self._before, None)
+
+    def retrained_figures(self) -> Figures:
+        """The mean over the references; their gaps are 0 by definition."""
+        models = self._references.models.values()
+        measured = [measure(model, self._data, self._partition, self._device) for model in models]
+        probe_gap = 0.0 if self._partition.forget_classes else None
+        return Figures(
+            _mean([each.forget_accuracy for each in measured]),
+            _mean([each.retain_accuracy for each in measured]),
+            _mean([each.test_accuracy for each in measured]),
+            _mean([each.refusal_rate for each in measured]),
+            _mean([each.false_refusal_rate for each in measured]),
+            probe_gap=probe_gap,
+            mia_gap=0.0,
+            seconds=self._references.seconds,
+            ratio_to_retraining=1.0,
+        )
+
+    def _unlearned_figures(self, unlearned: Unlearned, seen: Observation) -> Figures:
+        return self._figures(unlearned.report.after, seen, unlearned.report.seconds["method"])
+
+    def _figures(self, measured: Measurements, seen: Observation, seconds: float | None) -> Figures:
+        return Figures(
+            measured.forget_accuracy,
+            measured.retain_accuracy,
+            measured.test_accuracy,
+            measured.refusal_rate,
+            measured.false_refusal_rate,
+            probe_gap=self._probe_gap(seen),
+            mia_gap=self._mia_gap(seen),
+            seconds=seconds,
+            ratio_to_retraining=None if seconds is None else seconds / self._references.seconds,
+        )
+
+    def _probe_gap(self, seen: Observation) -> float | None:
+        """The mean over the probes of the fast set; None where samples are forgotten, which no probe is about."""
+        gaps = [
+            point(recall(seen)) - fmean(point(recall(other)) for other in self._retrained.values())
+            for recall in map(probe_recall, seen.probes)
+        ]
+        return fmean(gaps) if gaps else None
+
+    def _mia_gap(self, seen: Observation) -> float:
+        area = attack(margin, about_classes=bool(self._partition.forget_classes))
+        return point(area(seen)) - fmean(point(area(other)) for other in self._retrained.values())
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return fmean(found) if found else None
