@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from app.schemas import ModelAndJob
 
 app = typer.Typer()
-Mode = Literal["standard", "synaptic_intelligence", "progressive"]
+Mode = Literal["standard", "synaptic_intelligence", "progressive", "sisa"]
 _OPTIONS_OF_MODE: dict[Mode, set[str]] = {
     "standard": set(),
     "synaptic_intelligence": {"tasks", "c", "xi"},
     "progressive": {"tasks", "growth"},
+    "sisa": {"shards", "slices"},
 }
 Epochs = Annotated[
     int | None,
@@ -47,6 +48,14 @@ Xi = Annotated[
     float | None,
     typer.Option(help="Damps the importance of weights that hardly moved (likewise).", show_default=False),
 ]
+Shards = Annotated[
+    int | None,
+    typer.Option(help="Networks that each learn rows of their own (sisa).", show_default=False),
+]
+Slices = Annotated[
+    int | None,
+    typer.Option(help="Parts of each shard, learned with a checkpoint after each (sisa).", show_default=False),
+]
 
 
 @app.command()
@@ -59,11 +68,13 @@ def train(
         typer.Option(help="A name of `forgettery architectures`, or its JSON; default: an mlp.", show_default=False),
     ] = None,
     hidden: Hidden = None,
-    mode: Annotated[Mode, typer.Option(help="All classes together, or tasks one after the other.")] = "standard",
+    mode: Annotated[Mode, typer.Option(help="All classes together, tasks, or shards of the rows.")] = "standard",
     tasks: Tasks = None,
     growth: Growth = None,
     c: C = None,
     xi: Xi = None,
+    shards: Shards = None,
+    slices: Slices = None,
     epochs: Epochs = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step.", show_default=False)] = None,
     optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(show_default=False)] = None,
@@ -94,11 +105,19 @@ def train(
         "early_stopping": early_stopping,
         "seed": seed,
     }
+    options = {
+        "tasks": tasks or None,
+        "growth": _flat(growth),
+        "c": c,
+        "xi": xi,
+        "shards": shards,
+        "slices": slices,
+    }
     asked = {
         "name": name,
         "dataset": dataset,
         "architecture": _architecture(architecture, _flat(hidden)),
-        "learning": _learning(mode, {"tasks": tasks or None, "growth": _flat(growth), "c": c, "xi": xi}),
+        "learning": _learning(mode, options),
         "training": present(training) or None,
     }
     with connect(url, key) as client:

@@ -10,7 +10,16 @@ from sqlalchemy.orm import Session
 from app import specs
 from app.database.tables import ModelRow
 from app.errors import FieldError, NotApplicable
-from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodName, Target, reasons_against
+from app.method_specs import (
+    CLAIM_CAP,
+    CLAIMS,
+    METHOD_SPECS,
+    Claim,
+    MethodName,
+    Target,
+    reasons_against,
+    reasons_against_edit,
+)
 from app.operations import costs, targets, tasks
 from app.schemas import Candidate, ForgetCreate, ProblemError
 
@@ -100,19 +109,10 @@ def reasons(method: str, model: ModelRow, target: Target, refusal: specs.Refusal
     """Everything that speaks against a method for this model and target."""
     mode: specs.Mode = model.learning["mode"]
     if method == "edit":
-        return _reasons_against_edit(target, mode)
+        return reasons_against_edit(target, mode, refusal)
     architecture = tasks.ARCHITECTURE.validate_python(model.architecture)
     spec = METHOD_SPECS[costs.METHOD_NAMES[method]]
     return reasons_against(spec, target=target, mode=mode, architecture=architecture, refusal=refusal)
-
-
-def _reasons_against_edit(target: Target, mode: specs.Mode) -> list[FieldError]:
-    found = []
-    if target == "samples":
-        found.append(FieldError("/target", "This method forgets classes and tasks, not samples."))
-    if mode == "sisa":
-        found.append(FieldError("/method", "This method would change every shard of a model that learns in shards."))
-    return found
 
 
 def _candidate(

@@ -35,8 +35,6 @@ def resolve(learning: specs.Learning, architecture: specs.Architecture, dataset:
     Raises `InvalidInput` for a class in two tasks and for a growth that does not fit the layers, `ClassNotFound`, and
     `NotApplicable` for networks that cannot grow; all but the last point into the body.
     """
-    if isinstance(learning, specs.Sisa):
-        _check_filled(learning, dataset)
     if isinstance(learning, specs.Standard | specs.Sisa):
         return learning
     learning = replace(learning, tasks=learning.tasks or _pairs(len(dataset.classes)))
@@ -97,13 +95,6 @@ def refuse_fewer(model: ModelRow, serving: VersionRow) -> None:
             f"version {serving.number}, which serves, has {served} of the model's {had} tasks; "
             "let a version that has them all serve first, or train from_scratch, which learns them all"
         )
-
-
-def _check_filled(learning: specs.Sisa, dataset: DatasetSpec) -> None:
-    places = learning.shards * learning.slices
-    if places > dataset.num_train:
-        detail = f"{dataset.num_train:,} rows do not fill {places:,} slices; choose fewer shards or slices"
-        raise NotApplicable(detail, errors=[FieldError("/learning", detail)])
 
 
 def _pairs(num_classes: int) -> specs.Tasks:

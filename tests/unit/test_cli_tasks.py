@@ -128,6 +128,13 @@ def test_training_a_growing_recurrent_network_sends_widths_and_growth(recorder: 
     assert body["learning"] == {"mode": "progressive", "tasks": [[0, 1], [2, 3]], "growth": [5, 4]}
 
 
+def test_training_in_shards_sends_how_many_and_the_defaults_of_the_mode(recorder: Recorder) -> None:
+    body = sent(recorder, "train", "digits", "--mode", "sisa", "--shards", "4", "--slices", "2").body
+    assert body["learning"] == {"mode": "sisa", "shards": 4, "slices": 2}
+    assert (body["architecture"], body["training"]["epochs"]) == ({"type": "mlp", "hidden": [128]}, 5)
+    assert "takes no --shards" in refused("train", "digits", "--shards", "4")
+
+
 def test_training_without_a_mode_is_what_it_was(recorder: Recorder) -> None:
     body = sent(recorder, "train", "digits", "--hidden", "128").body
     assert (body["architecture"], body["learning"]) == ({"type": "mlp", "hidden": [128]}, {"mode": "standard"})

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from app.method_parameters import SsdParameters
-from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodName, reasons_against
+from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodName, reasons_against, reasons_against_edit
 from app.specs import Gru, Mlp, Refusal
 
 
@@ -79,6 +79,9 @@ def test_shards_go_with_retraining_and_sisa_alone_and_never_with_push() -> None:
     assert [fault.pointer for fault in found] == ["/method", "/refusal"]
     found = reasons_against(METHOD_SPECS["sisa"], target="classes", mode="standard", architecture=Mlp(), refusal="none")
     assert [fault.pointer for fault in found] == ["/target", "/method"]
+    found = reasons_against_edit("samples", "sisa", "push")
+    assert [fault.pointer for fault in found] == ["/target", "/method", "/refusal"]
+    assert not reasons_against_edit("classes", "progressive", "push")
 
 
 def test_no_torch_is_loaded_to_describe_a_method() -> None:
