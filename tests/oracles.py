@@ -27,6 +27,32 @@ def naive_merkle_root(entries: Sequence[bytes]) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
+def naive_inclusion_proof(index: int, entries: Sequence[bytes]) -> list[bytes]:
+    """PATH(m, D[n]), word for word as RFC 6962 section 2.1.1 defines it."""
+    if len(entries) == 1:
+        return []
+    split = 1
+    while split * 2 < len(entries):
+        split *= 2
+    if index < split:
+        return [*naive_inclusion_proof(index, entries[:split]), naive_merkle_root(entries[split:])]
+    return [*naive_inclusion_proof(index - split, entries[split:]), naive_merkle_root(entries[:split])]
+
+
+def naive_consistency_proof(old_size: int, entries: Sequence[bytes], *, complete: bool = True) -> list[bytes]:
+    """SUBPROOF(m, D[n], b), word for word as RFC 6962 section 2.1.2 defines it."""
+    if old_size == len(entries):
+        return [] if complete else [naive_merkle_root(entries)]
+    split = 1
+    while split * 2 < len(entries):
+        split *= 2
+    if old_size <= split:
+        left = naive_consistency_proof(old_size, entries[:split], complete=complete)
+        return [*left, naive_merkle_root(entries[split:])]
+    right = naive_consistency_proof(old_size - split, entries[split:], complete=False)
+    return [*right, naive_merkle_root(entries[:split])]
+
+
 def loop_fisher(model: Classifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Mean squared gradient of each image's own cross-entropy, one backward pass per image; by parameter name."""
     totals = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}

@@ -17,7 +17,7 @@ from sqlalchemy import Row, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.audit import events
-from app.audit.merkle import CompactRange, leaf_hash
+from app.evidence.merkle import CompactRange, leaf_hash
 from app.database.engine import database_now, is_writing
 from app.database.tables import AuditEntryRow
 from app.schemas import AuditProblem, AuditVerification

@@ -11,7 +11,7 @@ import rfc8785
 from sqlalchemy import create_engine, text
 
 from app.audit import log
-from app.audit.merkle import leaf_hash
+from app.evidence.merkle import leaf_hash
 from app.database.engine import Database
 from app.schemas import AuditVerification
 from tests.unit.audit.conftest import Outsider
