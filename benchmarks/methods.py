@@ -1,0 +1,139 @@
+"""Every unlearning method beside the original and retrained models: what it forgets, what it costs, what may be claimed.
+
+    python -m benchmarks.methods --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--seeds 3]
+    python -m benchmarks.methods --out FOLDER --write [--output docs]
+
+Each cell (network, seed, target, method) is one JSON file in the folder, written when it is done; a run that was cut
+goes on where it was. Seeds were used for no tuning, and no threshold or number of steps was chosen on test images. One
+thread, so that process CPU time is the time of the method. `--write` measures nothing and writes methods.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from app.datasets.loading import load
+from app.errors import NotApplicable
+from app.settings import Settings
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.verifying.observations import draw_sets, observe
+from benchmarks.methods_figures import Beside, figures
+from benchmarks.methods_models import original, reference
+from benchmarks.methods_report import write
+from benchmarks.methods_runs import run, sharded
+from benchmarks.methods_setting import ARCHITECTURES, FIRST_SEED, Case, Row, cases, data_of, partition_of
+
+
+def cell(case: Case, row: Row, folder: Path) -> Path:
+    """Where a cell is kept."""
+    return folder / "cells" / case.dataset / f"{case.architecture}_{case.seed}_{case.target.name}_{row.name}.json"
+
+
+def run_case(case: Case, data: Dataset, folder: Path, rows: list[str] | None = None) -> None:
+    """Every cell of a case that is not there yet; of these rows, if any are named."""
+    asked = [row for row in case.rows if rows is None or row.name in rows]
+    missing = [row for row in asked if not cell(case, row, folder).exists()]
+    if not missing:
+        return
+    data = data_of(case, data)
+    partition = partition_of(case, data)
+    models = folder / "models" / case.dataset
+    before = original(case, data, models)
+    references = {seed: reference(case, data, partition, seed, models) for seed in case.reference_seeds}
+    sets = draw_sets(partition, "fast", case.seed)
+    beside = Beside(
+        partition,
+        sets,
+        observe(before.model, data, sets, Context()),
+        {seed: observe(found.model, data, sets, Context()) for seed, found in references.items()},
+    )
+    retraining = fmean(found.seconds for found in references.values()) if references else None
+    for row in missing:
+        own = {"retraining_seconds": retraining, **_of_row(case, row, before.model, data, beside)}
+        _write(cell(case, row, folder), {**_identity(case, row), **own})
+
+
+def _of_row(case: Case, row: Row, before: Classifier, data: Dataset, beside: Beside) -> dict[str, Any]:
+    """The figures of one row, or why there are none."""
+    own: dict[str, Any] = {}
+    if row.method == "sisa":
+        kind = sharded(case, data, beside.partition)
+        before, own = kind.original, {"retraining_seconds": kind.retraining_seconds}
+        originals, anew = (observe(model, data, beside.sets, Context()) for model in (before, kind.reference))
+        beside = Beside(beside.partition, beside.sets, originals, {case.seed: anew})
+    try:
+        result = run(case, row, data, beside.partition, before)
+    except NotApplicable as problem:
+        return {"problem": problem.detail}
+    found = figures(result, observe(result.model, data, beside.sets, Context(), guard=result.guard), beside)
+    print(
+        f"{cell(case, row, Path()).stem}: {result.seconds:.1f} s, {found['claim']}, missed {found['missed']}",
+        flush=True,
+    )
+    return {**found, "seconds": result.seconds, "settings": result.settings, **own}
+
+
+def _identity(case: Case, row: Row) -> dict[str, Any]:
+    return {
+        "dataset": case.dataset,
+        "architecture": case.architecture,
+        "seed": case.seed,
+        "target": case.target.kind,
+        "classes": list(case.target.classes),
+        **asdict(row),
+        "machine": {
+            "cores": len(os.sched_getaffinity(0)),
+            "processor": platform.processor() or platform.machine(),
+            "torch": torch.__version__,
+        },
+    }
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(found, indent=1, default=str) + "\n")
+    partial.rename(path)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the cells and of trained networks")
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=["mlp", "cnn"])
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--rows", nargs="+", help="these rows alone, such as euk-guard")
+    parser.add_argument("--write", action="store_true", help="measure nothing")
+    parser.add_argument("--output", type=Path, default=Path("docs"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure or write."""
+    asked = _asked()
+    if asked.write:
+        write(asked.out, asked.output)
+        return
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # loads torch's compiler: not to be timed
+    with tempfile.TemporaryDirectory() as home:
+        data = load(asked.dataset, Settings(home=Path(home))).dataset
+        seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
+        for case in cases(asked.dataset, data.num_classes, asked.architecture, seeds):
+            run_case(case, data, asked.out, asked.rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What forgetting, verifying and measuring importance cost beside one epoch of training, in CPU seconds.
+
+    python -m benchmarks.methods_costs --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--repetitions 5]
+
+Medians over repetitions, one thread. Writes costs_<dataset>_<architecture>.json into the folder, which
+`benchmarks.methods --write` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional
+
+from app.datasets.loading import load
+from app.settings import Settings
+from app.specs import Edit, EditParameters
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset, images_as_float, in_batches
+from app.unlearning.forgetting import forget
+from app.unlearning.importance import empirical_fisher
+from app.unlearning.partition import Partition
+from app.unlearning.training import fit
+from app.unlearning.verifying.claims import Sought
+from app.unlearning.verifying.deep_verification import judge
+from app.unlearning.verifying.observations import draw_sets, observe
+from benchmarks.methods_models import original, reference
+from benchmarks.methods_runs import Clock
+from benchmarks.methods_setting import ARCHITECTURES, FIRST_SEED, Case, Target, compared_classes
+
+FISHER_IMAGES = 1000
+_BATCH = 250
+_CONTEXT = Context()
+_SOUGHT = Sought("approximate", "none", EditParameters().utility_budget)
+
+
+def cpu_seconds(work: Callable[[], object], repetitions: int) -> float:
+    """The median process CPU time."""
+    found = []
+    for _ in range(repetitions):
+        start = time.process_time()
+        work()
+        found.append(time.process_time() - start)
+    return median(found)
+
+
+def costs(case: Case, data: Dataset, folder: Path, repetitions: int) -> dict[str, float]:
+    """Every cost, by name."""
+    partition = Partition.of(data, case.target.classes)
+    before = original(case, data, folder).model
+    retrained = reference(case, data, partition, case.reference_seeds[0], folder).model
+    epoch = replace(case.training, epochs=1)
+    found = {"epoch": cpu_seconds(lambda: fit(_trainable(before), data, data.train_rows, epoch, _CONTEXT), repetitions)}
+    edits = {
+        "push_150": Edit(case.target.classes, parameters=EditParameters(push_steps=150)),
+        "push_400": Edit(case.target.classes, parameters=EditParameters(push_steps=400)),
+        "zero_and_calibrate": Edit(case.target.classes, scope="output", refusal="calibrate"),
+    }
+    for name, edit in edits.items():
+        found[name] = median(_method_seconds(before, data, partition, edit) for _ in range(repetitions))
+    found |= _verifying(before, retrained, data, partition, repetitions)
+    return found | _fisher(before, data, partition, repetitions)
+
+
+def _trainable(model: Classifier) -> Classifier:
+    """A network to train further, so that the one measured stays as it is."""
+    copy = Classifier(model.architecture, model.learning, model.input_shape, model.num_classes)
+    copy.load_state_dict(model.state_dict())
+    return copy.to(memory_format=torch.channels_last)
+
+
+def _method_seconds(before: Classifier, data: Dataset, partition: Partition, edit: Edit) -> float:
+    clock = Clock()
+    forget(before, data, partition, edit, clock.context)
+    return clock.seconds
+
+
+def _verifying(
+    before: Classifier, retrained: Classifier, data: Dataset, partition: Partition, repetitions: int
+) -> dict[str, float]:
+    """Fast verification with 1 and 3 references: all models looked at, and those before the request kept."""
+    found: dict[str, list[float]] = {}
+    for count in (1, 3) * repetitions:
+        start = time.process_time()
+        sets = draw_sets(partition, "fast", 0)
+        original_seen = observe(before, data, sets, _CONTEXT)
+        # Looking at one network three times costs what looking at three of them does.
+        references = {number: observe(retrained, data, sets, _CONTEXT) for number in range(count)}
+        kept = time.process_time()
+        after = observe(retrained, data, sets, _CONTEXT)
+        judge(after, partition, sets, _SOUGHT, _CONTEXT, original=original_seen, references=references)
+        found.setdefault(f"verify_{count}", []).append(time.process_time() - start)
+        found.setdefault(f"verify_{count}_kept", []).append(time.process_time() - kept)
+    return {name: median(seconds) for name, seconds in found.items()}
+
+
+def _fisher(before: Classifier, data: Dataset, partition: Partition, repetitions: int) -> dict[str, float]:
+    """Per-sample squared gradients of so many images, beside the gradient of their batches."""
+    rows = partition.train.retain[:FISHER_IMAGES]
+    images, labels = data.train_images[rows], data.train_labels[rows]
+    return {
+        "batch_backward": cpu_seconds(lambda: _batch_gradients(before, images, labels), repetitions),
+        "fisher": cpu_seconds(lambda: empirical_fisher(before, images, labels, _CONTEXT), repetitions),
+        "fisher_vmap": cpu_seconds(lambda: _vmap_fisher(before, images, labels), repetitions),
+    }
+
+
+def _batch_gradients(model: Classifier, images: Tensor, labels: Tensor) -> None:
+    for batch in in_batches(torch.arange(len(labels)), _BATCH):
+        functional.cross_entropy(model(images_as_float(images[batch])), labels[batch]).backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+    model.zero_grad()
+
+
+def _vmap_fisher(model: Classifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The same by torch.func, every parameter; `empirical_fisher` takes the weights alone, in closed form."""
+    parameters = {name: value.detach() for name, value in model.named_parameters()}
+
+    def loss(values: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(model, values, (image.unsqueeze(0),))
+        return functional.cross_entropy(logits, label.unsqueeze(0))
+
+    per_sample = vmap(grad(loss), in_dims=(None, 0, 0))
+    totals = {name: torch.zeros_like(value) for name, value in parameters.items()}
+    for batch in in_batches(torch.arange(len(labels)), _BATCH):
+        for name, gradients in per_sample(parameters, images_as_float(images[batch]), labels[batch]).items():
+            totals[name] += gradients.square().sum(dim=0)
+    return totals
+
+
+def main() -> None:
+    """Measure and keep."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=["mlp", "cnn"])
+    parser.add_argument("--repetitions", type=int, default=5)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # loads torch's compiler: not to be timed
+    with tempfile.TemporaryDirectory() as home:
+        data = load(asked.dataset, Settings(home=Path(home))).dataset
+        target = Target("class", compared_classes(data.num_classes)[:1])
+        for name in asked.architecture:
+            case = Case(asked.dataset, name, target, FIRST_SEED)
+            found = costs(case, data, asked.out / "models" / asked.dataset, asked.repetitions)
+            kept = {"dataset": asked.dataset, "architecture": name, "repetitions": asked.repetitions, **found}
+            (asked.out / f"costs_{asked.dataset}_{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The figures of one result, beside the original and retrained models, from what they were observed to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from app.unlearning.context import Context
+from app.unlearning.measuring.intervals import share
+from app.unlearning.measuring.membership import area_under_curve, calibrated
+from app.unlearning.partition import Partition
+from app.unlearning.verifying.deep_verification import judge
+from app.unlearning.verifying.figures import accuracy, attack, forget_divergence, margin, probe_recall, prototype_recall
+from app.unlearning.verifying.observations import Observation, Outputs, Sets
+from benchmarks.methods_runs import Result
+
+_CONTEXT = Context()
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a result is compared with."""
+
+    partition: Partition
+    sets: Sets
+    original: Observation
+    references: dict[int, Observation]
+    """Retrained models by seed; may be empty."""
+
+
+def figures(result: Result, seen: Observation, beside: Beside) -> dict[str, Any]:
+    """Every figure as a JSON value; None where there is nothing to count or nobody to compare with."""
+    report = judge(
+        seen, beside.partition, beside.sets, result.sought, _CONTEXT, original=beside.original,
+        references=beside.references,
+    )  # fmt: skip
+    return {
+        "forget_accuracy": accuracy(seen.forget).value,
+        "retain_accuracy": accuracy(seen.retain).value,
+        "test_accuracy": accuracy(seen.test_retain).value,
+        "test_accuracy_before": accuracy(beside.original.test_retain).value,
+        "refusal_rate": _refused(seen.test_forget) if beside.sets.forget_classes else None,
+        "false_refusal_rate": _refused(seen.test_retain),
+        **_gaps(seen, beside),
+        **_membership(seen, beside),
+        "verdict": report.verdict,
+        "claim": report.claim,
+        "sought": report.sought,
+        "missed": [criterion.name for criterion in report.criteria if criterion.passed is False],
+    }
+
+
+def _refused(outputs: Outputs) -> float:
+    return share(outputs.served == outputs.logits.shape[1]).value
+
+
+def _gaps(seen: Observation, beside: Beside) -> dict[str, float | None]:
+    """Recall by probe and prototypes minus that of retrained models, and the divergence from these."""
+    references = list(beside.references.values())
+    if not references:
+        return {"probe_gap": None, "prototype_gap": None, "divergence": None}
+    found: dict[str, float | None] = {"probe_gap": None, "prototype_gap": None}
+    if beside.sets.forget_classes:
+        probe, prototypes = probe_recall(next(iter(seen.probes))), prototype_recall(next(iter(seen.prototypes)))
+        found["probe_gap"] = probe(seen).value - fmean(probe(other).value for other in references)
+        found["prototype_gap"] = prototypes(seen).value - fmean(prototypes(other).value for other in references)
+    return {**found, "divergence": fmean(forget_divergence(seen, other) for other in references)}
+
+
+def _membership(seen: Observation, beside: Beside) -> dict[str, float | None]:
+    """The AUC of the margin; of samples less the mean margin of retrained models, and plain."""
+    about_classes = bool(beside.sets.forget_classes)
+    plain = attack(margin, about_classes=about_classes)(seen).value
+    if about_classes or not beside.references:
+        return {"mia_auc": plain}
+    members, others = (_calibrated(seen, beside, name) for name in ("forget", "test_retain"))
+    found = area_under_curve(members, others).estimate
+    return {"mia_auc": found.value, "mia_low": found.low, "mia_high": found.high, "plain_mia_auc": plain}
+
+
+def _calibrated(seen: Observation, beside: Beside, name: str) -> Tensor:
+    """Margins of one set, float64 [N], less the mean of the retrained models', none of which saw these inputs."""
+    others = torch.stack([margin(getattr(reference, name)) for reference in beside.references.values()])
+    return calibrated(margin(getattr(seen, name)), others)

@@ -1,0 +1,72 @@
+"""The networks that methods start from and are compared with: trained once, kept in a folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from app.method_parameters import RetrainParameters
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.methods import METHODS
+from app.unlearning.partition import Partition
+from app.unlearning.training import fit
+from benchmarks.methods_setting import ARCHITECTURES, Case
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network and what it cost."""
+
+    model: Classifier
+    seconds: float
+    """Process CPU time."""
+
+
+def original(case: Case, data: Dataset, folder: Path) -> Trained:
+    """The network that is to forget; shared by all cases of one architecture, seed and recipe."""
+    name = f"{case.architecture}-{case.seed}-{case.training.epochs}"
+    kept = _load(case, data, folder / f"{name}.pt")
+    if kept is not None:
+        return kept
+    model = _fresh(case, data)
+    start = time.process_time()
+    fit(model, data, data.train_rows, case.training, Context())
+    return _keep(Trained(model, time.process_time() - start), folder / f"{name}.pt")
+
+
+def reference(case: Case, data: Dataset, partition: Partition, seed: int, folder: Path) -> Trained:
+    """A network retrained without what is to be forgotten."""
+    path = folder / f"{case.architecture}-{case.seed}-{case.target.name}-reference-{seed}.pt"
+    kept = _load(case, data, path)
+    if kept is not None:
+        return kept
+    start = time.process_time()
+    parameters = RetrainParameters(training=case.training)
+    result = METHODS["retrain"].run(_fresh(case, data), data, partition, parameters, Context(), seed=seed)
+    return _keep(Trained(result.model, time.process_time() - start), path)
+
+
+def _fresh(case: Case, data: Dataset) -> Classifier:
+    return build(ARCHITECTURES[case.architecture], data.input_shape, data.num_classes, case.seed)
+
+
+def _keep(trained: Trained, path: Path) -> Trained:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save({"state": trained.model.state_dict(), "seconds": trained.seconds}, partial)
+    partial.rename(path)
+    return trained
+
+
+def _load(case: Case, data: Dataset, path: Path) -> Trained | None:
+    if not path.exists():
+        return None
+    kept = torch.load(path, weights_only=True)
+    model = _fresh(case, data)
+    model.load_state_dict(kept["state"])
+    return Trained(model.eval(), kept["seconds"])

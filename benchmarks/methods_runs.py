@@ -1,0 +1,91 @@
+"""One row of a table carried out by the product's own verb, and the CPU seconds of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from app.method_parameters import MethodParameters, RetrainParameters
+from app.method_specs import METHOD_SPECS, MethodName, Unlearning
+from app.specs import Edit, EditParameters, Sisa
+from app.unlearning.architectures import Classifier
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.forgetting import forget
+from app.unlearning.guard import Guard
+from app.unlearning.partition import Partition
+from app.unlearning.sisa.learning import Recipe, train_sharded
+from app.unlearning.verifying.claims import Sought
+from benchmarks.methods_setting import ARCHITECTURES, REFERENCE_SEED, RETRAIN_SEED, Case, Row
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a row made."""
+
+    model: Classifier
+    seconds: float
+    """Process CPU time of method and refusal, without measuring and judging."""
+    sought: Sought
+    guard: Guard | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """What `sisa` forgets from and is compared with: models of its own kind."""
+
+    original: Classifier
+    reference: Classifier
+    retraining_seconds: float
+    """CPU time of the reference's training."""
+
+
+def run(case: Case, row: Row, data: Dataset, partition: Partition, original: Classifier) -> Result:
+    """The row's result; `original` is not touched. Raises NotApplicable where the method is not for this case."""
+    if row.method == "original":
+        return Result(original, 0.0, Sought("approximate", "none", EditParameters().utility_budget))
+    clock = Clock()
+    found = forget(original, data, partition, _asked(case, row, row.method, partition), clock.context)
+    return Result(found.model, clock.seconds, found.sought, found.guard, found.report.settings)
+
+
+class Clock:
+    """CPU seconds from its making until measuring begins, as the context of the computation is told."""
+
+    def __init__(self) -> None:
+        """Begin to count."""
+        self._start, self.seconds = time.process_time(), 0.0
+
+    @property
+    def context(self) -> Context:
+        """To be handed to the computation."""
+        return Context(progress=self._told)
+
+    def _told(self, fraction: float, stage: str, message: str) -> None:  # noqa: ARG002  as contexts call it
+        if stage == "measuring" and not self.seconds:
+            self.seconds = time.process_time() - self._start
+
+
+def _asked(case: Case, row: Row, method: MethodName | str, partition: Partition) -> Edit | Unlearning:
+    """The request, all parameters as they are by default."""
+    if method == "edit":
+        return Edit(partition.forget_classes, refusal=row.refusal, seed=case.seed)
+    name = next(known for known in METHOD_SPECS if known == method)
+    seed = case.seed + RETRAIN_SEED if name == "retrain" else case.seed
+    return Unlearning(name, _parameters(case, name), row.refusal, seed=seed)
+
+
+def _parameters(case: Case, method: MethodName) -> MethodParameters:
+    return RetrainParameters(training=case.training) if method == "retrain" else METHOD_SPECS[method].parameters()
+
+
+def sharded(case: Case, data: Dataset, partition: Partition) -> Sharded:
+    """A sharded model of all rows, and one of another seed of the retained ones."""
+    recipe = Recipe(ARCHITECTURES[case.architecture], Sisa(), case.training)
+    original = train_sharded(recipe, data, data.train_rows, Context())
+    other = replace(recipe, training=replace(case.training, seed=case.seed + REFERENCE_SEED))
+    start = time.process_time()
+    reference = train_sharded(other, data, partition.train.retain, Context())
+    return Sharded(original, reference, time.process_time() - start)
