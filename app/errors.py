@@ -10,7 +10,7 @@ ForgetteryError
 ├── Forbidden
 │   ├── MissingScope, ForeignOrigin, ForeignHost
 ├── NotFound
-│   ├── ModelNotFound, VersionNotFound, DatasetNotFound, ClassNotFound, TaskNotFound, SampleNotFound
+│   ├── ModelNotFound, VersionNotFound, GuardNotFound, DatasetNotFound, ClassNotFound, TaskNotFound, SampleNotFound
 │   └── JobNotFound, ForgetRequestNotFound, VerificationNotFound, ApiKeyNotFound
 ├── Conflict
 │   ├── ModelExists, ClassForgotten, AlreadyForgotten, NothingLeft, NoServingVersion
@@ -182,6 +182,10 @@ class ForgetRequestNotFound(NotFound):
 
 class VerificationNotFound(NotFound):
     """There is no verification of this id."""
+
+
+class GuardNotFound(NotFound):
+    """The version has no guard."""
 
 
 class ApiKeyNotFound(NotFound):

@@ -376,6 +376,13 @@ class VersionMetrics(Answered):
     )
 
 
+class VersionGuard(Answered):
+    """The guard of a version: a small network beside the classifier, which knows the classes that it refuses."""
+
+    classes: list[int]
+    deleted_at: datetime | None = Field(description="Since then the classifier answers alone; null while it is there.")
+
+
 class Version(Answered):
     """One immutable version of a model."""
 
@@ -391,6 +398,7 @@ class Version(Answered):
     metrics: VersionMetrics
     created_at: datetime
     forget_request: UUID | None
+    guard: VersionGuard | None = Field(default=None, description="Of versions that refuse by a guard.")
     manifest: dict[str, Any]
 
 

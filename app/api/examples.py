@@ -99,6 +99,7 @@ TASK_MODEL = MODEL | {
     "training": {"epochs": 5, "batch_size": 1000, "optimizer": "adam", "learning_rate": 0.001, "seed": 0},
     "forgotten": {"classes": [2, 3], "tasks": [1], "num_samples": 0},
 }
+UNGUARDED_VERSION = VERSION | {"guard": {"classes": [2], "deleted_at": _AT}}
 FORGET_REQUEST = {
     "id": _REQUEST_ID,
     "model": "digits",

@@ -90,6 +90,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     "version.quarantined": {"digest": Digest},
     "version.purged": {"digest": Digest},
     "version.corrupted": {"digest": Digest},
+    "guard.deleted": {"digest": Digest, "classes": Classes},
     # `digest` of the version's weights, `parameters` of what was verified, published or not.
     "verification.completed": {
         "job": Id,

@@ -85,3 +85,20 @@ def purge(
 
 
 app.command()(verify)
+
+
+@app.command("delete-guard")
+def delete_guard(
+    model: ModelName,
+    number: Number,
+    *,
+    yes: Yes = False,
+    url: Url = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Destroy a version's guard, which knows the classes it refuses; the classifier then answers alone."""
+    if not yes:
+        typer.confirm(f"Destroy the guard of version {number} of {model}?", abort=True, err=True)
+    with connect(url, key) as client:
+        show(client.delete_guard(model, number), as_json=as_json, leave_out=("manifest", "metrics"))

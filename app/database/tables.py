@@ -88,6 +88,8 @@ class VersionRow(Table):
     quarantined_at: Mapped[datetime | None]
     purged_at: Mapped[datetime | None]
     corrupted_at: Mapped[datetime | None]
+    guard_deleted_at: Mapped[datetime | None]
+    guard_destroyed_at: Mapped[datetime | None]
 
 
 class ForgetRequestRow(Table):

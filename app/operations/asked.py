@@ -23,7 +23,9 @@ _TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
 def asked_of(request: ForgetRequestRow, start: Start) -> specs.Edit | Unlearning:
     """What the request asks for: retraining by the model's own recipe unless another one was sent."""
     if request.method == "edit":
-        return replace(edit_of(request), pushed=start.pushed)
+        edit = edit_of(request)
+        weight = max(edit.parameters.collapse_weight, start.collapse_weight)
+        return replace(edit, pushed=start.pushed, parameters=replace(edit.parameters, collapse_weight=weight))
     parameters = _parameters(request)
     if isinstance(parameters, RetrainParameters) and parameters.training is None:
         parameters = replace(parameters, training=_TRAINING.validate_python(start.model.training))
@@ -40,7 +42,9 @@ def asked_of(request: ForgetRequestRow, start: Start) -> specs.Edit | Unlearning
 def edit_of(request: ForgetRequestRow) -> specs.Edit:
     """What `edit` was asked for; of any other method, how its classes are refused, and within which budgets."""
     classes, seed = request.target.get("classes", []), request.seed
-    asked = {"classes": classes, "refusal": request.refusal, "seed": seed}
+    asked = {"classes": classes, "refusal": request.refusal, "seed": seed, "guard": request.guard or {}}
+    if request.guard is not None:
+        asked["guard"] = request.guard
     if request.method == "edit":
         how = {"strategy": request.strategy, "scope": request.scope, "parameters": request.parameters}
         return _EDIT.validate_python(asked | how)

@@ -15,7 +15,7 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow
 from app.errors import NoServingVersion
 from app.jobs import queue
-from app.operations import asked, publishing, targets, versions
+from app.operations import asked, guards, publishing, targets, versions
 from app.schemas import ForgetStatus, VersionMetrics
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def _carried_out(
         asked.asked_of(request, start),
         Context(progress=publishing.progress_between(attempt, 0.05, 0.8)),
         importance=parent.importance,
+        guard=parent.guard,
         keeping=start.keeping if start.forgotten else None,
     )
     verification = verify(
@@ -107,6 +108,7 @@ def _carried_out(
         references=references,
         depth="fast",
         seed=request.seed,
+        guard=unlearned.guard,
     )
     outcome = conclude(unlearned.report.gate, unlearned.sought, verification)
     return Done(request, unlearned, verification, outcome)
@@ -134,6 +136,7 @@ def _publish(
         quarantined = versions.quarantine(session, versions.available_versions(start.model))
         publishing.publish(session, attempt, start, staged, serve=True, quarantined=quarantined)
         _complete(session, attempt, start, done, claim, digest=staged.manifest.weights_digest)
+    guards.destroy_deleted(attempt.database, attempt.settings)
     if attempt.settings.retention_days == 0:
         versions.purge_all(
             attempt.database, attempt.settings, start.model.id, actor=attempt.actor, request_id=attempt.request_id
@@ -156,6 +159,7 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         recipe={"forget": report.settings},
         seed=request.seed,
         importance=done.unlearned.importance,
+        guard=done.unlearned.guard,
         forget_request=request.id,
         verification=done.verification.as_json(),
     )

@@ -11,7 +11,7 @@ from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow, JobRow, ModelRow, ReferenceRow, VersionRow
 from app.errors import DatabaseUnavailable, StorageUnavailable
 from app.jobs import queue
-from app.operations import reference_files, versions
+from app.operations import guards, reference_files, versions
 from app.settings import Settings
 from app.store.versions import VersionStore
 
@@ -21,7 +21,13 @@ _logger = structlog.get_logger(__name__)
 
 def keep_house(database: Database, settings: Settings) -> None:
     """Do all of it; each part can be repeated at any time, and none waits for another to succeed."""
-    for part in (versions.purge_expired, reference_files.purge_outdated, _sweep_store, _drop_idempotency_keys):
+    for part in (
+        versions.purge_expired,
+        guards.destroy_deleted,
+        reference_files.purge_outdated,
+        _sweep_store,
+        _drop_idempotency_keys,
+    ):
         try:
             part(database, settings)
         except (StorageUnavailable, DatabaseUnavailable) as error:

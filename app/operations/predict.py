@@ -81,7 +81,7 @@ async def _ask(
     while True:
         _check_task(version, question.task)
         try:
-            key = VersionKey(version.model, version.number, version.digest, version.manifest_digest)
+            key = VersionKey(version.model, version.number, version.digest, version.manifest_digest, version.guarded)
             return version, await predictor.predict(key, question.inputs, question.task)
         except VersionCorrupted:
             now = await served.find(version.model, version.number if question.by_number else None)

@@ -22,7 +22,7 @@ from app.operations import asked, versions
 from app.operations.tasks import tasks_of
 from app.operations.views import forgotten_classes
 from app.schemas import Claim, Forgotten, Origin, VersionMetrics
-from app.store.manifest import CHECKPOINTS, IMPORTANCE, WEIGHTS, Manifest
+from app.store.manifest import CHECKPOINTS, GUARD, IMPORTANCE, WEIGHTS, Manifest
 from app.store.versions import VersionStore
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
+    from app.unlearning.guard import Guard
     from app.unlearning.synaptic_intelligence import Importance
     from app.unlearning.verifying.claims import SupportedClaim
 
@@ -60,9 +61,16 @@ class Start:
     @property
     def keeping(self) -> specs.Edit:
         """How further training keeps everything refused: as the last of the requests with the strongest refusal."""
-        strength = ("none", "calibrate", "push").index
+        strength = ("none", "calibrate", "guard", "push").index
         strongest = max(self.edits[::-1], key=lambda edit: strength(edit.refusal))
-        return replace(strongest, classes=tuple(self.forgotten), pushed=self.pushed)
+        parameters = replace(strongest.parameters, collapse_weight=self.collapse_weight)
+        return replace(strongest, classes=tuple(self.forgotten), pushed=self.pushed, parameters=parameters)
+
+    @property
+    def collapse_weight(self) -> float:
+        """The largest of the requests that pushed: what one of them hid, no later push brings out again."""
+        pushing = [edit.parameters.collapse_weight for edit in self.edits if edit.refusal == "push"]
+        return max(pushing, default=0.0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class Parent:
     network: Classifier
     importance: Importance
     """Of each task that is not wholly forgotten, in a static network; else empty."""
+    guard: Guard | None
+    """None also once it was deleted."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,8 @@ class NewVersion:
     recipe: dict[str, Any]
     seed: int
     importance: Importance = field(default_factory=dict)
+    guard: Guard | None = None
+    """For all classes that it is to refuse."""
     forget_request: UUID | None = None
     verification: dict[str, Any] | None = None
     """`VerificationReport.as_json` of these very weights."""
@@ -158,7 +170,7 @@ def load_dataset(attempt: Attempt, start: Start) -> LoadedDataset:
 
 def load_parent(attempt: Attempt, start: Start) -> Parent | None:
     """The serving version with its checkpoints, its digests checked; raises `VersionCorrupted` and logs it."""
-    from app.store import checkpoints, weights
+    from app.store import checkpoints, guards, weights
 
     if start.parent is None:
         return None
@@ -166,7 +178,9 @@ def load_parent(attempt: Attempt, start: Start) -> Parent | None:
     try:
         network = weights.load(folder, start.parent.digest, start.parent.manifest_digest)
         network.provenance = checkpoints.load_provenance(folder, start.parent.manifest_digest)
-        return Parent(network, weights.load_importance(folder, start.parent.manifest_digest, network))
+        importance = weights.load_importance(folder, start.parent.manifest_digest, network)
+        there = start.parent.guard_deleted_at is None
+        return Parent(network, importance, guards.load_guard(folder, start.parent.manifest_digest) if there else None)
     except VersionCorrupted:
         versions.report_corrupted(
             attempt.database, start.model.id, start.parent.number, actor=attempt.actor, request_id=attempt.request_id
@@ -184,7 +198,7 @@ def rows_by_class(dataset: Dataset, rows: Tensor) -> list[int]:
 
 def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifier, new: NewVersion) -> Staged:
     """Write the version's files where nobody can reach them yet; raises `StorageUnavailable`."""
-    from app.store import checkpoints, weights
+    from app.store import checkpoints, guards, weights
     from app.store.environment import describe
     from app.unlearning.sisa.learning import provenance_of
 
@@ -196,6 +210,8 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
     if isinstance(model.learning, specs.Sisa):
         checkpoints.save_provenance(provenance_of(model), folder / CHECKPOINTS)
         sharded = checkpoints.described(provenance_of(model), model.learning)
+    if new.guard is not None:
+        guards.save_guard(new.guard, folder / GUARD)
     manifest = Manifest(
         model=start.model.name,
         number=start.number,
@@ -214,6 +230,7 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         recipe=new.recipe,
         seed=new.seed,
         forgotten=Forgotten(classes=new.forgotten, tasks=specs.forgotten_tasks(model.learning.tasks, new.forgotten)),
+        guard=guards.described(new.guard) if new.guard else None,
         claim=new.claim.level,
         verification=new.verification,
         metrics=new.metrics,

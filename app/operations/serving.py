@@ -40,6 +40,8 @@ class ServedVersion:
     """Channels, height, width."""
     class_names: tuple[str, ...]
     forgotten: tuple[int, ...]
+    guarded: bool = False
+    """Whether its guard answers with it."""
     tasks: tuple[tuple[int, ...], ...] = ()
     """The classes of each task; empty where all classes were learned together."""
 
@@ -60,6 +62,8 @@ class _Facts:
     input_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     forgotten: tuple[int, ...]
+    has_guard: bool
+    """Or had."""
     tasks: tuple[tuple[int, ...], ...]
 
 
@@ -140,6 +144,7 @@ class ServedVersions:
             facts.input_shape,
             facts.class_names,
             facts.forgotten,
+            facts.has_guard and row.guard_deleted_at is None,
             facts.tasks,
         )
 
@@ -148,8 +153,9 @@ class ServedVersions:
         channels, height, width = version.manifest["input_shape"]
         names = tuple(version.manifest["class_names"])
         forgotten = tuple(version.forgotten["classes"])
+        has_guard = version.manifest.get("guard") is not None
         tasks = tuple(map(tuple, tasks_of(version.manifest["learning"])))
-        facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten, tasks)
+        facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten, has_guard, tasks)
         if len(self._facts) >= _FACTS_KEPT:
             self._facts.pop(next(iter(self._facts)))
         self._facts[model_id, number] = facts
@@ -165,6 +171,7 @@ _STATEMENT = (
         VersionRow.number,
         VersionRow.state,
         VersionRow.digest,
+        VersionRow.guard_deleted_at,
     )
     .outerjoin(
         VersionRow,
@@ -175,7 +182,9 @@ _STATEMENT = (
 )
 
 
-def _find(session: Session, name: str, number: int | None) -> Row[UUID, datetime | None, int | None, int, str, str]:
+def _find(
+    session: Session, name: str, number: int | None
+) -> Row[UUID, datetime | None, int | None, int, str, str, datetime | None]:
     """The row of the version that answers; raises what `ServedVersions.find` does."""
     if number is not None and number > _LARGEST_NUMBER:  # more than the column holds
         number = 0

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
     from app.unlearning.forgetting import Unlearned
+    from app.unlearning.guard import Guard
     from app.unlearning.verifying.claims import SupportedClaim
 
 TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
@@ -172,22 +173,23 @@ def run(attempt: Attempt) -> None:
     fitting = Fitting(start, begun, loaded.dataset, training, context)
     further = attempt.spec["tasks"]
     fitted = fitting.learn_further(further) if further else fitting.learn_classes(attempt.spec["classes"])
-    model, recipe = fitted.model, fitted.recipe
+    model, recipe, guard = fitted.model, fitted.recipe, None
     inherited = publishing.Inherited(start.parent)
     claim: SupportedClaim | publishing.Inherited = inherited
     if start.forgotten:
         kept = _keep_forgotten(attempt, start, model, parent, loaded.dataset)
-        model, claim = kept.model, _claim(kept, inherited)
+        model, claim, guard = kept.model, _claim(kept, inherited), kept.guard
         recipe["kept_forgotten"] = {"settings": kept.report.settings, "gate": [asdict(c) for c in kept.report.gate]}
     attempt.progress(0.95, "measuring", "on the test set")
     new = publishing.NewVersion(
         origin="trained",
         forgotten=start.forgotten,
         claim=claim,
-        metrics=_metrics(model, loaded.dataset, fitted),
+        metrics=_metrics(model, loaded.dataset, fitted, guard),
         recipe=recipe,
         seed=training.seed,
         importance=fitted.importance,
+        guard=guard,
         parent=None if attempt.spec["from_scratch"] else start.parent,
     )
     _publish(attempt, start, publishing.stage(attempt, start, loaded, model, new))
@@ -212,14 +214,14 @@ def _publish(attempt: Attempt, start: publishing.Start, staged: publishing.Stage
         )
 
 
-def _metrics(model: Classifier, dataset: Dataset, fitted: Fitted) -> VersionMetrics:
+def _metrics(model: Classifier, dataset: Dataset, fitted: Fitted, guard: Guard | None) -> VersionMetrics:
     from app.unlearning.continual import average_forgetting, backward_transfer
     from app.unlearning.refusal import partly_forgotten_tasks
     from app.unlearning.verification import version_metrics
 
     matrix, partly = fitted.accuracy_matrix, partly_forgotten_tasks(model)
     return VersionMetrics(
-        **asdict(version_metrics(model, dataset)),
+        **asdict(version_metrics(model, dataset, guard=guard)),
         training_seconds=fitted.seconds,
         accuracy_matrix=matrix,
         average_forgetting=average_forgetting(matrix, without=partly) if matrix else None,
@@ -240,7 +242,7 @@ def _keep_forgotten(
 
     assert parent is not None  # a model that has forgotten has a serving version
     context = Context(progress=publishing.progress_between(attempt, 0.85, 0.95))
-    kept = keep_forgotten(trained, parent.network, dataset, start.keeping, context)
+    kept = keep_forgotten(trained, parent.network, dataset, start.keeping, context, guard=parent.guard)
     if kept.verdict != "passed":
         missed = [criterion for criterion in kept.report.gate if not criterion.passed]
         raise GateMissed(" ".join(f"{each.name} is {each.value:.4f}. {each.detail}" for each in missed))

@@ -23,6 +23,7 @@ from app.errors import (
     VersionRemembers,
     VersionServing,
 )
+from app.operations import guards
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs, refuse_while_jobs_wait
 from app.operations.pages import PageQuery, paginate
@@ -128,6 +129,7 @@ def quarantine(session: Session, versions: Select[VersionRow]) -> list[VersionRo
     for version in found:
         version.state = "quarantined"
         version.quarantined_at = database_now(session)
+        guards.take_out_of_service(session, version)
     session.flush()
     return found
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import specs
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
-from app.schemas import ForgetRequest, Forgotten, Job, Model, Version
+from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGuard
 
 
 def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
@@ -61,6 +61,11 @@ def model_view(session: Session, row: ModelRow) -> Model:
     return model_views(session, [row])[0]
 
 
+def _guard_view(row: VersionRow) -> VersionGuard | None:
+    guard = row.manifest.get("guard")
+    return VersionGuard(classes=guard["classes"], deleted_at=row.guard_deleted_at) if guard else None
+
+
 def version_view(model: ModelRow, row: VersionRow) -> Version:
     """One version of a model."""
     return Version.model_validate(
@@ -77,6 +82,7 @@ def version_view(model: ModelRow, row: VersionRow) -> Version:
             "metrics": row.metrics,
             "created_at": row.created_at,
             "forget_request": row.forget_request_id,
+            "guard": _guard_view(row),
             "manifest": row.manifest,
         }
     )

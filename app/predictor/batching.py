@@ -12,7 +12,7 @@ import numpy.typing as npt
 from app.predictor.protocol import LARGEST_FORWARD, VersionKey
 
 if TYPE_CHECKING:
-    from app.unlearning.architectures import Classifier
+    from app.unlearning.guard import Guarded
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Batches:
     """
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[VersionKey, tuple[Classifier, deque[Question]]] = OrderedDict()
+        self._waiting: OrderedDict[VersionKey, tuple[Guarded, deque[Question]]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def put(self, question: Question, version: Classifier) -> None:
+    def put(self, question: Question, version: Guarded) -> None:
         """Add a question to those of its version."""
         if question.version not in self._waiting:
             self._waiting[question.version] = (version, deque())
         self._waiting[question.version][1].append(question)
 
-    def take(self) -> tuple[Classifier, list[Question]]:
+    def take(self) -> tuple[Guarded, list[Question]]:
         """The next version and as many of its oldest questions as one forward pass holds, at least one."""
         key, (version, questions) = self._waiting.popitem(last=False)
         batch = [questions.popleft()]

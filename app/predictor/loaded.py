@@ -19,9 +19,9 @@ import torch
 from app.errors import ForgetteryError, InternalError
 from app.predictor.batching import Question
 from app.predictor.protocol import VersionKey
-from app.store import weights
+from app.store import guards, weights
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier
+from app.unlearning.guard import Guarded
 
 MAXIMUM_VERSIONS = 32
 MAXIMUM_BYTES = 1 << 30
@@ -41,7 +41,7 @@ def one_thread() -> None:
     torch.set_num_interop_threads(1)
 
 
-def probabilities(version: Classifier, questions: Sequence[Question]) -> npt.NDArray[np.float32]:
+def probabilities(version: Guarded, questions: Sequence[Question]) -> npt.NDArray[np.float32]:
     """Served probabilities float32 [N, classes + 1] of all rows of these questions; raises ArithmeticError on NaN.
 
     One forward pass, whatever tasks they name.
@@ -51,8 +51,14 @@ def probabilities(version: Classifier, questions: Sequence[Question]) -> npt.NDA
         (task, sum(len(question.inputs) for question in asked)) for task, asked in groupby(questions, _task)
     ]
     with torch.inference_mode():
-        logits = version(torch.from_numpy(inputs)).split([rows for _, rows in rows_of_task])
-        served = [version.serve(part, task) for part, (task, _) in zip(logits, rows_of_task, strict=True)]
+        images = torch.from_numpy(inputs)
+        margins, counts = version.margins(images), [rows for _, rows in rows_of_task]
+        parts = torch.split(version.classifier(images), counts)
+        margins_of_parts = [None] * len(counts) if margins is None else torch.split(margins, counts)
+        served = [
+            version.serve(part, its_margins, task)
+            for part, its_margins, (task, _) in zip(parts, margins_of_parts, rows_of_task, strict=True)
+        ]
         answers: npt.NDArray[np.float32] = torch.cat(served).softmax(dim=1).numpy()
     if not np.isfinite(answers).all():
         raise ArithmeticError("the probabilities are not finite numbers")
@@ -81,15 +87,17 @@ class LoadedVersions:
         self._store = VersionStore(home)
         self._limits = (versions, size)
         self._clock = clock
-        self._cached: OrderedDict[VersionKey, tuple[Classifier, float]] = OrderedDict()  # with the time of the last use
+        self._cached: OrderedDict[VersionKey, tuple[Guarded, float]] = OrderedDict()  # with the time of the last use
         self._loading: set[VersionKey] = set()
         self._requested: queue.SimpleQueue[VersionKey] = queue.SimpleQueue()
-        self._loaded: queue.SimpleQueue[tuple[VersionKey, Classifier | ForgetteryError]] = queue.SimpleQueue()
+        self._loaded: queue.SimpleQueue[tuple[VersionKey, Guarded | ForgetteryError]] = queue.SimpleQueue()
         self.wake, self._waker = socket.socketpair()
         threading.Thread(target=self._load_all, name="load", daemon=True).start()
 
-    def get(self, key: VersionKey) -> Classifier | None:
-        """This version, if it is in memory."""
+    def get(self, key: VersionKey) -> Guarded | None:
+        """This version, if it is in memory. One that is asked for without its guard has lost it: that copy goes."""
+        if not key.guarded:
+            self._cached.pop(key._replace(guarded=True), None)
         if key not in self._cached:
             return None
         version, _ = self._cached.pop(key)
@@ -102,12 +110,12 @@ class LoadedVersions:
             self._loading.add(key)
             self._requested.put(key)
 
-    def take_loaded(self) -> Iterator[tuple[VersionKey, Classifier | ForgetteryError]]:
+    def take_loaded(self) -> Iterator[tuple[VersionKey, Guarded | ForgetteryError]]:
         """What has been loaded since the last call, or why it could not be."""
         for _ in self.wake.recv(4096):
             key, version = self._loaded.get()
             self._loading.remove(key)
-            if isinstance(version, Classifier):
+            if isinstance(version, Guarded):
                 self._keep(key, version)
             yield key, version
 
@@ -117,7 +125,7 @@ class LoadedVersions:
         while self._cached and next(iter(self._cached.values()))[1] <= newest:
             self._cached.popitem(last=False)
 
-    def _keep(self, key: VersionKey, version: Classifier) -> None:
+    def _keep(self, key: VersionKey, version: Guarded) -> None:
         self._cached[key] = (version, self._clock())
         versions, size = self._limits
         while len(self._cached) > 1 and (len(self._cached) > versions or self._bytes() > size):
@@ -127,7 +135,9 @@ class LoadedVersions:
         return sum(
             tensor.numel() * tensor.element_size()
             for version, _ in self._cached.values()
-            for tensor in version.state_dict().values()
+            for network in (version.classifier, version.guard)
+            if network is not None
+            for tensor in network.state_dict().values()
         )
 
     def _load_all(self) -> None:
@@ -136,13 +146,15 @@ class LoadedVersions:
             self._loaded.put((key, self._load(key)))
             self._waker.send(b"\0")
 
-    def _load(self, key: VersionKey) -> Classifier | ForgetteryError:
-        model, number, digest, manifest_digest = key
+    def _load(self, key: VersionKey) -> Guarded | ForgetteryError:
+        model, number, digest, manifest_digest, guarded = key
+        folder = self._store.folder(model, number)
         try:
-            version = weights.load(self._store.folder(model, number), digest, manifest_digest)
+            version = weights.load(folder, digest, manifest_digest)
+            guard = guards.load_guard(folder, manifest_digest) if guarded else None
         except ForgetteryError as error:
             return error
         except Exception:  # the thread must go on loading other versions
             _logger.exception("version_not_loaded", model=model, version=number)
             return InternalError(f"version {number} of {model} could not be loaded; the server's log has the details")
-        return version.eval().requires_grad_(requires_grad=False)
+        return Guarded(version.eval().requires_grad_(requires_grad=False), guard)

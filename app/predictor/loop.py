@@ -16,7 +16,7 @@ from app.errors import ForgetteryError, InternalError
 from app.predictor.batching import Batches, Question
 from app.predictor.loaded import LoadedVersions, probabilities
 from app.predictor.protocol import Answer, Ask, FrameReader, Ready, Refusal, VersionKey, encode
-from app.unlearning.architectures import Classifier
+from app.unlearning.guard import Guarded
 
 _READ_BYTES = 1 << 20
 _IDLE_CHECK_SECONDS = 60.0
@@ -75,7 +75,7 @@ class Loop:
                 else:
                     self._batches.put(question, version)
 
-    def _compute(self, version: Classifier, questions: list[Question]) -> None:
+    def _compute(self, version: Guarded, questions: list[Question]) -> None:
         try:
             answers = probabilities(version, questions)
         except Exception:  # whatever a network raises on one input must not end the answers for others

@@ -27,6 +27,8 @@ class VersionKey(NamedTuple):
     digest: str
     """Of the weights."""
     manifest_digest: str
+    guarded: bool = False
+    """Whether its guard refuses beside it: not once that is deleted."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):

@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from app.durable_files import digest_of
 from app.errors import VersionCorrupted
 from app.schemas import Claim, Forgotten, ModelName, Origin, VersionMetrics
-from app.specs import Architecture, Learning, Seed, Sisa, Training, UnitBlocks
+from app.specs import Architecture, GuardParameters, Learning, Seed, Sisa, Training, UnitBlocks
 
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 IMPORTANCE = "importance.safetensors"
 CHECKPOINTS = "checkpoints.safetensors"
+GUARD = "guard.safetensors"
 CARD = "README.md"
 MAX_MANIFEST_BYTES = 16 * 2**20
 """Beyond any manifest that is written: 1,000 classes have a confusion matrix of about 4 MB."""
@@ -51,6 +52,14 @@ class Sharded(BaseModel):
     )
 
 
+class GuardRecord(BaseModel):
+    """The guard beside the classifier; its file may have been deleted since, the version's row says so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    classes: list[int] = Field(min_length=1, description="The classes it refuses, ascending.")
+    parameters: GuardParameters
+
+
 class Manifest(BaseModel):
     """Everything needed to load a version, to compute it again, and to see that its files are what was written.
 
@@ -79,6 +88,7 @@ class Manifest(BaseModel):
     recipe: dict[str, Any] = Field(description="Settings of the training, and of the forget request if there was one.")
     seed: Seed
     forgotten: Forgotten
+    guard: GuardRecord | None = Field(default=None, description="Of versions that refuse by a guard.")
     claim: Claim | None
     verification: dict[str, Any] | None = Field(
         default=None, description="Of these weights, when they were made; null for what was trained."
@@ -91,6 +101,14 @@ class Manifest(BaseModel):
     def _parent_with_digest(self) -> Manifest:
         if (self.parent is None) != (self.parent_digest is None):
             raise ValueError("parent and parent_digest are given together or not at all")
+        return self
+
+    @model_validator(mode="after")
+    def _guard_of_forgotten_classes(self) -> Manifest:
+        if self.guard is not None and not set(self.guard.classes) <= set(self.forgotten.classes):
+            raise ValueError("a guard is of forgotten classes alone")
+        if self.files and (self.guard is None) != (GUARD not in self.files):
+            raise ValueError("guard and its file are given together or not at all")
         return self
 
     @model_validator(mode="after")

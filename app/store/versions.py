@@ -96,6 +96,14 @@ class VersionStore:
         """The manifest of a version; raises VersionCorrupted, naming it, if it is missing or not readable as one."""
         return read_manifest(self.folder(model, number))
 
+    def remove_file(self, model: str, number: int, name: str) -> None:
+        """Remove one file of a version, durably; done before, it is done. Raises StorageUnavailable."""
+        folder = self.folder(model, number)
+        with storage_faults(self.root):
+            if folder.is_dir():
+                (folder / name).unlink(missing_ok=True)
+                sync_folder(folder)
+
     def purge_weights(self, model: str, number: int) -> None:
         """Destroy every file of a version but its manifest and card; done before, it is done.
 

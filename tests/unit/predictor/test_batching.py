@@ -10,9 +10,10 @@ from app.predictor.batching import Batches, Question
 from app.predictor.protocol import LARGEST_FORWARD, VersionKey
 from app.specs import Mlp
 from app.unlearning.architectures import build
+from app.unlearning.guard import Guarded
 
 VERSIONS = {
-    VersionKey(model, number, "sha256:ab", "sha256:cd"): build(Mlp(hidden=()), (1, 1, 1), 2, seed=0)
+    VersionKey(model, number, "sha256:ab", "sha256:cd"): Guarded(build(Mlp(hidden=()), (1, 1, 1), 2, seed=0))
     for model, number in [("a", 1), ("a", 2), ("b", 1)]
 }
 KEYS = list(VERSIONS)

@@ -17,11 +17,12 @@ from app.predictor.protocol import VersionKey
 from app.specs import Mlp
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier, build
+from app.unlearning.architectures import build
+from app.unlearning.guard import Guarded
 from tests.stored_versions import BY_TASK, StoredVersion, inputs, store_version
 
 
-def load(versions: LoadedVersions, stored: StoredVersion) -> Classifier | Exception:
+def load(versions: LoadedVersions, stored: StoredVersion) -> Guarded | Exception:
     versions.load(stored.key)
     select.select([versions.wake], [], [])
     [(key, version)] = versions.take_loaded()
@@ -65,7 +66,7 @@ def test_versions_of_equal_weights_are_loaded_and_refused_each_for_itself(tmp_pa
     (VersionStore(tmp_path).folder("damaged", 1) / WEIGHTS).unlink()
     versions = LoadedVersions(tmp_path)
     assert isinstance(load(versions, damaged), VersionCorrupted)
-    assert isinstance(load(versions, intact), Classifier)
+    assert isinstance(load(versions, intact), Guarded)
     assert [versions.get(version.key) is not None for version in (damaged, intact)] == [False, True]
 
 
@@ -93,7 +94,7 @@ def test_what_cannot_be_loaded_comes_back_as_the_reason_and_is_not_kept(tmp_path
 
 def test_probabilities_sum_to_one_and_forgotten_classes_are_exactly_zero(tmp_path: Path) -> None:
     network = store_version(tmp_path, forgotten=(0, 2)).network
-    answers = probabilities(network, [asked(100)])
+    answers = probabilities(Guarded(network), [asked(100)])
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
     assert not answers[:, [0, 2]].any()
 
@@ -104,7 +105,7 @@ def test_a_network_that_overflows_is_an_error_and_no_answer(tmp_path: Path) -> N
         for parameter in network.parameters():
             parameter.fill_(3e38)
     with pytest.raises(ArithmeticError):
-        probabilities(network, [asked(1)])
+        probabilities(Guarded(network), [asked(1)])
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([None, 0, 1])), min_size=1, max_size=8))
@@ -114,7 +115,7 @@ def test_questions_of_many_tasks_are_answered_together_each_as_its_task_asks(
     network = build(Mlp(hidden=(4,)), (1, 4, 4), 3, 0, BY_TASK)
     network.mark_forgotten([2])
     questions = [asked(rows, task, seed) for seed, (rows, task) in enumerate(asked_for)]
-    answers = probabilities(network, questions)
+    answers = probabilities(Guarded(network), questions)
     with torch.inference_mode():
         expected = [network.probabilities(torch.from_numpy(one.inputs), one.task).numpy() for one in questions]
     np.testing.assert_allclose(answers, np.concatenate(expected), atol=1e-6)
@@ -124,5 +125,5 @@ def test_questions_of_many_tasks_take_one_forward_pass() -> None:
     network = build(Mlp(hidden=(4,)), (1, 4, 4), 3, 0, BY_TASK)
     passes: list[int] = []
     network.register_forward_hook(lambda _module, _inputs, logits: passes.append(len(logits)))
-    probabilities(network, [asked(2, 0), asked(3, 1), asked(1)])
+    probabilities(Guarded(network), [asked(2, 0), asked(3, 1), asked(1)])
     assert passes == [6]

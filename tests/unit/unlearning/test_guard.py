@@ -113,7 +113,7 @@ def test_without_guards_the_classifier_serves_alone_bit_for_bit() -> None:
 
 def test_one_guard_is_of_all_its_classes_and_of_no_other_forgotten_one() -> None:
     model = struck(PARTITION, SECOND)
-    both = fit_guard_of(model, DATA, (1, 2), replace(PARAMETERS, steps=240), CONTEXT, seed=0)
+    both = fit_guard_of(model, DATA, (1, 2), replace(PARAMETERS, steps=400), CONTEXT, seed=0)
     assert both.guarded_classes == (1, 2)
     rates = on_test_inputs(model, both)
     assert all(rate > 0.95 for rate in rates.refusal_by_class([1, 2]).values())
@@ -184,7 +184,7 @@ def test_images_of_any_size_can_be_guarded(input_shape: tuple[int, int, int]) ->
 
 def test_guards_of_another_model_are_refused() -> None:
     with pytest.raises(NotApplicable, match="strike"):
-        Guarded(fitted(DATA, epochs=1), (GUARD,))
+        Guarded(fitted(DATA, epochs=1), GUARD)
     for other in (Guard(PARAMETERS, (1, 9, 9), 4), Guard(PARAMETERS, DATA.input_shape, 5)):
         with pytest.raises(InvalidShape):
             Guarded(MODEL, other)

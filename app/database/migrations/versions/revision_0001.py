@@ -84,6 +84,8 @@ def _create_models() -> None:
         sa.Column("quarantined_at", _TIME),
         sa.Column("purged_at", _TIME),
         sa.Column("corrupted_at", _TIME),
+        sa.Column("guard_deleted_at", _TIME),
+        sa.Column("guard_destroyed_at", _TIME),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_version_model_id_model"),
         sa.PrimaryKeyConstraint("model_id", "number", name="pk_version"),
     )
