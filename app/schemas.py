@@ -7,8 +7,20 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import to_json
 
+from app.method_parameters import Budgets, MethodParameters
+from app.method_specs import METHOD_SPECS, MethodName, Target
 from app.specs import (
     ARCHITECTURE_OF_MODE,
     TRAINING_OF_MODE,
@@ -17,9 +29,11 @@ from app.specs import (
     EarlyStopping,
     EditParameters,
     Epochs,
+    GuardParameters,
     Learning,
     LearningRate,
     Mlp,
+    Mode,
     Momentum,
     Optimizer,
     Refusal,
@@ -41,6 +55,10 @@ ClassIndex = Annotated[int, Field(ge=0, lt=2**31)]
 NewTask = Annotated[list[ClassIndex], Field(min_length=1)]
 ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
+Method = Literal["auto", "edit", MethodName]
+Reference = Literal["wait", "cached", "none"]
+Parameters = EditParameters | MethodParameters | Budgets
+"""Of a forget request: those of its method; of `auto` the budgets that all methods have."""
 VersionState = Literal["available", "quarantined", "purged"]
 Origin = Literal["trained", "unlearned", "imported"]
 JobKind = Literal["train", "forget", "reference", "verify", "compare"]
@@ -48,7 +66,6 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ForgetStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 Verdict = Literal["passed", "failed", "inconclusive"]
 Depth = Literal["fast", "deep"]
-Reference = Literal["wait", "cached", "none"]
 VerificationStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 OnForgotten = Literal["zero", "token", "probabilities", "next_best"]
 FORGOTTEN_TOKEN = "[forgotten]"  # noqa: S105  a label, not a secret
@@ -129,7 +146,14 @@ class MethodInfo(Answered):
     name: str
     description: str
     claim: Claim
-    targets: list[Literal["classes", "tasks", "samples"]]
+    targets: list[Target]
+    modes: list[Mode] = Field(description="Learning modes of the models it applies to.")
+    refusals: dict[Refusal, Claim] = Field(
+        description="The refusals it goes with, of classes and tasks, and the most that can be claimed with each."
+    )
+    idea: str
+    equation: str
+    guarantee: str
     reference_paper: str
     when_not: str
     parameters: dict[str, Any] = Field(description="JSON Schema of the parameters.")
@@ -421,7 +445,9 @@ class ForgetTarget(Asked):
     tasks: list[ClassIndex] | None = Field(
         default=None, min_length=1, description="Of models that learn tasks; index from 0, in the order of learning."
     )
-    samples: list[Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(default=None, min_length=1, max_length=100_000)
+    samples: list[Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(
+        default=None, min_length=1, max_length=100_000, description="Rows of the training file, from 0, each once."
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> ForgetTarget:
@@ -432,8 +458,27 @@ class ForgetTarget(Asked):
         return self
 
 
+def _by_target_and_method(given: dict[str, Any]) -> dict[str, Any]:
+    """What a forget request is where it says nothing."""
+    target = given.get("target")
+    samples = target.get("samples") if isinstance(target, dict) else getattr(target, "samples", None)
+    method = given.get("method", "edit" if samples is None else "auto")
+    refusal = given.get("refusal", "none" if samples is not None else "push" if method == "edit" else "calibrate")
+    spec = next((spec for name, spec in METHOD_SPECS.items() if name == method), None)
+    approximate = method == "auto" or (spec is not None and spec.claim == "approximate")
+    return {
+        "method": method,
+        "strategy": "zero" if method == "edit" else None,
+        "scope": "network" if method == "edit" else None,
+        "refusal": refusal,
+        "guard": GuardParameters() if refusal == "guard" else None,
+        "reference": "wait" if approximate else "none",
+        "parameters": {},
+    }
+
+
 class ForgetCreate(Asked):
-    """A request to forget."""
+    """A request to forget. What is left out depends on the target and the method, and is filled in when it is read."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -450,21 +495,93 @@ class ForgetCreate(Asked):
                 },
                 {"target": {"tasks": [1]}, "strategy": "random"},
                 {"target": {"tasks": [1], "classes": [3]}},
+                {"target": {"samples": [17, 4711]}, "max_seconds": 60},
+                {"target": {"classes": [2]}, "method": "euk", "refusal": "guard", "parameters": {"layers": 2}},
             ]
         },
     )
     target: ForgetTarget
-    method: Literal["edit"] = Field(default="edit", description="See GET /v1/methods.")
-    strategy: Strategy = Field(default="zero", description="What replaces the weights.")
-    scope: Scope = Field(default="network", description="The output rows alone, or hidden weights too.")
-    refusal: Refusal = Field(default="push", description="How predict comes to answer 0.")
-    reference: Literal["none"] = Field(default="none", description="A retrained model to compare with.")
-    parameters: EditParameters = Field(default_factory=EditParameters)
+    method: Method = Field(
+        default="edit", description="See GET /v1/methods. Left out: `edit`, of samples `auto`, which chooses one."
+    )
+    strategy: Strategy | None = Field(
+        default=None, description="With `edit` alone: what replaces the weights. Left out: zero."
+    )
+    scope: Scope | None = Field(
+        default=None,
+        description="With `edit` alone: the output rows, or hidden weights too. Left out: network.",
+    )
+    refusal: Refusal = Field(
+        default="push",
+        description="How predict comes to answer 0. Left out: push with `edit`, calibrate with other methods; of samples "
+        "it is none.",
+    )
+    guard: GuardParameters | None = Field(default=None, description="With the refusal guard alone.")
+    reference: Reference = Field(
+        default="none",
+        description="A retrained model to compare with: trained first, taken where there is one, or none. Left out: wait "
+        "with methods that claim `approximate`, none with others; with `auto` wait stands for this.",
+    )
+    num_references: int = Field(default=1, ge=1, le=10, description="Retrained models, each of a seed of its own.")
+    parameters: Parameters = Field(
+        default_factory=EditParameters, description="Of the method, see GET /v1/methods; of `auto` the budgets alone."
+    )
+    max_seconds: float | None = Field(
+        default=None, gt=0, description="With `auto` alone: choose only what is expected to end within this time."
+    )
+    min_claim: Claim | None = Field(
+        default=None, description="A result that may claim less is not published; its request ends as failed."
+    )
     reason: Text | None = Field(
         default=None, max_length=1000, description="Kept with the request, never in the audit log."
     )
     seed: Seed = 0
     dry_run: bool = Field(default=False, description="Answer with what would happen and cost; change nothing.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, given: Any) -> Any:
+        return _by_target_and_method(given) | given if isinstance(given, dict) else given
+
+    @field_validator("strategy", "scope")
+    @classmethod
+    def _of_edit(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "method" in info.data and (value is not None) != (info.data["method"] == "edit"):
+            raise ValueError("this goes with the method edit, and with no other: leave it out")
+        return value
+
+    @field_validator("guard")
+    @classmethod
+    def _of_refusal_guard(cls, value: GuardParameters | None, info: ValidationInfo) -> GuardParameters | None:
+        if "refusal" in info.data and (value is not None) != (info.data["refusal"] == "guard"):
+            raise ValueError("this goes with the refusal guard, and with no other: leave it out")
+        return value
+
+    @field_validator("parameters", mode="plain", json_schema_input_type=Parameters)
+    @classmethod
+    def _of_method(cls, value: Any, info: ValidationInfo) -> Parameters:
+        """The parameters of the method that is asked for; `info.data` lacks it where it is none."""
+        kind = parameters_of(info.data.get("method", "auto"))
+        # By way of JSON, since strict validation takes no dictionary for a dataclass from anything else.
+        return value if type(value) is kind else TypeAdapter(kind).validate_json(to_json(value), strict=True)
+
+    @field_serializer("parameters")
+    def _as_json(self, value: Parameters) -> dict[str, Any]:
+        return asdict(value)
+
+    @field_validator("max_seconds")
+    @classmethod
+    def _of_auto(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("method", "auto") != "auto":
+            raise ValueError("a time limit chooses between methods: send it with the method auto")
+        return value
+
+
+def parameters_of(method: Method) -> type[Parameters]:
+    """What the parameters of a method are."""
+    if method == "auto":
+        return Budgets
+    return EditParameters if method == "edit" else METHOD_SPECS[method].parameters
 
 
 class Measurements(Answered):
@@ -592,7 +709,7 @@ class ForgetReport(Answered):
     )
     verification: VerificationReport | None = Field(
         default=None,
-        description="Of the same weights, on at most 10,000 rows of a set. The gate decides on publishing; this decides "
+        description="Of the same weights, on at most 3,000 rows of a set. The gate decides on publishing; this decides "
         "whether more than `edited` may be claimed, and says which criteria were missed.",
     )
 
@@ -608,6 +725,11 @@ class ForgetRequest(Answered):
     strategy: Strategy | None
     scope: Scope | None
     refusal: Refusal
+    reference: Reference
+    num_references: int
+    min_claim: Claim | None
+    num_samples: int = Field(description="Samples to forget; lists name the first 100 of them, a single request all.")
+    verification: UUID | None = Field(description="Of the result: GET /v1/verifications/{id} has all of it.")
     status: ForgetStatus
     verdict: Verdict | None
     claim: Claim | None
@@ -641,12 +763,20 @@ class ForgetPlan(Answered):
     strategy: Strategy | None
     scope: Scope | None
     refusal: Refusal
+    reference: Reference
+    num_references: int
+    num_samples: int
     claim: Claim = Field(description="The most that the result could claim.")
     parent_version: int | None
     quarantined_versions: list[int] = Field(description="Versions that would stop being reachable at once.")
     num_forget: int | None = Field(description="Training rows to forget; null while nothing was trained.")
     num_retain: int | None = Field(description="Training rows that stay.")
     expected_seconds: float | None = Field(description="From the training time of the serving version; null: unknown.")
+    expected_reference_seconds: float | None = Field(
+        description="Of the retrained models that it would wait for; null: of none, or unknown."
+    )
+    why: str = Field(description="Why this method.")
+    candidates: list[Candidate] = Field(description="Every method, those that do not apply at the end, with reasons.")
 
 
 # --- verifications -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from app.api.bodies import ForgetBody, described
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import Responses, answers, answers_to_body
 from app.api.parameters import ForgetRequestInPath, ModelFilter, ModelInPath
-from app.api.resources import PageParameters, ReadingSession, WritingSession
+from app.api.resources import PageParameters, ReadingSession, SettingsResource, WritingSession
 from app.errors import (
     AlreadyForgotten,
     ClassNotFound,
@@ -29,6 +29,7 @@ from app.errors import (
     NoServingVersion,
     NotApplicable,
     NothingLeft,
+    SampleNotFound,
     TaskNotFound,
 )
 from app.operations import forget
@@ -48,7 +49,7 @@ _DRY_RUN: Responses = {
 @router.post(
     "/models/{model}/forget",
     status_code=202,
-    summary="Forget classes, tasks, or part of a task",
+    summary="Forget classes, tasks, part of a task, or samples",
     response_model=ForgetRequest,
     responses=_DRY_RUN
     | answers_to_body(
@@ -58,6 +59,7 @@ _DRY_RUN: Responses = {
         ModelGone,
         ClassNotFound,
         TaskNotFound,
+        SampleNotFound,
         AlreadyForgotten,
         NothingLeft,
         NoServingVersion,
@@ -68,23 +70,24 @@ _DRY_RUN: Responses = {
     ),
     openapi_extra=described(ForgetCreate),
 )
-def forget_classes(
+def start_forgetting(
     *,
     caller: Forgetter,
     model: ModelInPath,
     body: ForgetBody,
     idempotency: IdempotencyDependency,
     session: WritingSession,
+    settings: SettingsResource,
 ) -> Response:
     """Queue the request behind earlier ones on the model; its verdict and report come with its job's end.
 
     If the result passes the effect gate it serves, and every version that still remembers is quarantined at once.
     """
     if body.dry_run:
-        return json_answer(forget.plan(session, model, body), 200)
+        return json_answer(forget.plan(session, model, body, home=settings.home), 200)
 
     def work() -> Response:
-        request = forget.submit(session, caller, model, body)
+        request = forget.submit(session, caller, model, body, home=settings.home)
         return accepted(request, request.job.id)
 
     return idempotency.once(session, caller, work)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from app.schemas import ApiScope, Claim, Depth, ModelName, Origin, Verdict
+from app.schemas import ApiScope, Claim, Depth, ModelName, Origin, Reference, Verdict
 from app.specs import Refusal, Scope, Seed, Strategy
 
 _ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -29,6 +29,9 @@ Classes = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_lengt
 
 Tasks = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=10_000)]
 """By index, in the order of learning."""
+
+NumSamples = Annotated[int, Field(ge=1, lt=2**53)]
+"""How many samples, never which: an id leads to a person."""
 
 EVENTS: Mapping[str, Mapping[str, Any]] = {
     "model.created": {"dataset": Name, "architecture": Name},
@@ -47,11 +50,15 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "job": Id,
         "classes": Classes,
         "tasks": Tasks,
+        "num_samples": NumSamples,
         "method": Name,
+        "requested_method": Name,
         "strategy": Strategy,
         "scope": Scope,
         "refusal": Refusal,
-        "reference": Literal["none"],
+        "reference": Reference,
+        "num_references": Number,
+        "min_claim": Claim,
         "seed": Seed,
     },
     "forget.started": {"job": Id, "parent_version": Number},
@@ -59,6 +66,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "job": Id,
         "classes": Classes,
         "tasks": Tasks,
+        "num_samples": NumSamples,
         "parent_version": Number,
         "digest": Digest,
         "claim": Claim,
@@ -83,9 +91,10 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "origin": Origin,
         "parent_version": Number,
         "claim": Claim,
-        # Of what is forgotten: classes, and the tasks of which no class is left.
+        # Of what is forgotten: classes, the tasks of which no class is left, and how many samples.
         "forgotten": Classes,
         "tasks": Tasks,
+        "num_samples": NumSamples,
     },
     "version.quarantined": {"digest": Digest},
     "version.purged": {"digest": Digest},

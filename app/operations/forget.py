@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
@@ -11,52 +12,144 @@ from sqlalchemy.orm import Session
 from app.audit import log
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
-from app.errors import ForgetRequestNotFound
+from app.errors import FieldError, ForgetRequestNotFound, NotApplicable
 from app.jobs import queue
-from app.operations import costs, targets
+from app.method_specs import CLAIMS, Claim
+from app.operations import choosing, costs, references, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import forget_request_view
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
 
+_LISTED_SAMPLES = 100
+"""Of each request in a list, at most; there may be 100,000."""
 
-def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> ForgetRequest:
+
+def submit(
+    session: Session, caller: Caller, name: str, body: ForgetCreate, *, home: Path | None = None
+) -> ForgetRequest:
     """Check everything that can be known now, and queue the request behind the earlier ones on its model.
 
-    Raises what `targets.resolve` does.
+    `home` is where labels are kept. Raises what `targets.resolve` does, and `NotApplicable` with everything that speaks
+    against the method.
     """
     model = lock_model(session, name)
-    target = targets.resolve(session, model, body.target)
-    now = database_now(session)
-    request_id = uuid4()
+    target = targets.resolve(session, model, body.target, home)
+    _, settled = _settle(session, model, target, body)
+    request = _row(session, model, target, settled, requested_method=body.method)
+    waits_for = references.submit_for(session, caller, model, request)
     job = queue.submit(
         session,
         "forget",
         model.id,
-        {"forget_request": str(request_id)},
+        {"forget_request": str(request.id)},
         actor=caller.actor,
         request_id=caller.request_id,
+        waits_for=[reference.id for reference in waits_for],
     )
-    request = ForgetRequestRow(
-        id=request_id,
+    request.job_id = job.id
+    session.add(request)
+    session.flush()
+    _log_requested(session, caller, model, request)
+    return forget_request_view(request, job, model.name)
+
+
+def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None = None) -> ForgetPlan:
+    """What the request would do and cost, changing nothing; raises what `submit` raises."""
+    model = find_model(session, name)
+    target = targets.resolve(session, model, body.target, home)
+    chosen, settled = _settle(session, model, target, body)
+    available = select(VersionRow.number).where(VersionRow.model_id == model.id, VersionRow.state == "available")
+    work = choosing.work_on(session, model, target)
+    return ForgetPlan(
+        model=model.name,
+        target=target,
+        method=settled.method,
+        requested_method=body.method,
+        strategy=settled.strategy,
+        scope=settled.scope,
+        refusal=settled.refusal,
+        reference=settled.reference,
+        num_references=settled.num_references,
+        num_samples=len(target.get("samples", [])),
+        claim=_claim_at_most(settled),
+        parent_version=model.serving_version,
+        quarantined_versions=sorted(session.scalars(available)),
+        num_forget=work.num_forget if work else None,
+        num_retain=work.num_retain if work else None,
+        expected_seconds=work.seconds(settled.method, settled.parameters, settled.refusal) if work else None,
+        expected_reference_seconds=_reference_seconds(work, settled),
+        why=chosen.why,
+        candidates=chosen.candidates,
+    )
+
+
+def _settle(
+    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate
+) -> tuple[choosing.Chosen, ForgetCreate]:
+    """How the method was found, and the request with it; raises `NotApplicable`."""
+    chosen = choosing.choose(session, model, body, target)
+    settled = _by(chosen.method, body)
+    reasons = choosing.reasons(settled.method, model, choosing.target_kind(target), settled.refusal)
+    reasons += _below_claim(settled)
+    if reasons:
+        raise NotApplicable("the method cannot do this; `errors` lists all that speaks against it", errors=reasons)
+    return chosen, settled
+
+
+def _by(method: str, body: ForgetCreate) -> ForgetCreate:
+    """The request with the method that `auto` chose, within the same budgets; a reference only where its claim needs one."""
+    if body.method != "auto":
+        return body
+    same = body.model_dump(exclude={"method", "strategy", "scope", "max_seconds", "reference"})
+    settled = ForgetCreate.model_validate(same | {"method": method})
+    return settled if body.reference == "wait" else settled.model_copy(update={"reference": body.reference})
+
+
+def _below_claim(body: ForgetCreate) -> list[FieldError]:
+    most = choosing.claim_of(body.method, body.refusal)
+    if body.min_claim is None or CLAIMS.index(most) >= CLAIMS.index(body.min_claim):
+        return []
+    return [FieldError("/min_claim", f"With the refusal {body.refusal} this method may claim {most} at most.")]
+
+
+def _claim_at_most(body: ForgetCreate) -> Claim:
+    """Without a reference nobody can say that a result is like a retrained model."""
+    most = choosing.claim_of(body.method, body.refusal)
+    return "edited" if most == "approximate" and body.reference == "none" else most
+
+
+def _reference_seconds(work: costs.Work | None, body: ForgetCreate) -> float | None:
+    return work.reference_seconds(body.num_references) if work and body.reference == "wait" else None
+
+
+def _row(
+    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, *, requested_method: str
+) -> ForgetRequestRow:
+    return ForgetRequestRow(
+        id=uuid4(),
         model_id=model.id,
-        job_id=job.id,
         target=target,
         method=body.method,
-        requested_method=body.method,
+        requested_method=requested_method,
         strategy=body.strategy,
         scope=body.scope,
         refusal=body.refusal,
+        guard=asdict(body.guard) if body.guard else None,
         reference=body.reference,
+        num_references=body.num_references,
+        min_claim=body.min_claim,
         parameters=asdict(body.parameters),
         seed=body.seed,
         reason=body.reason,
         status="queued",
-        received_at=now,
+        received_at=database_now(session),
     )
-    session.add(request)
-    session.flush()
+
+
+def _log_requested(session: Session, caller: Caller, model: ModelRow, request: ForgetRequestRow) -> None:
+    optional = {"strategy": request.strategy, "scope": request.scope, "min_claim": request.min_claim}
     log.append(
         session,
         "forget.requested",
@@ -65,41 +158,16 @@ def submit(session: Session, caller: Caller, name: str, body: ForgetCreate) -> F
         model=model.name,
         forget_request=request.id,
         details={
-            "job": str(job.id),
-            **target,
-            "method": body.method,
-            "strategy": body.strategy,
-            "scope": body.scope,
-            "refusal": body.refusal,
-            "reference": body.reference,
-            "seed": body.seed,
+            "job": str(request.job_id),
+            **targets.logged(request.target),
+            "method": request.method,
+            "requested_method": request.requested_method,
+            "refusal": request.refusal,
+            "reference": request.reference,
+            "num_references": request.num_references,
+            "seed": request.seed,
+            **{name: value for name, value in optional.items() if value is not None},
         },
-    )
-    return forget_request_view(request, job, model.name)
-
-
-def plan(session: Session, name: str, body: ForgetCreate) -> ForgetPlan:
-    """What the request would do and cost, changing nothing; raises what `submit` raises."""
-    model = find_model(session, name)
-    target = targets.resolve(session, model, body.target)
-    available = select(VersionRow.number).where(VersionRow.model_id == model.id, VersionRow.state == "available")
-    rows = costs.trained_rows(session, model)
-    stay = targets.learned_classes(session, model) - targets.gone_classes(session, model) - set(target["classes"])
-    counts = [rows.of(set(target["classes"])), rows.of(stay)] if rows else None
-    return ForgetPlan(
-        model=model.name,
-        target=target,
-        method=body.method,
-        requested_method=body.method,
-        strategy=body.strategy,
-        scope=body.scope,
-        refusal=body.refusal,
-        claim="edited",
-        parent_version=model.serving_version,
-        quarantined_versions=sorted(session.scalars(available)),
-        num_forget=counts[0] if counts else None,
-        num_retain=counts[1] if counts else None,
-        expected_seconds=costs.expected_seconds(rows, body, *counts) if rows and counts else None,
     )
 
 
@@ -124,12 +192,12 @@ def list_forget_requests(
         statement = statement.where(ForgetRequestRow.status == status)
     keys = [ForgetRequestRow.received_at, ForgetRequestRow.id]
     rows, next_token = paginate(session, statement, keys, "forget-requests", page)
-    return Page(items=_views(session, rows), next_page_token=next_token)
+    return Page(items=_views(session, rows, most_samples=_LISTED_SAMPLES), next_page_token=next_token)
 
 
-def _views(session: Session, rows: list[ForgetRequestRow]) -> list[ForgetRequest]:
+def _views(session: Session, rows: list[ForgetRequestRow], *, most_samples: int | None = None) -> list[ForgetRequest]:
     jobs = {job.id: job for job in session.scalars(select(JobRow).where(JobRow.id.in_([row.job_id for row in rows])))}
     names = dict(
         session.execute(select(ModelRow.id, ModelRow.name).where(ModelRow.id.in_([row.model_id for row in rows]))).all()
     )
-    return [forget_request_view(row, jobs[row.job_id], names[row.model_id]) for row in rows]
+    return [forget_request_view(row, jobs[row.job_id], names[row.model_id], most_samples=most_samples) for row in rows]

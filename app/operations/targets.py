@@ -1,8 +1,9 @@
-"""What a forget request is about: from what it names to the classes that must go, after every check without computing."""
+"""What a forget request is about: from what it names to the classes or samples that must go, after every check without computing."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -20,30 +21,30 @@ from app.errors import (
     NothingLeft,
     TaskNotFound,
 )
+from app.operations import sample_targets
 from app.operations.lookups import some, waiting_jobs
 from app.operations.tasks import refuse_fewer, tasks_of
 from app.operations.views import forgotten_classes
 from app.schemas import ForgetTarget
 
 Target = dict[str, list[int]]
-"""`classes` to forget, ascending, and of a model with tasks the `tasks` that were named, ascending."""
+"""`samples` to forget, ascending; or `classes`, and of a model with tasks the `tasks` that were named, ascending."""
 
 
-def resolve(session: Session, model: ModelRow, target: ForgetTarget) -> Target:
-    """What is to be forgotten.
+def resolve(session: Session, model: ModelRow, target: ForgetTarget, home: Path | None = None) -> Target:
+    """What is to be forgotten; `home` is where labels are kept, without it the job checks the classes of samples.
 
     Raises `ClassNotFound`, `TaskNotFound`, `AlreadyForgotten`, `NothingLeft` (both count queued requests),
-    `NoServingVersion`, `InvalidInput` and `NotApplicable`, and `Conflict` for a task that the serving version lacks.
+    `NoServingVersion`, `InvalidInput` and `NotApplicable`, `Conflict` for a task that the serving version lacks, and what
+    `sample_targets.resolve` does.
     """
-    if target.samples is not None:
-        raise NotApplicable(
-            "no method of this server forgets single samples; GET /v1/methods lists the targets of each",
-            errors=[FieldError("/target/samples", "name classes or tasks instead")],
-        )
     gone = gone_classes(session, model)
-    has_tasks = bool(tasks_of(model.learning))
-    found = _of_tasks(session, model, target, gone) if has_tasks else _of_classes(model, target, gone)
-    if not learned_classes(session, model) - gone - set(found["classes"]):
+    if target.samples is not None:
+        found = {"samples": sample_targets.resolve(session, model, target.samples, gone, home)}
+    else:
+        has_tasks = bool(tasks_of(model.learning))
+        found = _of_tasks(session, model, target, gone) if has_tasks else _of_classes(model, target, gone)
+    if not learned_classes(session, model) - gone - set(found.get("classes", [])):
         raise NothingLeft("no class would remain; to drop everything, delete the model")
     if model.serving_version is None and not waiting_jobs(session, model.id):
         raise NoServingVersion("the model has no version to forget from; train it first")
@@ -55,7 +56,7 @@ def gone_classes(session: Session, model: ModelRow) -> set[int]:
     waiting = select(ForgetRequestRow.target).where(
         ForgetRequestRow.model_id == model.id, ForgetRequestRow.status.in_(["queued", "running"])
     )
-    queued = {number for target in session.scalars(waiting) for number in target["classes"]}
+    queued = {number for target in session.scalars(waiting) for number in target.get("classes", [])}
     return queued | set(forgotten_classes(session, [model.id])[model.id])
 
 

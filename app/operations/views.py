@@ -14,7 +14,7 @@ from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGu
 
 
 def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
-    """Models with their latest version and what they have forgotten, in three statements however many there are."""
+    """Models with their latest version and what they have forgotten, in four statements however many there are."""
     ids = [row.id for row in rows]
     latest = dict(
         session.execute(
@@ -23,7 +23,7 @@ def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
             .group_by(VersionRow.model_id)
         ).all()
     )
-    forgotten = forgotten_classes(session, ids)
+    forgotten, num_samples = forgotten_classes(session, ids), _num_forgotten_samples(session, ids)
     return [
         Model(
             name=row.name,
@@ -36,6 +36,7 @@ def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
             forgotten=Forgotten(
                 classes=forgotten[row.id],
                 tasks=specs.forgotten_tasks(row.learning.get("tasks", []), forgotten[row.id]),
+                num_samples=num_samples.get(row.id, 0),
             ),
             created_at=row.created_at,
         )
@@ -54,6 +55,25 @@ def forgotten_classes(session: Session, model_ids: Sequence[UUID]) -> dict[UUID,
     for model_id, item in session.execute(tombstones):
         found[model_id].append(item)
     return found
+
+
+def forgotten_samples(session: Session, model_id: UUID) -> list[int]:
+    """The rows of the training file that a model may never learn again, in ascending order."""
+    tombstones = (
+        select(TombstoneRow.item)
+        .where(TombstoneRow.model_id == model_id, TombstoneRow.kind == "sample")
+        .order_by(TombstoneRow.item)
+    )
+    return list(session.scalars(tombstones))
+
+
+def _num_forgotten_samples(session: Session, model_ids: Sequence[UUID]) -> dict[UUID, int]:
+    counted = (
+        select(TombstoneRow.model_id, func.count())
+        .where(TombstoneRow.model_id.in_(model_ids), TombstoneRow.kind == "sample")
+        .group_by(TombstoneRow.model_id)
+    )
+    return dict(session.execute(counted).all())
 
 
 def model_view(session: Session, row: ModelRow) -> Model:
@@ -107,18 +127,29 @@ def job_view(row: JobRow, model_name: str) -> Job:
     )
 
 
-def forget_request_view(row: ForgetRequestRow, job: JobRow, model_name: str) -> ForgetRequest:
-    """One forget request with its job."""
+def forget_request_view(
+    row: ForgetRequestRow, job: JobRow, model_name: str, *, most_samples: int | None = None
+) -> ForgetRequest:
+    """One forget request with its job, and at most so many of its samples (None: all)."""
+    target = row.target
+    samples = target.get("samples", [])
+    if samples:
+        target = {**target, "samples": samples[:most_samples]}
     return ForgetRequest.model_validate(
         {
             "id": row.id,
             "model": model_name,
-            "target": row.target,
+            "target": target,
             "method": row.method,
             "requested_method": row.requested_method,
             "strategy": row.strategy,
             "scope": row.scope,
             "refusal": row.refusal,
+            "reference": row.reference,
+            "num_references": row.num_references,
+            "min_claim": row.min_claim,
+            "num_samples": len(samples),
+            "verification": row.verification_id,
             "status": row.status,
             "verdict": row.verdict,
             "claim": row.claim,

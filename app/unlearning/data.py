@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -32,7 +33,9 @@ class Dataset:
     train_rows: Tensor
     """int64, rows of the training file to fit on."""
     calibration_rows: Tensor
-    """int64, the other rows of the training file."""
+    """int64, the other rows of the training file that are not forgotten."""
+    forgotten_rows: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    """int64, rows of the training file that nothing may look at any more."""
 
     def __post_init__(self) -> None:
         """Raise InvalidShape unless images, labels and rows fit together."""
@@ -40,9 +43,11 @@ class Dataset:
         _check_images(self.test_images, self.test_labels, self.num_classes)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise InvalidShape("Training and test images must have the same channels, height and width.")
-        rows = torch.cat([self.train_rows, self.calibration_rows]).sort().values
+        rows = torch.cat([self.train_rows, self.calibration_rows, self.forgotten_rows]).sort().values
         if not torch.equal(rows, torch.arange(len(self.train_labels))):
-            raise InvalidShape("Training and calibration rows must hold every row of the training file exactly once.")
+            raise InvalidShape(
+                "Training, calibration and forgotten rows must hold every row of the training file exactly once."
+            )
 
     @property
     def num_classes(self) -> int:
@@ -54,6 +59,13 @@ class Dataset:
         """Channels, height and width of an image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+    def without(self, samples: Collection[int]) -> Dataset:
+        """The data set without these training-row ids: they are neither fitted on nor calibrated on."""
+        gone = torch.tensor(sorted(samples), dtype=torch.int64)
+        train, calibration = (rows[~torch.isin(rows, gone)] for rows in (self.train_rows, self.calibration_rows))
+        forgotten = torch.cat([self.forgotten_rows, gone[~torch.isin(gone, self.forgotten_rows)]])
+        return replace(self, train_rows=train, calibration_rows=calibration, forgotten_rows=forgotten)
 
 
 def in_batches(rows: Tensor, size: int) -> list[Tensor]:

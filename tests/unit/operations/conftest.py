@@ -51,12 +51,19 @@ class House:
         with self.database.writing() as session:
             return train.continue_training(session, CALLER, name, TrainRequest.model_validate(body)).job
 
-    def forget(self, *classes: int, name: str = "digits", tasks: Sequence[int] = (), **options: Any) -> ForgetRequest:
-        named = {"classes": list(classes), "tasks": list(tasks)}
+    def forget(
+        self,
+        *classes: int,
+        name: str = "digits",
+        tasks: Sequence[int] = (),
+        samples: Sequence[int] = (),
+        **options: Any,
+    ) -> ForgetRequest:
+        named = {"classes": list(classes), "tasks": list(tasks), "samples": list(samples)}
         target = {kind: numbers for kind, numbers in named.items() if numbers}
         body = ForgetCreate.model_validate({"target": target, **options})
         with self.database.writing() as session:
-            return forget.submit(session, CALLER, name, body)
+            return forget.submit(session, CALLER, name, body, home=self.settings.home)
 
     def request(self, request_id: UUID) -> ForgetRequest:
         with self.database.reading() as session:

@@ -19,6 +19,7 @@ from app.errors import (
     NoServingVersion,
     NotApplicable,
     NothingLeft,
+    SampleNotFound,
     VersionCorrupted,
 )
 from app.jobs import queue
@@ -79,6 +80,7 @@ def test_a_completed_request_serves_a_new_version_and_quarantines_every_older_on
         "version.quarantined",
         "version.published",
         "serving.moved",
+        "verification.completed",
         "forget.completed",
     ]
     assert log_holds(house)
@@ -247,7 +249,6 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(house: House) -> N
         ({"classes": [10]}, ClassNotFound),
         ({"classes": list(range(10))}, NothingLeft),
         ({"tasks": [0]}, NotApplicable),
-        ({"samples": [17]}, NotApplicable),
     ],
 )
 def test_what_cannot_be_forgotten_is_refused_at_once(
