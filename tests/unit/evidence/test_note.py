@@ -36,6 +36,11 @@ def test_the_specifications_example_verifies() -> None:
     assert verified_text(NOTE.encode(), [NoteKey.parse(KEY)]) == "This is an example message.\n"
 
 
+def test_a_key_of_another_length_is_no_ed25519_key() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        NoteKey("log.example/one", bytes(31))
+
+
 def test_every_flipped_bit_of_the_example_fails() -> None:
     note, key = NOTE.encode(), NoteKey.parse(KEY)
     for bit in range(8 * len(note)):
