@@ -17,7 +17,9 @@ from app import specs
 from app.database.tables import ModelRow, VersionRow
 from app.method_parameters import MethodParameters
 from app.method_specs import METHOD_SPECS, MethodName
+from app.operations import tasks
 from app.schemas import ForgetCreate
+from app.sharding import expected_share
 
 FORWARD = 1 / 3
 """Of a training step: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1, count 2 operations a weight against 6."""
@@ -64,7 +66,7 @@ class TrainedRows:
     mode: specs.Mode
     passes: float
     """How often that training saw each of its rows."""
-    shards: int = 1
+    sharding: specs.Sisa | None = None
     """Of a model that learns in shards."""
 
     def of(self, classes: set[int]) -> int:
@@ -123,14 +125,15 @@ class Work:
                 epochs = parameters.training.epochs if parameters.training else self.rows.passes
                 return float(epochs * self.num_retain)
             case "sisa":
-                return self._shards_hit() * self.rows.passes * self.num_retain / self.rows.shards
+                return self._share_of_shards() * self.rows.passes * self.num_retain
             case "euk":
                 return self._euk(parameters)
         return expected_tries(method, parameters) * self._try(method, parameters) + self._once(method)
 
-    def _shards_hit(self) -> float:
-        """Expected number, of samples that fall into shards at random."""
-        return self.rows.shards * (1 - (1 - 1 / self.rows.shards) ** self.num_forget)
+    def _share_of_shards(self) -> float:
+        """Of what training anew passes, for samples that fall into shards and slices at random."""
+        sharding = self.rows.sharding
+        return expected_share(sharding, round(self.rows.passes), self.num_forget) if sharding else 1.0
 
     def _euk(self, parameters: Any) -> float:
         """The lower layers pass forward once where there are convolutions; then steps of the others, of which few remain."""
@@ -195,14 +198,14 @@ def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
         return None
     by_class = [max(rows) for rows in zip(*(v.manifest["recipe"]["rows_by_class"] for v in versions), strict=True)]
     last = versions[-1]
-    passes = _passes(last)
+    passes, learning = _passes(last), tasks.LEARNING.validate_python(model.learning)
     return TrainedRows(
         by_class,
         last.metrics["training_seconds"] / (passes * sum(last.manifest["recipe"]["rows_by_class"])),
         last.manifest["architecture"]["type"],
         model.learning["mode"],
         passes,
-        model.learning.get("shards", 1),
+        learning if isinstance(learning, specs.Sisa) else None,
     )
 
 

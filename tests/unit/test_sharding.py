@@ -25,7 +25,7 @@ def test_slices_share_out_about_the_epochs_of_the_whole(epochs: int, slices: int
 def drawn_share(learning: Sisa, epochs: int, num_samples: int) -> float:
     """Share of the images passed again for samples drawn once, place by place."""
     each = epochs_of_slices(epochs, learning.slices)
-    first = {}
+    first: dict[int, int] = {}
     for _ in range(num_samples):
         shard, number = random.randrange(learning.shards), random.randrange(learning.slices)
         first[shard] = min(number, first.get(shard, number))
