@@ -219,6 +219,7 @@ def _train(attempt: Attempt, asked: _Asked) -> None:
         origin="trained",
         parent=None,
         forgotten=asked.unseen.every_class,
+        num_samples=len(asked.unseen.every_sample),
         claim=publishing.Inherited(None),
         metrics=_metrics(result, loaded.dataset),
         recipe={"reference": result.settings, "key": asked.key},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
+    from app.unlearning.guard import Guard
     from app.unlearning.partition import Partition
     from app.unlearning.verifying.claims import AbsenceProof, Sought
     from app.unlearning.verifying.deep_verification import VerificationReport
@@ -100,6 +101,7 @@ def _verified(attempt: Attempt, case: _Case, data: Dataset) -> VerificationRepor
         depth=DEPTH.validate_python(case.row.depth),
         seed=attempt.spec["seed"],
         original_digest=case.recorded.original_digest if case.recorded else None,
+        guard=_guard(attempt, case),
     )
 
 
@@ -116,6 +118,16 @@ def _load(attempt: Attempt, case: _Case, version: VersionRow) -> Classifier | No
         if state == "purged" or not (folder / WEIGHTS).exists():
             return None
         raise
+
+
+def _guard(attempt: Attempt, case: _Case) -> Guard | None:
+    """That of the version, until it is deleted."""
+    from app.store import guards
+
+    if case.version.guard_deleted_at is not None:
+        return None
+    folder = VersionStore(attempt.settings.home).folder(case.model.name, case.version.number)
+    return guards.load_guard(folder, case.version.manifest_digest)
 
 
 def _references(attempt: Attempt, case: _Case) -> dict[int, Classifier]:

@@ -344,3 +344,76 @@ def test_a_worker_is_there_from_its_first_beat_until_it_goes(database: Database)
         assert session.scalar(select(func.count()).select_from(WorkerRow)) == 1
         workers.gone(session, "me")
         assert session.scalar(select(func.count()).select_from(WorkerRow)) == 0
+
+
+def depend(database: Database, model: UUID, *waits_for: UUID, publishing: bool = False) -> UUID:
+    """A job that waits for these."""
+    with database.writing() as session:
+        return queue.submit(
+            session,
+            "toy",
+            model,
+            {},
+            actor="local",
+            request_id=None,
+            publishing=publishing,
+            waits_for=waits_for,
+        ).id
+
+
+@pytest.mark.parametrize("how", ["succeed", "fail", "cancel"])
+def test_a_job_starts_once_all_that_it_waits_for_have_ended_in_whatever_way(
+    database: Database, model: UUID, endings: Endings, how: str
+) -> None:
+    first, second = (submit(database, model, publishing=False) for _ in range(2))
+    waiting = depend(database, model, first, second)
+    claims = [taken(database), taken(database)]
+    assert [claim.job_id for claim in claims] == [first, second]
+    for claim in claims:
+        assert not may_claim(database)
+        with database.writing() as session:
+            if how == "succeed":
+                queue.succeed(session, claim, {})
+            elif how == "fail":
+                queue.fail(session, claim, NotApplicable("no"), endings.by_kind)
+            else:
+                queue.cancel(session, claim, endings.by_kind)
+    assert taken(database).job_id == waiting
+
+
+def test_a_publishing_job_that_waits_keeps_its_place_before_later_ones(database: Database, model: UUID) -> None:
+    awaited = submit(database, model, publishing=False)
+    waiting = depend(database, model, awaited, publishing=True)
+    later = submit(database, model)
+    claim = taken(database)
+    assert (claim.job_id, take(database)) == (awaited, None)
+    with database.writing() as session:
+        queue.succeed(session, claim, {})
+    claim = taken(database)
+    assert claim.job_id == waiting
+    with database.writing() as session:
+        queue.succeed(session, claim, {})
+    assert taken(database).job_id == later
+
+
+def test_a_job_that_waits_does_not_start_while_what_it_waits_for_is_tried_again(
+    database: Database, model: UUID, endings: Endings
+) -> None:
+    awaited = submit(database, model, publishing=False)
+    depend(database, model, awaited)
+    claim = taken(database)
+    with database.writing() as session:
+        queue.record_death(session, claim, endings.by_kind)
+    assert taken(database).job_id == awaited
+    assert take(database) is None
+
+
+def test_only_what_nobody_else_waits_for_is_abandoned(database: Database, model: UUID) -> None:
+    own, shared, done = (submit(database, model, publishing=False) for _ in range(3))
+    leaving = depend(database, model, own, shared, done)
+    depend(database, model, shared)
+    with database.writing() as session:
+        session.execute(update(JobRow).where(JobRow.id == done).values(status="succeeded"))
+    with database.reading() as session:
+        assert queue.abandoned(session, leaving, "toy") == [own]
+        assert queue.abandoned(session, leaving, "reference") == []

@@ -1,0 +1,62 @@
+"""A request judged by a retrained model, verified deeply, through server, client and command line; and a kill on the way."""
+
+from __future__ import annotations
+
+from app.client import Client
+from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job
+from tests.e2e.conftest import StartServer
+from tests.e2e.processes import children_of, descendants_of, freeze, kill, modules_of, wait_until
+from tests.e2e.server_process import Server
+from tests.e2e.small_models import assert_disk_and_record_agree, learn
+
+
+def forget_by_euk(client: Client, name: str) -> ForgetRequest:
+    parameters = {"layers": 1, "steps": 100}
+    asked = {"target": ForgetTarget(classes=[2]), "method": "euk", "refusal": "calibrate", "parameters": parameters}
+    return client.forget(name, ForgetCreate.model_validate(asked))
+
+
+def reference_of(client: Client) -> Job:
+    (job,) = client.jobs(kind="reference")
+    return job
+
+
+def attempt_of(server: Server) -> list[int]:
+    """The processes in which jobs are computed: the fork server's children."""
+    assert server.process is not None
+    worker = modules_of(server.process.pid).get("app.worker_process")
+    parents = descendants_of(worker) if worker else []
+    return [pid for parent in parents for pid in children_of(parent)]
+
+
+def test_a_request_waits_for_its_reference_whose_attempt_is_killed(start_server: StartServer) -> None:
+    server = start_server()
+    with server.client() as client:
+        client.wait_for_job(learn(client, "digits"))
+        request = forget_by_euk(client, "digits")
+        wait_until(lambda: bool(attempt_of(server)) and client.job(reference_of(client).id).status == "running")
+        (attempt,) = attempt_of(server)
+        freeze([attempt])
+        landed = client.job(reference_of(client).id).status == "running"
+        kill(attempt)
+        client.wait_for_job(request.job)
+        reference = client.job(reference_of(client).id)
+        assert landed
+        assert (reference.status, reference.attempts) == ("succeeded", 2)
+        done = client.forget_request(request.id)
+        assert done.report is not None
+        assert done.report.verification is not None
+        assert done.report.verification.references == [1]
+        assert done.verification is not None
+        assert client.verification(done.verification).report == done.report.verification
+
+        found = server.run_json("versions", "verify", "digits", "2") if done.version else None
+        if found is not None:
+            assert found["status"] == "completed"
+            assert found["report"]["references"] == [1, 2]
+            assert found["report"]["control"]["original_fails"] is True
+            shown = server.run("verifications", "show", found["id"]).stdout
+            assert "Control, by the same criteria" in shown
+            assert "What this does not prove" in shown
+        assert [job.status for job in client.jobs() if job.status != "succeeded"] == []
+        assert_disk_and_record_agree(client, server.home, ["digits"])
