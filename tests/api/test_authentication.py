@@ -27,6 +27,7 @@ CLOSED = [
     ("PUT", "/v1/models/digits/serving", "train"),
     ("POST", "/v1/models/digits/forget", "forget"),
     ("POST", "/v1/models/digits/versions/1/purge", "forget"),
+    ("DELETE", "/v1/models/digits/versions/1/guard", "forget"),
     ("POST", "/v1/models/digits/predict", "predict"),
     ("POST", "/v1/models/digits/versions/1/predict", "predict"),
     ("GET", "/v1/audit/events", "audit"),

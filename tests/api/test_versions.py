@@ -137,6 +137,12 @@ def test_a_purge_destroys_the_weights_and_keeps_the_rest(
     assert len(events) == 1
 
 
+def test_a_version_without_a_guard_has_none_to_delete(client: httpx.Client, stored: list[StoredVersion]) -> None:
+    assert client.get(f"{VERSIONS}/1").json()["guard"] is None
+    assert_problem(client.delete(f"{VERSIONS}/1/guard"), 404, "guard-not-found")
+    assert_problem(client.delete(f"{VERSIONS}/9/guard"), 404, "version-not-found")
+
+
 def test_unknown_versions_and_models_are_404(client: httpx.Client, stored: list[StoredVersion]) -> None:
     for path in (f"{VERSIONS}/9", f"{VERSIONS}/9/weights"):
         assert_problem(client.get(path), 404, "version-not-found")

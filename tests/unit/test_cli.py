@@ -99,7 +99,14 @@ def test_a_file_that_cannot_be_read_is_named() -> None:
     assert "no-such-file.png cannot be read: No such file or directory" in result.stderr
 
 
-@pytest.mark.parametrize("command", [["models", "delete", "digits"], ["versions", "purge", "digits", "1"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["models", "delete", "digits"],
+        ["versions", "purge", "digits", "1"],
+        ["versions", "delete-guard", "digits", "1"],
+    ],
+)
 def test_destroying_asks_first_and_takes_silence_for_no(command: list[str]) -> None:
     result = forgettery(*command, "--url", NOBODY)
     assert result.returncode == 1
