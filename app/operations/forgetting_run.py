@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,8 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow
 from app.errors import NoServingVersion
 from app.jobs import queue
-from app.operations import asked, guards, publishing, targets, versions
+from app.method_specs import Claim
+from app.operations import asked, guards, publishing, references, targets, verifications, versions
 from app.schemas import ForgetStatus, VersionMetrics
 
 if TYPE_CHECKING:
@@ -29,12 +31,16 @@ if TYPE_CHECKING:
     from app.unlearning.verifying.deep_verification import VerificationReport
     from app.unlearning.verifying.outcome import Outcome
 
+_CLAIM: TypeAdapter[Claim | None] = TypeAdapter(Claim | None)
+
 
 @dataclass(frozen=True)
 class Done:
     """A request that was carried out, and what is known of the result."""
 
     request: ForgetRequestRow
+    original_digest: str
+    """`weights_digest` of the parent."""
     unlearned: Unlearned
     verification: VerificationReport
     outcome: Outcome
@@ -83,11 +89,11 @@ def _carried_out(
     """The verification is of the very weights that are to be published, beside those of the parent."""
     from app.unlearning.context import Context
     from app.unlearning.forgetting import forget
+    from app.unlearning.verifying.claims import weights_digest
     from app.unlearning.verifying.deep_verification import verify
     from app.unlearning.verifying.outcome import conclude
 
-    partition = _partition(request, dataset, parent.network)
-    references: dict[int, Classifier] = {}
+    partition = partition_of(request, dataset, parent.network)
     unlearned = forget(
         parent.network,
         dataset,
@@ -105,16 +111,17 @@ def _carried_out(
         unlearned.sought,
         Context(progress=publishing.progress_between(attempt, 0.8, 0.95)),
         original=parent.network,
-        references=references,
+        references=references.of(attempt, start, request),
         depth="fast",
         seed=request.seed,
         guard=unlearned.guard,
     )
-    outcome = conclude(unlearned.report.gate, unlearned.sought, verification)
-    return Done(request, unlearned, verification, outcome)
+    least = _CLAIM.validate_python(request.min_claim)
+    outcome = conclude(unlearned.report.gate, unlearned.sought, verification, min_claim=least)
+    return Done(request, weights_digest(parent.network), unlearned, verification, outcome)
 
 
-def _partition(request: ForgetRequestRow, dataset: Dataset, network: Classifier) -> Partition:
+def partition_of(request: ForgetRequestRow, dataset: Dataset, network: Classifier) -> Partition:
     """The data set holds no row of samples that were forgotten earlier."""
     from app.unlearning.partition import Partition
     from app.unlearning.sample_partition import of_samples
@@ -153,6 +160,7 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         origin="unlearned",
         parent=start.parent,
         forgotten=sorted([*start.forgotten, *request.target.get("classes", [])]),
+        num_samples=len(start.forgotten_samples) + len(request.target.get("samples", [])),
         claim=claim,
         # What learning tasks came to, how much of earlier ones it cost, is the parent's; nothing was learned here.
         metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds),
@@ -182,6 +190,11 @@ def _complete(
 ) -> None:
     row = _judged(session, start, done, status="completed")
     row.claim, row.version = claim.level, start.number
+    if attempt.settings.verify_before_purge:
+        verifications.queue_before_purge(
+            session, actor=attempt.actor, request_id=attempt.request_id, request=row, version=start.number
+        )
+    row.verification_id = _recorded(session, attempt, row, done, digest=digest)
     log.append(
         session,
         "forget.completed",
@@ -205,7 +218,8 @@ def _refuse(attempt: Attempt, start: publishing.Start, done: Done) -> None:
     """Something was missed: keep the report, publish nothing, let the parent serve on."""
     verdict, missed = done.outcome.verdict, list(done.outcome.missed)
     with attempt.succeeding({"version": None, "verdict": verdict, "missed": missed}) as session:
-        _judged(session, start, done, status="failed")
+        row = _judged(session, start, done, status="failed")
+        row.verification_id = _recorded(session, attempt, row, done, digest=None)
         log.append(
             session,
             "forget.failed",
@@ -215,6 +229,20 @@ def _refuse(attempt: Attempt, start: publishing.Start, done: Done) -> None:
             forget_request=done.request.id,
             details={**_details(attempt, start), "verdict": verdict, "missed": missed},
         )
+
+
+def _recorded(session: Session, attempt: Attempt, row: ForgetRequestRow, done: Done, *, digest: str | None) -> UUID:
+    """The id under which the verification is kept; `digest` is that of the published weights, if any are."""
+    return verifications.record(
+        session,
+        actor=attempt.actor,
+        request_id=attempt.request_id,
+        request=row,
+        version=row.version,
+        digest=digest,
+        report=done.verification.as_json(),
+        original_digest=done.original_digest,
+    )
 
 
 def _judged(session: Session, start: publishing.Start, done: Done, *, status: ForgetStatus) -> ForgetRequestRow:
@@ -241,7 +269,8 @@ def _measured(unlearned: Unlearned) -> dict[str, str]:
 
 
 def ended(session: Session, job: JobRow) -> None:
-    """The job failed or was cancelled, and with it the request; log it."""
+    """The job failed or was cancelled, and with it the request and the references that nobody else waits for; log it."""
+    references.release(session, job)
     request = session.get_one(ForgetRequestRow, UUID(job.spec["forget_request"]))
     model = session.get_one(ModelRow, job.model_id)
     request.status = job.status
