@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -12,14 +12,11 @@ from app.comparison_schemas import ComparedFigures, Comparison
 from app.errors import Conflict, JobNotFound
 from app.operations.jobs import get_job
 
-if TYPE_CHECKING:
-    import altair as alt
-
 PlotFormat = Literal["svg", "png"]
 
-_FONT = "Roboto"  # comes with vl-convert
+_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first comes with vl-convert
 _WIDTH, _HEIGHT = 640, 400
-_MARGIN = 0.12  # of each axis, left free around the points
+_MARGIN = 0.08  # of each axis, left free around the points
 _LEAST_SPAN = 0.01  # of an axis in its unit, so that points that agree do not fill the plot with noise
 _LABEL_HEIGHT = 17  # pixels
 _LABEL_WIDTH = 105  # pixels; labels nearer than this may cover each other
@@ -56,14 +53,15 @@ def render(comparison: Comparison, plot_format: PlotFormat) -> bytes:
     return str(vl_convert.vegalite_to_svg(chart, allowed_base_urls=[])).encode()
 
 
-def _chart(comparison: Comparison) -> alt.LayerChart:
+def _chart(comparison: Comparison) -> Any:
     import altair as alt
 
     points = _points(comparison)
     about_samples = comparison.original.probe_gap is None
     x_axis, y_axis = _domain([each["x"] for each in points]), _domain([each["y"] for each in points])
-    for point, y in zip(points, _label_places(points, x_axis, y_axis), strict=True):
-        point["label_y"] = y
+    x_axis[1] += _LABEL_WIDTH / _WIDTH * (x_axis[1] - x_axis[0])  # names stand to the right of their points
+    for point, height in zip(points, _label_places(points, x_axis, y_axis), strict=True):
+        point["label_y"] = height
     x = alt.X(
         "x:Q", scale=alt.Scale(domain=x_axis, nice=False, zero=False), title=_x_title(about_samples=about_samples)
     )
@@ -81,7 +79,7 @@ def _chart(comparison: Comparison) -> alt.LayerChart:
         scale=alt.Scale(domain=["method", "original", "retrained"], range=["circle", "diamond", "cross"]),
         legend=None,
     )
-    base = alt.Chart(alt.Data(values=points))
+    base = alt.Chart(alt.InlineData(values=points))
     marks = base.mark_point(filled=True, size=120, opacity=1).encode(x=x, y=y, color=colour, shape=shape)
     leaders = base.mark_rule(color="#bbbbbb", strokeWidth=0.8, xOffset=7, x2Offset=15).encode(
         x=x, x2="x:Q", y=y, y2="label_y:Q"
@@ -89,15 +87,16 @@ def _chart(comparison: Comparison) -> alt.LayerChart:
     labels = base.mark_text(align="left", dx=18, fontSize=12, color="#222222").encode(
         x=x, y=alt.Y("label_y:Q"), text="label:N"
     )
-    layers = [*_reference_lines(comparison, x_axis, y_axis), leaders, marks, labels]
+    halos = labels.mark_text(align="left", dx=18, fontSize=12, stroke="white", strokeWidth=4)
+    layers = [*_reference_lines(comparison, x_axis, y_axis), leaders, halos, labels, marks]
     return _styled(alt.layer(*layers), comparison)
 
 
-def _styled(chart: alt.LayerChart, comparison: Comparison) -> alt.LayerChart:
+def _styled(chart: Any, comparison: Comparison) -> Any:
     import altair as alt
 
     failed = [row.method for row in comparison.rows if row.problem]
-    subtitle = f"Forgetting {_named(comparison)} from version {comparison.version}; lines: retrained without it"
+    subtitle = f"Forgetting {_named(comparison)} from version {comparison.version}; dashed: where retrained models are"
     subtitles = [subtitle, f"Failed, so not shown: {', '.join(failed)}"] if failed else [subtitle]
     title = alt.Title("Forgetting against utility", subtitle=subtitles, anchor="start", offset=14)
     return (
@@ -110,14 +109,14 @@ def _styled(chart: alt.LayerChart, comparison: Comparison) -> alt.LayerChart:
     )
 
 
-def _reference_lines(comparison: Comparison, x_axis: Sequence[float], y_axis: Sequence[float]) -> list[alt.Chart]:
+def _reference_lines(comparison: Comparison, x_axis: Sequence[float], y_axis: Sequence[float]) -> list[Any]:
     """Where retrained models lie."""
     import altair as alt
 
     line: dict[str, Any] = {"color": "#888888", "strokeDash": [4, 4], "strokeWidth": 1}
-    vertical = alt.Chart(alt.Data(values=[{"x": 0.0, "low": y_axis[0], "high": y_axis[1]}]))
+    vertical = alt.Chart(alt.InlineData(values=[{"x": 0.0, "low": y_axis[0], "high": y_axis[1]}]))
     horizontal = alt.Chart(
-        alt.Data(values=[{"y": comparison.retrained.test_accuracy, "low": x_axis[0], "high": x_axis[1]}])
+        alt.InlineData(values=[{"y": comparison.retrained.test_accuracy, "low": x_axis[0], "high": x_axis[1]}])
     )
     return [
         vertical.mark_rule(**line).encode(x="x:Q", y="low:Q", y2="high:Q"),
@@ -125,7 +124,7 @@ def _reference_lines(comparison: Comparison, x_axis: Sequence[float], y_axis: Se
     ]
 
 
-def _legend(points: list[dict[str, Any]]) -> alt.Legend:
+def _legend(points: list[dict[str, Any]]) -> Any:
     import altair as alt
 
     found = {point["claim"] for point in points}
@@ -173,7 +172,10 @@ def _label_places(points: list[dict[str, Any]], x_axis: Sequence[float], y_axis:
     heights = [0.0] * len(points)
     for index in sorted(range(len(points)), key=lambda index: -float(points[index]["y"])):
         x, y = points[index]["x"] * across, points[index]["y"] * up
-        near = sorted((other for at, other in placed if abs(at - x) < _LABEL_WIDTH), reverse=True)
+        beside = [(point["x"] * across, point["y"] * up) for point in points]
+        near = [other for at, other in placed if abs(at - x) < _LABEL_WIDTH]
+        near += [other for at, other in beside if 0 < at - x < _LABEL_WIDTH]
+        near.sort(reverse=True)
         for other in near:
             if abs(other - y) < _LABEL_HEIGHT:
                 y = other - _LABEL_HEIGHT

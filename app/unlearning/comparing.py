@@ -127,7 +127,7 @@ def compare(
             rows.append(bench.row(each, part, importance=importance, guard=guard, keeping=keeping))
         except ForgetteryError as error:
             rows.append(Row(each, None, None, None, error))
-        except torch.linalg.LinAlgError as error:
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # torch names it in its documentation alone
             failed = NotApplicable(f"{name} has no solution for the weights of this model: {error}")
             rows.append(Row(each, None, None, None, failed))
     return Comparison(rows, bench.original_figures(), bench.retrained_figures())

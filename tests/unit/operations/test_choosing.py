@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import importlib
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import specs
+from app.errors import NotApplicable
+from app.method_specs import METHOD_SPECS, MethodName, Target
+from app.operations import choosing, costs, targets
+from app.operations.lookups import find_model
+from app.schemas import ForgetCreate
+from tests.unit.operations.conftest import House
+
+sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+ROWS = costs.TrainedRows([6000] * 10, 1e-5, "cnn", "standard", 5.0)
+NAMES = ["edit", *METHOD_SPECS]
+
+
+def chosen(house: House, **body: Any) -> choosing.Chosen:
+    asked = ForgetCreate.model_validate({"method": "auto", **body})
+    with house.database.reading() as session:
+        model = find_model(session, "digits")
+        return choosing.choose(session, model, asked, targets.resolve(session, model, asked.target))
+
+
+@sqlite
+def test_auto_takes_the_first_that_applies_and_says_why(house: House) -> None:
+    found = chosen(house, target={"samples": [1, 2, 3]})
+    assert next(each for each in found.candidates if each.method == found.method).applicable
+    assert found.why
+    reasons = {each.method: each.reasons for each in found.candidates if not each.applicable}
+    assert {"edit", "ssd", "projection", "sisa"} <= reasons.keys()
+    assert all(reasons.values())
+
+
+@sqlite
+def test_auto_keeps_to_the_claim_that_is_wanted(house: House) -> None:
+    assert chosen(house, target={"classes": [2]}, min_claim="exact").method == "retrain"
+
+
+@sqlite
+def test_auto_refuses_with_every_reason_where_nothing_is_fast_enough(house: House) -> None:
+    with pytest.raises(NotApplicable) as refused:
+        chosen(house, target={"classes": [2]}, max_seconds=1e-9)
+    told = " ".join(fault.detail for fault in refused.value.errors)
+    assert all(f"{name}:" in told for name in NAMES)
+    assert "/max_seconds" in {fault.pointer for fault in refused.value.errors}
+
+
+@sqlite
+def test_a_method_asked_for_by_name_is_taken(house: House) -> None:
+    assert chosen(house, target={"classes": [2]}, method="scrub").method == "scrub"
+
+
+@pytest.mark.parametrize("kind", get_args(Target))
+def test_what_is_preferred_is_for_that_target(kind: Target) -> None:
+    for name in choosing.PREFERENCE[kind]:
+        if name == "edit":
+            assert kind != "samples"
+        else:
+            assert kind in METHOD_SPECS[costs.METHOD_NAMES[name]].targets
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(speed=st.floats(1e-7, 1e-2), factor=st.floats(1.5, 100))
+def test_a_slower_machine_takes_longer_by_as_much(name: str, speed: float, factor: float) -> None:
+    def seconds(per_image: float) -> float:
+        rows = costs.TrainedRows(ROWS.by_class, per_image, "cnn", "standard", 5.0)
+        return costs.Work(rows, 6000, 54000).seconds(name, choosing.default_parameters(name), "none")
+
+    assert seconds(speed * factor) == pytest.approx(factor * seconds(speed), abs=0.06 * (1 + factor))
+
+
+def test_a_refusal_that_trains_costs_more_than_none() -> None:
+    work = costs.Work(ROWS, 6000, 54000)
+    taken = {refusal: work.seconds("edit", specs.EditParameters(), refusal) for refusal in get_args(specs.Refusal)}
+    assert taken["none"] == taken["calibrate"] < min(taken["push"], taken["guard"])
+
+
+def test_no_more_values_are_expected_to_be_tried_than_there_are() -> None:
+    candidates: dict[MethodName, int] = {name: _num_candidates(name) for name in costs.EXPECTED_TRIES}
+    assert all(1 <= costs.EXPECTED_TRIES[name] <= most for name, most in candidates.items())
+
+
+def _num_candidates(name: MethodName) -> int:
+    """How many values the method's own file lists; its name in the package is that of the function."""
+    module = importlib.import_module(f"app.unlearning.methods.{name}")
+    lists = ("LEARNING_RATES", "FORGET_WEIGHTS", "SELECTIONS", "RETAIN_SCALES")
+    return next(len(getattr(module, constant)) for constant in lists if hasattr(module, constant))

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from app.errors import NotApplicable
+from app.method_parameters import FinetuneParameters, RetrainParameters, SalunParameters
+from app.method_specs import Unlearning
+from app.specs import Training
+from app.unlearning.comparing import Comparison, compare, train_references
+from app.unlearning.context import Cancelled, Context
+from app.unlearning.partition import Partition
+from app.unlearning.sample_partition import of_samples
+from tests.unit.unlearning.blobs import blobs, edit_of, fitted
+
+DATA = blobs()
+TRAINING = Training(epochs=3, batch_size=32)
+FINETUNE = Unlearning("finetune", FinetuneParameters(steps=10, learning_rate=0.002), "calibrate")
+RETRAIN = Unlearning("retrain", RetrainParameters(training=TRAINING), "calibrate")
+
+
+def stop() -> None:
+    raise Cancelled
+
+
+@pytest.fixture(scope="module")
+def found() -> Comparison:
+    original, partition = fitted(DATA), Partition.of(DATA, [1])
+    references = train_references(original, DATA, partition, TRAINING, Context(), number=2, apart_from=1)
+    assert set(references.models) == {2, 3}
+    asked = [edit_of(1, refusal="calibrate"), FINETUNE, RETRAIN]
+    return compare(original, DATA, partition, asked, Context(), references=references, seed=0)
+
+
+def test_every_method_has_a_row_beside_original_and_retrained(found: Comparison) -> None:
+    assert [row.error for row in found.rows] == [None, None, None]
+    assert found.original.forget_accuracy == 1.0
+    assert found.retrained.forget_accuracy == 0.0
+    assert all(row.figures is not None and row.figures.forget_accuracy == 0.0 for row in found.rows)
+    assert (found.original.seconds, found.retrained.ratio_to_retraining) == (None, 1.0)
+
+
+def test_gaps_are_differences_to_retrained_models(found: Comparison) -> None:
+    assert (found.retrained.probe_gap, found.retrained.mia_gap) == (0.0, 0.0)
+    assert all(
+        row.figures is not None and -1 <= row.figures.mia_gap <= 1 and row.figures.probe_gap is not None
+        for row in found.rows
+    )
+
+
+def test_a_method_that_fails_does_not_keep_the_others_from_going_on() -> None:
+    """Salun has no wrong label to draw where a single class is left."""
+    original = fitted(DATA)
+    original.mark_forgotten([1, 2, 3])
+    with torch.no_grad():
+        original.head.weight[[1, 2, 3]] = 0.0
+        original.head.bias[[1, 2, 3]] = 0.0
+    samples = DATA.train_rows[DATA.train_labels[DATA.train_rows] == 0][:30].tolist()
+    partition = of_samples(DATA, samples, earlier_classes=[1, 2, 3])
+    references = train_references(original, DATA, partition, TRAINING, Context(), number=1, apart_from=0)
+    asked = [Unlearning("salun", SalunParameters()), Unlearning("finetune", FINETUNE.parameters)]
+    failed, went_on = compare(original, DATA, partition, asked, Context(), references=references, seed=0).rows
+    assert isinstance(failed.error, NotApplicable)
+    assert (failed.figures, failed.verdict, failed.claim) == (None, None, None)
+    assert went_on.error is None
+    assert went_on.figures is not None
+    assert went_on.figures.probe_gap is None
+
+
+def test_cancelling_ends_the_comparison_and_not_one_row_of_it() -> None:
+    original, partition = fitted(DATA), Partition.of(DATA, [1])
+    references = train_references(original, DATA, partition, TRAINING, Context(), number=1, apart_from=0)
+    with pytest.raises(Cancelled):
+        compare(original, DATA, partition, [FINETUNE], Context(check=stop), references=references, seed=0)
