@@ -16,11 +16,12 @@ from app import specs
 from app.audit import log
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
+from app.datasets import labels
 from app.errors import VersionCorrupted
 from app.method_specs import CLAIMS
 from app.operations import asked, versions
 from app.operations.tasks import tasks_of
-from app.operations.views import forgotten_classes
+from app.operations.views import forgotten_classes, forgotten_samples
 from app.schemas import Claim, Forgotten, Origin, VersionMetrics
 from app.store.manifest import CHECKPOINTS, GUARD, IMPORTANCE, WEIGHTS, Manifest
 from app.store.versions import VersionStore
@@ -50,6 +51,9 @@ class Start:
     parent: VersionRow | None
     """The serving version."""
     forgotten: list[int]
+    """Classes, ascending."""
+    forgotten_samples: list[int]
+    """Rows of the training file, ascending; `load_dataset` leaves them out."""
     edits: list[specs.Edit]
     """Of the forget requests completed so far, oldest first."""
 
@@ -107,6 +111,8 @@ class NewVersion:
     origin: Origin
     parent: VersionRow | None
     forgotten: list[int]
+    num_samples: int
+    """Of the samples forgotten so far."""
     claim: SupportedClaim | Inherited
     metrics: VersionMetrics
     recipe: dict[str, Any]
@@ -143,6 +149,7 @@ def begin(attempt: Attempt) -> Start:
             number=(latest or 0) + 1,
             parent=parent,
             forgotten=forgotten_classes(session, [model.id])[model.id],
+            forgotten_samples=forgotten_samples(session, model.id),
             edits=_completed_edits(session, model.id),
         )
 
@@ -162,10 +169,15 @@ def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[flo
 
 
 def load_dataset(attempt: Attempt, start: Start) -> LoadedDataset:
-    """The model's data set in memory, downloaded if it must be."""
+    """The model's data set in memory without the samples it has forgotten, downloaded if it must be.
+
+    Its labels are kept for the processes that check requests, which do without torch.
+    """
     from app.datasets.loading import load
 
-    return load(start.model.dataset, attempt.settings, progress_between(attempt, 0, 0.05))
+    loaded = load(start.model.dataset, attempt.settings, progress_between(attempt, 0, 0.05))
+    labels.keep(attempt.settings.home, loaded.data_digest, loaded.dataset.train_labels.numpy())
+    return replace(loaded, dataset=loaded.dataset.without(start.forgotten_samples))
 
 
 def load_parent(attempt: Attempt, start: Start) -> Parent | None:
@@ -229,7 +241,11 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         sharded=sharded,
         recipe=new.recipe,
         seed=new.seed,
-        forgotten=Forgotten(classes=new.forgotten, tasks=specs.forgotten_tasks(model.learning.tasks, new.forgotten)),
+        forgotten=Forgotten(
+            classes=new.forgotten,
+            tasks=specs.forgotten_tasks(model.learning.tasks, new.forgotten),
+            num_samples=new.num_samples,
+        ),
         guard=guards.described(new.guard) if new.guard else None,
         claim=new.claim.level,
         verification=new.verification,
@@ -241,7 +257,13 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
 
 def _published(manifest: Manifest) -> dict[str, Any]:
     forgotten_tasks = manifest.forgotten.tasks if manifest.learning.tasks else None
-    optional = {"parent_version": manifest.parent, "claim": manifest.claim, "tasks": forgotten_tasks}
+    num_samples = manifest.forgotten.num_samples or None
+    optional = {
+        "parent_version": manifest.parent,
+        "claim": manifest.claim,
+        "tasks": forgotten_tasks,
+        "num_samples": num_samples,
+    }
     return {
         "digest": manifest.weights_digest,
         "manifest_digest": manifest.digest,

@@ -184,6 +184,7 @@ def run(attempt: Attempt) -> None:
     new = publishing.NewVersion(
         origin="trained",
         forgotten=start.forgotten,
+        num_samples=len(start.forgotten_samples),
         claim=claim,
         metrics=_metrics(model, loaded.dataset, fitted, guard),
         recipe=recipe,

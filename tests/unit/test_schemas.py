@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from app.api.bodies import parse
 from app.errors import InvalidInput
-from app.schemas import ModelCreate, TrainingChanges, TrainRequest
+from app.method_specs import METHOD_SPECS
+from app.schemas import ForgetCreate, ModelCreate, TrainingChanges, TrainRequest, parameters_of
 from app.specs import (
     ARCHITECTURE_OF_MODE,
     TRAINING_OF_MODE,
     Cnn,
     Gru,
+    GuardParameters,
     Mlp,
     Mode,
     Progressive,
@@ -129,3 +131,71 @@ def test_further_tasks_stand_alone_and_are_not_empty(body: dict[str, Any], point
 def test_tasks_are_taken_as_they_stand() -> None:
     learning = asked(learning={"mode": "synaptic_intelligence", "tasks": [[3, 1], [2]], "c": 1}).learning
     assert learning == SynapticIntelligence(tasks=((3, 1), (2,)), c=1.0)
+
+
+def wanted(**body: Any) -> ForgetCreate:
+    return parse(ForgetCreate, json.dumps({"target": {"classes": [2]}} | body).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "method", "refusal", "reference", "strategy"),
+    [
+        ({}, "edit", "push", "none", "zero"),
+        ({"target": {"tasks": [1]}}, "edit", "push", "none", "zero"),
+        ({"target": {"samples": [1]}}, "auto", "none", "wait", None),
+        ({"method": "euk"}, "euk", "calibrate", "wait", None),
+        ({"method": "retrain"}, "retrain", "calibrate", "none", None),
+        ({"method": "auto"}, "auto", "calibrate", "wait", None),
+    ],
+)
+def test_what_a_forget_request_leaves_out_follows_from_target_and_method(
+    body: dict[str, Any], method: str, refusal: str, reference: str, strategy: str | None
+) -> None:
+    filled = wanted(**body)
+    assert (filled.method, filled.refusal, filled.reference, filled.strategy) == (method, refusal, reference, strategy)
+    assert filled.guard is None
+    assert parse(ForgetCreate, filled.model_dump_json().encode()) == filled
+
+
+@pytest.mark.parametrize("method", ["auto", "edit", *METHOD_SPECS])
+def test_the_parameters_are_those_of_the_method(method: Any) -> None:
+    filled = wanted(method=method, parameters={"utility_budget": 0.5})
+    assert type(filled.parameters) is parameters_of(method)
+    assert filled.parameters.utility_budget == 0.5
+    assert parse(ForgetCreate, filled.model_dump_json().encode()) == filled
+
+
+def test_the_refusal_guard_has_parameters_and_no_other_has() -> None:
+    assert wanted(refusal="guard").guard == GuardParameters()
+    assert wanted(refusal="guard", guard={"hidden": 8}).guard == GuardParameters(hidden=8)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({"method": "euk", "strategy": "zero", "scope": "output"}, ["/strategy", "/scope"]),
+        ({"method": "auto", "scope": "output"}, ["/scope"]),
+        ({"strategy": None}, ["/strategy"]),
+        ({"guard": {}}, ["/guard"]),
+        ({"refusal": "guard", "guard": {"steps": 0}}, ["/guard/steps"]),
+        ({"method": "euk", "parameters": {"layers": 0, "share": 0.1}}, ["/parameters/layers", "/parameters/share"]),
+        ({"method": "retrain", "parameters": {"training": {"epochs": 0}}}, ["/parameters/training/epochs"]),
+        ({"method": "auto", "parameters": {"layers": 1}}, ["/parameters/layers"]),
+        ({"parameters": {"push_steps": "9"}}, ["/parameters/push_steps"]),
+        ({"parameters": []}, ["/parameters"]),
+        ({"method": "erase"}, ["/method"]),
+        ({"max_seconds": 3}, ["/max_seconds"]),
+        ({"method": "auto", "max_seconds": 0}, ["/max_seconds"]),
+        ({"num_references": 11}, ["/num_references"]),
+        ({"min_claim": "proven"}, ["/min_claim"]),
+        ({"reference": "soon"}, ["/reference"]),
+        ({"target": {"samples": []}}, ["/target/samples"]),
+        ({"target": {"samples": list(range(100_001))}}, ["/target/samples"]),
+        ({"target": {"samples": [-1]}}, ["/target/samples/0"]),
+        ({"target": {"samples": [1], "classes": [1]}}, ["/target"]),
+    ],
+)
+def test_a_faulty_part_of_a_forget_request_is_pointed_at(body: dict[str, Any], pointers: list[str]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        wanted(**body)
+    assert [fault.pointer for fault in caught.value.errors] == pointers

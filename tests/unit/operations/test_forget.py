@@ -19,7 +19,6 @@ from app.errors import (
     NoServingVersion,
     NotApplicable,
     NothingLeft,
-    SampleNotFound,
     VersionCorrupted,
 )
 from app.jobs import queue
