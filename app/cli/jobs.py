@@ -20,7 +20,8 @@ def list_jobs(
     *,
     status: Annotated[Status | None, typer.Option(help="Only those in this status.")] = None,
     kind: Annotated[
-        Literal["train", "forget", "reference", "verify"] | None, typer.Option(help="Only those of this kind.")
+        Literal["train", "forget", "reference", "verify", "compare"] | None,
+        typer.Option(help="Only those of this kind."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
     url: Url = LOCAL,

@@ -29,19 +29,20 @@ _PER_SAMPLE_ROWS = 2000  # of ssd: forget and retain rows
 _PER_SAMPLE_STEPS = 3  # training steps that one per-sample gradient is worth
 _SUBSPACE_ROWS = 1200  # of projection: forget and retain rows
 _SETTLING_STEPS = 60
+_SETTLING_STEPS_AFTER_WRONG_ANSWERS = 400
 _JUDGED_ROWS = 1000  # held-out and forget rows that one candidate setting is judged by
 _STEPS_BETWEEN_JUDGEMENTS = 20
 _GUARD_IMAGES = 1.5  # of the guard's batch: half as many forgotten images as retained ones
 _CALIBRATION_AND_TEST = 1 / 4  # beside the training rows
 
 EXPECTED_TRIES: dict[MethodName, float] = {
-    "finetune": 2.0,
-    "neggrad_plus": 1.5,
+    "finetune": 1.5,
+    "neggrad_plus": 1.0,
     "scrub": 2.0,
     "salun": 1.5,
     "bad_teacher": 1.5,
-    "ssd": 4.0,
-    "projection": 4.0,
+    "ssd": 5.0,
+    "projection": 5.0,
 }
 """How many values of the setting that a method tunes are tried, on average of measured runs; a value sent is the only one."""
 
@@ -160,14 +161,16 @@ class Work:
             case "scrub":
                 steps = parameters.rounds * (parameters.forget_steps + parameters.retain_steps) + _SETTLING_STEPS
                 return float(steps * parameters.batch_size * (1 + FORWARD) + judged)
-            case "neggrad_plus" | "salun":
-                return _both_sets(parameters) + judged
+            case "neggrad_plus":
+                return _both_sets(parameters, _SETTLING_STEPS) + judged
+            case "salun":
+                return _both_sets(parameters, _SETTLING_STEPS_AFTER_WRONG_ANSWERS) + judged
             case "bad_teacher":
-                return _both_sets(parameters) * (1 + FORWARD) + judged
+                return _both_sets(parameters, _SETTLING_STEPS_AFTER_WRONG_ANSWERS) * (1 + FORWARD) + judged
         return judged
 
 
-EUK_STEPS_SHARE = 0.5
+EUK_STEPS_SHARE = 0.8
 """Steps of `euk` that are taken before held-out rows say that no more is learned, of those allowed."""
 EUK_UPPER_SHARE = 0.1
 """The same, times what a step of the last layers costs of one of the whole network."""
@@ -180,10 +183,10 @@ def expected_tries(method: MethodName, parameters: MethodParameters) -> float:
     return 1.0 if getattr(parameters, _TUNED[method]) is not None else EXPECTED_TRIES[method]
 
 
-def _both_sets(parameters: Any) -> float:
+def _both_sets(parameters: Any, settling_steps: int) -> float:
     """Steps on retained and, half as many, forgotten images, judged now and then, and steps to settle."""
     judgements = parameters.steps / _STEPS_BETWEEN_JUDGEMENTS * _JUDGED_ROWS * FORWARD
-    return float(parameters.steps * parameters.batch_size * 1.5 + judgements + _SETTLING_STEPS * parameters.batch_size)
+    return float(parameters.steps * parameters.batch_size * 1.5 + judgements + settling_steps * parameters.batch_size)
 
 
 def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:

@@ -17,7 +17,13 @@ from app.operations.pages import PageQuery, paginate
 from app.operations.views import job_view
 from app.schemas import ApiScope, Job, JobKind, JobStatus, Page
 
-_SCOPES: dict[str, ApiScope] = {"train": "train", "forget": "forget", "reference": "forget", "verify": "forget", "compare": "forget"}
+_SCOPES: dict[str, ApiScope] = {
+    "train": "train",
+    "forget": "forget",
+    "reference": "forget",
+    "verify": "forget",
+    "compare": "forget",
+}
 """Who may start a kind of job may also cancel it."""
 
 
