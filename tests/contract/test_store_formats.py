@@ -14,11 +14,11 @@ from app.store.versions import VersionStore, verify_files
 FORMATS = Path(__file__).parent / "store_formats"
 VERSIONS = {
     ("v1", 1): (
-        "sha256:d72907ed4cf95cc3cabd7b46ceee878e258a7ee05baa891c5e9ca8f6ca058a08",
+        "sha256:d985ccab9b6e342b24ef60e9e5eb8adfb03d7b16fd874d7e93427f32a45e2d4c",
         [[0.163008, 0.247112, 0.27707, 0.312809, 0.0], [0.149675, 0.263775, 0.306442, 0.280107, 0.0]],
     ),
     ("v1", 2): (
-        "sha256:af125d57b58fc123aa74d438ff7807640dace16fe09cd90fa53b357cc7912563",
+        "sha256:57901e67b3415dd443f404e7dbc38029c8b8665dccd8c8c2e4ae8bbaa1833b15",
         [[0.177689, 0.190808, 0.0, 0.1875, 0.444003], [0.174849, 0.189762, 0.0, 0.186194, 0.449195]],
     ),
 }

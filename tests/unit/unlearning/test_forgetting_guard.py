@@ -1,0 +1,102 @@
+"""A guard through the verbs, and collapse carried on by them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from app.specs import Edit, EditParameters, GuardParameters, Training
+from app.unlearning.architectures import Classifier
+from app.unlearning.collapse import spread_of_forgotten
+from app.unlearning.context import Context
+from app.unlearning.data import images_as_float
+from app.unlearning.forgetting import Unlearned, forget, forget_classes, keep_forgotten
+from app.unlearning.partition import Partition
+from app.unlearning.training import fit
+from tests.unit.unlearning.blobs import blobs, edit_of, fitted
+
+DATA = blobs()
+CONTEXT = Context()
+QUICK = GuardParameters(hidden=16, steps=200, batch_size=48, refusal_budget=0.01)
+GUARDING = replace(edit_of(1, refusal="guard", share=0.005), guard=QUICK)
+MODEL = fitted(DATA)
+GUARDED = forget_classes(MODEL, DATA, GUARDING, CONTEXT)
+
+
+def missed(result: Unlearned) -> list[str]:
+    return [criterion.name for criterion in result.report.gate if not criterion.passed]
+
+
+def test_the_figures_of_a_guarded_request_are_those_behind_its_guard() -> None:
+    assert missed(GUARDED) == []
+    assert GUARDED.guard is not None
+    assert GUARDED.guard.guarded_classes == (1,)
+    assert (GUARDED.report.after.refusal_rate or 0) > 0.9
+    assert GUARDED.report.settings["guard"]["classes"] == [1]
+    assert GUARDED.report.rehearsed_classes == []
+
+
+def test_a_later_request_fits_the_guard_anew_and_says_whose_images_it_read() -> None:
+    partition = Partition.of(DATA, [2], GUARDED.model.forgotten_classes)
+    later = edit_of(2, refusal="none", share=0.005)
+    result = forget(GUARDED.model, DATA, partition, later, CONTEXT, guard=GUARDED.guard)
+    assert result.guard is not None
+    assert GUARDED.guard is not None
+    assert result.guard.guarded_classes == (1,)
+    assert not torch.equal(result.guard.network[0].weight, GUARDED.guard.network[0].weight)  # type: ignore[index,union-attr,arg-type]  # a sequence of layers
+    assert result.report.rehearsed_classes == [1]
+    assert "refusal_kept_of_class_1" in [criterion.name for criterion in result.report.gate]
+
+
+def test_without_the_guard_a_later_request_has_none() -> None:
+    partition = Partition.of(DATA, [2], GUARDED.model.forgotten_classes)
+    result = forget(GUARDED.model, DATA, partition, edit_of(2, refusal="none", share=0.005), CONTEXT)
+    assert result.guard is None
+
+
+def further_trained(parent: Classifier) -> Classifier:
+    trained = fitted(DATA, seed=1)
+    rows = Partition.of(DATA, parent.forgotten_classes).train.retain
+    fit(trained, DATA, rows, Training(epochs=1, batch_size=32), CONTEXT)
+    return trained
+
+
+def test_further_training_keeps_a_copy_of_the_guard_calibrated_again() -> None:
+    kept = keep_forgotten(further_trained(GUARDED.model), GUARDED.model, DATA, GUARDING, CONTEXT, guard=GUARDED.guard)
+    assert missed(kept) == []
+    assert kept.guard is not None
+    assert GUARDED.guard is not None
+    assert kept.guard is not GUARDED.guard
+    assert torch.equal(kept.guard.classes, GUARDED.guard.classes)
+
+
+def spread(model: Classifier) -> float:
+    """How far the forgotten test inputs lie apart, whichever class they are of; see `collapse`."""
+    with torch.no_grad():
+        features = model.body(images_as_float(DATA.test_images))
+    return float(spread_of_forgotten(features, model.forgotten[DATA.test_labels]))
+
+
+def pushing(weight: float) -> Edit:
+    edit = edit_of(1, 2, push_steps=200)
+    parameters: EditParameters = replace(edit.parameters, collapse_weight=weight)
+    return replace(edit, parameters=parameters)
+
+
+def test_collapse_is_told_in_the_settings_hides_which_class_and_is_carried_on_by_further_training() -> None:
+    plain, hidden = (forget_classes(MODEL, DATA, pushing(weight), CONTEXT) for weight in (0.0, 1.0))
+    assert hidden.report.settings["parameters"]["collapse_weight"] == 1.0
+    assert spread(hidden.model) < spread(plain.model) / 2
+    trained = further_trained(hidden.model)
+    kept = [keep_forgotten(trained, hidden.model, DATA, pushing(weight), CONTEXT).model for weight in (0.0, 1.0)]
+    assert spread(kept[1]) < spread(kept[0]) / 2
+
+
+def test_one_forgotten_class_has_nobody_to_be_told_from() -> None:
+    plain, asked = (
+        forget_classes(MODEL, DATA, replace(edit, parameters=replace(edit.parameters, collapse_weight=weight)), CONTEXT)
+        for edit in [edit_of(1, push_steps=20)]
+        for weight in (0.0, 1.0)
+    )
+    assert torch.equal(plain.model.head.weight, asked.model.head.weight)
