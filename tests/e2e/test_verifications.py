@@ -50,13 +50,14 @@ def test_a_request_waits_for_its_reference_whose_attempt_is_killed(start_server:
         assert done.verification is not None
         assert client.verification(done.verification).report == done.report.verification
 
-        found = server.run_json("versions", "verify", "digits", "2") if done.version else None
-        if found is not None:
-            assert found["status"] == "completed"
-            assert found["report"]["references"] == [1, 2]
-            assert found["report"]["control"]["original_fails"] is True
-            shown = server.run("verifications", "show", found["id"]).stdout
-            assert "Control, by the same criteria" in shown
-            assert "What this does not prove" in shown
+        assert (done.status, done.version) == ("completed", 2)
+
+        found = server.run_json("versions", "verify", "digits", "2")
+        assert found["status"] == "completed"
+        assert found["report"]["references"] == [1, 2]
+        assert found["report"]["control"]["original_fails"] is True
+        shown = server.run("verifications", "show", found["id"]).stdout
+        assert "Control, by the same criteria" in shown
+        assert "What this does not prove" in shown
         assert [job.status for job in client.jobs() if job.status != "succeeded"] == []
         assert_disk_and_record_agree(client, server.home, ["digits"])
