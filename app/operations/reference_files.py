@@ -47,7 +47,7 @@ def purge_all(database: Database, settings: Settings, model_id: UUID) -> None:
 def purge_outdated(database: Database, settings: Settings) -> None:
     """Destroy those of deleted models, and those that know what was forgotten longer ago than versions are retained.
 
-    One that an unfinished verification may still read is left until that has ended.
+    One that an unfinished verification or comparison may still read is left until that has ended.
     """
     with database.reading() as session:
         names = dict(session.execute(select(ModelRow.id, ModelRow.name)).all())
@@ -66,7 +66,9 @@ def _available() -> Select[ReferenceRow]:
 def _due(session: Session, settings: Settings) -> list[ReferenceRow]:
     expired = database_now(session) - timedelta(days=settings.retention_days)
     deleted = set(session.scalars(select(ModelRow.id).where(ModelRow.deleted_at.is_not(None))))
-    reading = select(JobRow.model_id).where(JobRow.kind == "verify", JobRow.status.in_(["queued", "running"]))
+    reading = select(JobRow.model_id).where(
+        JobRow.kind.in_(["verify", "compare"]), JobRow.status.in_(["queued", "running"])
+    )
     read = set(session.scalars(reading))
     forgotten = _forgotten_before(session, expired)
     return [
