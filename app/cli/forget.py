@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -10,7 +11,7 @@ from app.cli.options import Name, Seed, Wait, from_json
 from app.cli.progress import wait
 from app.cli.reports import show_report
 from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, show
-from app.errors import GateMissed
+from app.errors import GateMissed, InvalidInput
 
 app = typer.Typer()
 
@@ -25,12 +26,29 @@ def forget(
     tasks: Annotated[
         list[int] | None, typer.Option("--task", help="Index of a task, from 0: all of it without --class; repeat.")
     ] = None,
+    samples: Annotated[
+        list[int] | None, typer.Option("--sample", help="Row of the training file, from 0; repeat.")
+    ] = None,
+    samples_file: Annotated[
+        Path | None, typer.Option(help="A file of such rows, one a line.", exists=True, dir_okay=False)
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="See `forgettery methods`; auto chooses one.")] = None,
     strategy: Annotated[Literal["zero", "random"] | None, typer.Option(help="What replaces the weights.")] = None,
     scope: Annotated[Literal["output", "network"] | None, typer.Option(help="Which weights.")] = None,
     refusal: Annotated[
-        Literal["none", "calibrate", "push"] | None, typer.Option(help="How predict comes to answer 0.")
+        Literal["none", "calibrate", "push", "guard"] | None, typer.Option(help="How predict comes to answer 0.")
     ] = None,
+    guard: Annotated[str | None, typer.Option(help="Parameters of the refusal guard as JSON.")] = None,
+    reference: Annotated[
+        Literal["wait", "cached", "none"] | None, typer.Option(help="A retrained model to compare with.")
+    ] = None,
+    num_references: Annotated[int | None, typer.Option(help="How many of them, 1 to 10.")] = None,
     parameters: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "{}",
+    max_seconds: Annotated[float | None, typer.Option(help="With auto: choose what ends within this time.")] = None,
+    min_claim: Annotated[
+        Literal["suppressed", "edited", "approximate", "exact"] | None,
+        typer.Option(help="Publish no result that may claim less."),
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="Kept with the request, never in the audit log.")] = None,
     seed: Seed = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and cost.")] = False,
@@ -39,17 +57,24 @@ def forget(
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Make a model forget classes, tasks or part of a task, and say what that did to it."""
+    """Make a model forget classes, tasks, part of a task or samples, and say what that did to it."""
     from app.schemas import ForgetCreate  # noqa: PLC0415  see terminal.connect
 
-    if not classes and not tasks:
-        raise typer.BadParameter("name what to forget: --class, --task, or both for part of a task")
+    rows = [*(samples or []), *(_rows_of(samples_file) if samples_file else [])]
+    if not classes and not tasks and not rows:
+        raise typer.BadParameter("name what to forget: --class, --task, both for part of a task, or --sample")
     asked = {
-        "target": present({"classes": classes or None, "tasks": tasks or None}),
+        "target": present({"classes": classes or None, "tasks": tasks or None, "samples": rows or None}),
+        "method": method,
         "strategy": strategy,
         "scope": scope,
         "refusal": refusal,
+        "guard": from_json("--guard", guard) if guard else None,
+        "reference": reference,
+        "num_references": num_references,
         "parameters": from_json("--parameters", parameters),
+        "max_seconds": max_seconds,
+        "min_claim": min_claim,
         "reason": reason,
         "seed": seed,
     }
@@ -65,3 +90,11 @@ def forget(
         show_report(request, as_json=as_json)
     if request.verdict == "failed":
         raise GateMissed(f"the effect gate was missed; version {request.parent_version} serves on")
+
+
+def _rows_of(path: Path) -> list[int]:
+    """The row numbers in a file, one a line; empty lines count for nothing."""
+    try:
+        return [int(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as row numbers, one a line") from error

@@ -55,7 +55,12 @@ def test_the_reason_stays_out_of_the_audit_log(digits: httpx.Client, database: D
         ({"target": {"classes": [2]}, "strategy": "erase"}, 422, "invalid-input"),
         ({"target": {"classes": [2]}, "parameters": {"share": 2}}, 422, "invalid-input"),
         ({"target": {"tasks": [0]}}, 422, "not-applicable"),
-        ({"target": {"samples": [0]}}, 422, "not-applicable"),
+        ({"target": {"samples": [0]}, "method": "edit"}, 422, "not-applicable"),
+        ({"target": {"samples": [0]}, "method": "ssd", "refusal": "push"}, 422, "not-applicable"),
+        ({"target": {"samples": [0, 60_000]}}, 404, "sample-not-found"),
+        ({"target": {"samples": [0, 0]}}, 422, "invalid-input"),
+        ({"target": {"classes": [2]}, "method": "euk", "strategy": "zero"}, 422, "invalid-input"),
+        ({"target": {"classes": [2]}, "min_claim": "exact"}, 422, "not-applicable"),
     ],
 )
 def test_what_cannot_be_forgotten_is_refused_and_queues_nothing(
@@ -142,3 +147,16 @@ def test_tasks_that_cannot_be_forgotten_are_refused(
 def test_a_task_is_forgotten_once(by_task: httpx.Client) -> None:
     by_task.post(FORGET, json={"target": {"tasks": [1]}})
     assert_problem(by_task.post(FORGET, json={"target": {"tasks": [1]}}), 409, "already-forgotten")
+
+
+def test_samples_are_taken_with_the_method_that_auto_chose(digits: httpx.Client) -> None:
+    body = {"target": {"samples": [3, 1]}, "reference": "none"}
+    plan = digits.post(FORGET, json=body | {"dry_run": True}).json()
+    assert plan["candidates"]
+    answer = digits.post(FORGET, json=body)
+    assert answer.status_code == 202
+    request = answer.json()
+    assert (request["target"], request["num_samples"], request["refusal"]) == ({"samples": [1, 3]}, 2, "none")
+    assert (request["method"], request["requested_method"]) == (plan["method"], "auto")
+    assert (request["reference"], request["strategy"], request["scope"]) == ("none", None, None)
+    assert digits.post(FORGET, json=body).json()["type"] == "/problems/already-forgotten"

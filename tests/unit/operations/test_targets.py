@@ -17,6 +17,7 @@ from app.errors import (
     InvalidInput,
     NotApplicable,
     NothingLeft,
+    SampleNotFound,
     TaskNotFound,
 )
 from app.operations import forget, jobs
@@ -125,7 +126,7 @@ def test_several_tasks_and_repeated_ones_are_one_target(task_house: House) -> No
         ({"tasks": [1], "classes": [8]}, ClassNotFound, "/target/classes"),
         ({"tasks": [1], "classes": [10]}, ClassNotFound, "/target/classes"),
         ({"tasks": [0, 1], "classes": [3]}, InvalidInput, "/target/tasks"),
-        ({"samples": [7]}, NotApplicable, "/target/samples"),
+        ({"samples": [7, 60_000]}, SampleNotFound, "/target/samples/1"),
         ({"tasks": [0, 1, 2]}, NothingLeft, None),
     ],
 )
