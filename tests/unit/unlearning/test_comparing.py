@@ -6,7 +6,7 @@ import torch
 from app.errors import NotApplicable
 from app.method_parameters import FinetuneParameters, RetrainParameters, SalunParameters
 from app.method_specs import Unlearning
-from app.specs import Training
+from app.specs import Edit, Training
 from app.unlearning.comparing import Comparison, compare, train_references
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.partition import Partition
@@ -28,7 +28,7 @@ def found() -> Comparison:
     original, partition = fitted(DATA), Partition.of(DATA, [1])
     references = train_references(original, DATA, partition, TRAINING, Context(), number=2, apart_from=1)
     assert set(references.models) == {2, 3}
-    asked = [edit_of(1, refusal="calibrate"), FINETUNE, RETRAIN]
+    asked: list[Edit | Unlearning] = [edit_of(1, refusal="calibrate"), FINETUNE, RETRAIN]
     return compare(original, DATA, partition, asked, Context(), references=references, seed=0)
 
 
