@@ -122,16 +122,17 @@ def _trained_by_task(tmp_path_factory: pytest.TempPathFactory) -> House:
 @pytest.fixture
 def house(_trained: House, database: Database, settings: Settings) -> House:
     """A house of its own in which the model `digits` has one version; only the data set is shared."""
-    return _copied(_trained, database, settings)
+    return copied(_trained, database, settings)
 
 
 @pytest.fixture
 def task_house(_trained_by_task: House, database: Database, settings: Settings) -> House:
     """The same in which `digits` and `growing` have one version each, of TASKS and of the first two of them."""
-    return _copied(_trained_by_task, database, settings)
+    return copied(_trained_by_task, database, settings)
 
 
-def _copied(source: House, database: Database, settings: Settings) -> House:
+def copied(source: House, database: Database, settings: Settings) -> House:
+    """The versions and rows of a house, in a home and a database of its own."""
     for part in ("models", "staging"):
         shutil.copytree(source.settings.home / part, settings.home / part)
     shutil.copytree(source.settings.home / "datasets", settings.home / "datasets", copy_function=os.link)
