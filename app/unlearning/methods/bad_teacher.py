@@ -12,7 +12,16 @@ from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.methods.method import Computed, strike
-from app.unlearning.methods.steps import Batches, adam, descend, divergence, images_of, refresh_statistics, settle
+from app.unlearning.methods.steps import (
+    SETTLING_STEPS_AFTER_WRONG_ANSWERS,
+    Batches,
+    adam,
+    descend,
+    divergence,
+    images_of,
+    refresh_statistics,
+    settle,
+)
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
@@ -54,7 +63,12 @@ def bad_teacher(
             part.part(0.0, 0.8),
             stop=lambda: judge.forgotten(model),
         )
-        settle(optimizer, lambda: loss_of(original, retain), part.part(0.8, 1.0))
+        settle(
+            optimizer,
+            lambda: loss_of(original, retain),
+            part.part(0.8, 1.0),
+            steps=SETTLING_STEPS_AFTER_WRONG_ANSWERS,
+        )
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 

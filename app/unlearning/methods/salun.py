@@ -13,7 +13,16 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
 from app.unlearning.methods.method import Computed
-from app.unlearning.methods.steps import Batches, adam, cross_entropy, descend, images_of, refresh_statistics, settle
+from app.unlearning.methods.steps import (
+    SETTLING_STEPS_AFTER_WRONG_ANSWERS,
+    Batches,
+    adam,
+    cross_entropy,
+    descend,
+    images_of,
+    refresh_statistics,
+    settle,
+)
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
@@ -63,7 +72,13 @@ def salun(
             after_backward=hold_the_rest,
             stop=lambda: judge.forgotten(model),
         )
-        settle(optimizer, lambda: loss_of(retain), part.part(0.8, 1.0), after_backward=hold_the_rest)
+        settle(
+            optimizer,
+            lambda: loss_of(retain),
+            part.part(0.8, 1.0),
+            steps=SETTLING_STEPS_AFTER_WRONG_ANSWERS,
+            after_backward=hold_the_rest,
+        )
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 

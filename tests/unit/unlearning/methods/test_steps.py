@@ -3,9 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from app.specs import Mlp, Torchvision
+from app.datasets.loading import load
+from app.method_specs import METHOD_SPECS, MethodName
+from app.settings import Settings
+from app.specs import Mlp, Torchvision, Training
 from app.unlearning.architectures import build
+from app.unlearning.methods import METHODS
 from app.unlearning.methods.steps import STEPS_BETWEEN_CHECKS, Batches, adam, descend, divergence, refresh_statistics
+from app.unlearning.partition import Partition
+from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, everything
 from tests.unit.unlearning.methods.settings import CONTEXT
 
@@ -52,3 +58,15 @@ def test_statistics_of_batch_norm_become_those_of_the_given_rows() -> None:
     assert model.get_submodule("body.bn1").momentum == 0.1
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["salun", "bad_teacher"])
+def test_wrong_answers_of_digits_are_learned_within_the_utility_budget(name: MethodName, settings: Settings) -> None:
+    data = load("mnist", settings).dataset
+    model = build(Mlp(), data.input_shape, data.num_classes, seed=1)
+    fit(model, data, data.train_rows, Training(seed=1), CONTEXT)
+    partition = Partition.of(data, [2])
+    result = METHODS[name].run(model, data, partition, METHOD_SPECS[name].parameters(), CONTEXT, seed=1)
+    assert result.settings["within_budget"]
+    assert result.settings["forget_accuracy"] <= 0.05
