@@ -1,6 +1,7 @@
 """Every unlearning method beside the original and retrained models: what it forgets, what it costs, what may be claimed.
 
-    python -m benchmarks.methods --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--seeds 3]
+    python -m benchmarks.methods --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--seeds 3] [--targets …]
+                                 [--rows …]
     python -m benchmarks.methods --out FOLDER --write [--output docs]
 
 Each cell (network, seed, target, method) is one JSON file in the folder, written when it is done; a run that was cut
@@ -115,6 +116,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=["mlp", "cnn"])
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--rows", nargs="+", help="these rows alone, such as euk-guard")
+    parser.add_argument("--targets", nargs="+", help="these targets alone, such as class-2 classes-2-5 samples")
     parser.add_argument("--write", action="store_true", help="measure nothing")
     parser.add_argument("--output", type=Path, default=Path("docs"))
     return parser.parse_args()
@@ -132,7 +134,8 @@ def main() -> None:
         data = load(asked.dataset, Settings(home=Path(home))).dataset
         seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
         for case in cases(asked.dataset, data.num_classes, asked.architecture, seeds):
-            run_case(case, data, asked.out, asked.rows)
+            if asked.targets is None or case.target.name in asked.targets:
+                run_case(case, data, asked.out, asked.rows)
 
 
 if __name__ == "__main__":
