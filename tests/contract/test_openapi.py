@@ -117,8 +117,10 @@ def test_long_work_is_202_with_its_location(published: dict[str, Any]) -> None:
     assert sorted(started) == [
         "/v1/jobs/{job_id}/cancel",
         "/v1/models",
+        "/v1/models/{model}/compare",
         "/v1/models/{model}/forget",
         "/v1/models/{model}/train",
+        "/v1/models/{model}/versions/{number}/verify",
     ]
     for _, _, operation in operations(published):
         if "202" in operation["responses"]:
