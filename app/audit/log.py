@@ -17,9 +17,9 @@ from sqlalchemy import Row, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.audit import events
-from app.evidence.merkle import CompactRange, leaf_hash
 from app.database.engine import database_now, is_writing
 from app.database.tables import AuditEntryRow
+from app.evidence.merkle import CompactRange, leaf_hash
 from app.schemas import AuditProblem, AuditVerification
 
 FORMAT = 1

@@ -39,7 +39,9 @@ def test_the_events_are_those_of_the_contract() -> None:
         "version.purged",
         "version.corrupted",
         "serving.moved",
+        "guard.deleted",
         "relearning.refused",
+        "verification.completed",
         "api-key.created",
         "api-key.revoked",
     }

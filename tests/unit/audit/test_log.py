@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from app.audit import log
-from app.evidence.merkle import EMPTY_ROOT, leaf_hash
 from app.database.engine import Database, database_now
 from app.database.tables import AuditEntryRow
+from app.evidence.merkle import EMPTY_ROOT, leaf_hash
 from tests.oracles import naive_merkle_root
 
 

@@ -11,8 +11,8 @@ import rfc8785
 from sqlalchemy import create_engine, text
 
 from app.audit import log
-from app.evidence.merkle import leaf_hash
 from app.database.engine import Database
+from app.evidence.merkle import leaf_hash
 from app.schemas import AuditVerification
 from tests.unit.audit.conftest import Outsider
 

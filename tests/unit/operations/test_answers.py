@@ -156,7 +156,15 @@ def test_with_a_task_named_what_is_answered_is_what_verification_measures(
         return  # no such version is made
     served = network.serve(torch.tensor(logits), task)
     version = ServedVersion(
-        uuid4(), "clothes", 1, "sha256:ab", "sha256:cd", (1, 1, 4), NAMES, tuple(sorted(forgotten)), learning.tasks
+        uuid4(),
+        "clothes",
+        1,
+        "sha256:ab",
+        "sha256:cd",
+        (1, 1, 4),
+        NAMES,
+        tuple(sorted(forgotten)),
+        tasks=learning.tasks,
     )
     options = Options(task=task, on_forgotten="token")
     content = encode_answers(version, served.softmax(dim=1).numpy(), options).content

@@ -44,7 +44,7 @@ def test_a_later_request_fits_the_guard_anew_and_says_whose_images_it_read() -> 
     assert result.guard is not None
     assert GUARDED.guard is not None
     assert result.guard.guarded_classes == (1,)
-    assert not torch.equal(result.guard.network[0].weight, GUARDED.guard.network[0].weight)  # type: ignore[index,union-attr,arg-type]  # a sequence of layers
+    assert not torch.equal(result.guard.network[0].weight, GUARDED.guard.network[0].weight)  # type: ignore[index]  # a sequence of layers
     assert result.report.rehearsed_classes == [1]
     assert "refusal_kept_of_class_1" in [criterion.name for criterion in result.report.gate]
 

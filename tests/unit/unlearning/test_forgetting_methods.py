@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from app.errors import GateMissed, NotApplicable
-from app.method_specs import METHOD_SPECS, Claim, MethodName, Unlearning
+from app.method_parameters import RetrainParameters
+from app.method_specs import CLAIMS, METHOD_SPECS, Claim, MethodName, Unlearning
 from app.specs import EditParameters, Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Cancelled, Context
@@ -20,12 +21,12 @@ from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
 from app.unlearning.partition import Partition, Rows
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.verifying.claims import CLAIMS, Evidence, SupportedClaim, strongest_claim
+from app.unlearning.verifying.claims import Evidence, SupportedClaim, strongest_claim
 from app.unlearning.verifying.deep_verification import VerificationReport, verify
 from app.unlearning.verifying.outcome import Outcome, conclude, supported_claim
 from app.unlearning.verifying.verdicts import Criterion
 from tests.unit.unlearning.blobs import blobs, edit_of, fitted, same_bits
-from tests.unit.unlearning.methods.settings import defaults, retrained
+from tests.unit.unlearning.methods.settings import TRAINING, defaults, retrained
 
 DATA = blobs(rows=1200)
 MODEL = fitted(DATA)
@@ -236,9 +237,10 @@ def test_a_push_does_not_hide_that_the_method_did_nothing(monkeypatch: pytest.Mo
 
 
 def test_a_budget_that_cannot_be_kept_fails() -> None:
-    ruined = replace(asked("retrain"), parameters=replace(defaults("retrain"), utility_budget=0.0))
-    training = replace(ruined.parameters.training, epochs=1, learning_rate=1e-6)  # type: ignore[union-attr,type-var]
-    ruined = replace(ruined, parameters=replace(ruined.parameters, training=training))
+    training = replace(TRAINING, epochs=1, learning_rate=1e-6)
+    ruined = replace(
+        asked("retrain"), parameters=RetrainParameters(training=training, utility_budget=0.0, refusal_budget=0.02)
+    )
     result = forget(MODEL, DATA, ONE_CLASS, ruined, CONTEXT)
     outcome = concluded(result, ONE_CLASS)
     assert (outcome.verdict, outcome.missed) == ("failed", ("retained_accuracy",))

@@ -14,6 +14,7 @@ from app.method_parameters import (
     ProjectionParameters,
     RetrainParameters,
     ScrubParameters,
+    SisaParameters,
     SsdParameters,
 )
 from app.method_specs import METHOD_SPECS, MethodName
@@ -47,7 +48,7 @@ def few_steps(name: MethodName) -> MethodParameters:
             return replace(parameters, training=replace(TRAINING, epochs=1))
         case ScrubParameters() as parameters:
             return replace(parameters, learning_rate=0.001, rounds=1, forget_steps=2, retain_steps=2)
-        case SsdParameters() | ProjectionParameters() as parameters:
+        case SsdParameters() | ProjectionParameters() | SisaParameters() as parameters:
             return parameters
         case NegGradPlusParameters() as parameters:
             return replace(parameters, forget_weight=0.2, steps=4)
