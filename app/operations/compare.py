@@ -14,9 +14,10 @@ from app.comparison_schemas import CompareCreate, ComparedFigures, ComparedMetho
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow
 from app.errors import FieldError, InvalidInput, NoServingVersion, NotApplicable
 from app.jobs import queue
-from app.operations import asked, choosing, forgetting_run, publishing, targets
+from app.operations import asked, choosing, forgetting_run, publishing, references, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model
+from app.operations.unseen import Unseen
 from app.operations.views import job_view
 from app.problems import problem_of
 from app.schemas import Job
@@ -98,7 +99,7 @@ def _faults_of_parameters(place: int, wanted: ComparedMethod) -> list[FieldError
 
 
 def run(attempt: Attempt) -> None:
-    """Retrain the references, carry out and verify every method, keep the table as the job's result."""
+    """Carry out and verify every method beside retrained models, keep the table as the job's result."""
     start = publishing.begin(attempt)
     loaded = publishing.load_dataset(attempt, start)
     parent = publishing.load_parent(attempt, start)
@@ -131,14 +132,11 @@ def _compared(
 
     context = Context(progress=publishing.progress_between(attempt, 0.05, 1.0))
     partition = forgetting_run.partition_of(requests[0], dataset, parent.network)
-    references = train_references(
-        parent.network,
-        dataset,
-        partition,
-        _TRAINING.validate_python(start.model.training),
-        context.part(0.0, 0.3),
-        number=attempt.spec["num_references"],
-        apart_from=attempt.spec["seed"],
+    held_against = _known_references(attempt, start)
+    missing = [seed for seed in _seeds(attempt, start) if seed not in held_against]
+    training = _TRAINING.validate_python(start.model.training)
+    held_against |= train_references(
+        parent.network, dataset, partition, training, context.part(0.0, 0.3), seeds=missing
     )
     return compare(
         parent.network,
@@ -146,12 +144,36 @@ def _compared(
         partition,
         [asked.asked_of(request, start) for request in requests],
         context.part(0.3, 1.0),
-        references=references,
+        references=held_against,
         seed=attempt.spec["seed"],
         importance=parent.importance,
         guard=parent.guard,
         keeping=start.keeping if start.forgotten else None,
     )
+
+
+def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, comparing.Reference]:
+    """Those that forget requests and verifications left; what is missing is trained, and not kept."""
+    from app.unlearning.comparing import Reference
+
+    assert start.parent is not None
+    target = attempt.spec["target"]
+    unseen = Unseen(
+        classes=tuple(target.get("classes", [])),
+        samples=tuple(target.get("samples", [])),
+        other_classes=tuple(start.forgotten),
+        other_samples=tuple(start.forgotten_samples),
+        forget_requests=(),
+    )
+    key = unseen.key(start.parent.manifest, start.model.training)
+    kept = references.load_recorded(attempt, start.model, key, _seeds(attempt, start))
+    return {row.seed: Reference(model, row.seconds) for row, model in kept}
+
+
+def _seeds(attempt: Attempt, start: publishing.Start) -> list[int]:
+    """Those of references, without the one that the methods draw with: retraining would be held against itself."""
+    count = attempt.spec["num_references"]
+    return [seed for seed in references.seeds_of(start.model, count + 1) if seed != attempt.spec["seed"]][:count]
 
 
 def _as_request(attempt: Attempt, method: dict[str, Any]) -> ForgetRequestRow:

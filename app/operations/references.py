@@ -111,16 +111,23 @@ def of(attempt: Attempt, start: publishing.Start, request: ForgetRequestRow) -> 
 
 
 def load(attempt: Attempt, model: ModelRow, key: str, seeds: Sequence[int]) -> dict[int, Classifier]:
-    """Those of these seeds that there are, in the order of the seeds; one whose files are damaged is left out."""
+    """Those of these seeds that there are, by seed, ascending; one whose files are damaged is left out."""
+    return {row.seed: reference for row, reference in load_recorded(attempt, model, key, seeds)}
+
+
+def load_recorded(
+    attempt: Attempt, model: ModelRow, key: str, seeds: Sequence[int]
+) -> list[tuple[ReferenceRow, Classifier]]:
+    """The same, each with what is recorded of it."""
     from app.store import weights
 
-    store, found = store_of(attempt.settings), {}
+    store, found = store_of(attempt.settings), []
     with attempt.database.reading() as session:
         rows = _available(session, model.id, key, seeds)
     for row in rows:
         folder = store.folder(model.name, row.number)
         try:
-            found[row.seed] = weights.load(folder, row.digest, row.manifest_digest)
+            found.append((row, weights.load(folder, row.digest, row.manifest_digest)))
         except VersionCorrupted as error:
             _logger.error("reference_corrupted", number=row.number, detail=error.detail)  # noqa: TRY400  a named fault
     return found

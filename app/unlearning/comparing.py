@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -69,12 +68,12 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class References:
-    """Models retrained without the forget set, by seed; there is at least one."""
+class Reference:
+    """A model retrained without the forget set."""
 
-    models: Mapping[int, Classifier]
+    model: Classifier
     seconds: float
-    """Mean wall seconds of training one."""
+    """Wall seconds of training it."""
 
 
 def train_references(
@@ -84,18 +83,17 @@ def train_references(
     training: Training,
     context: Context,
     *,
-    number: int,
-    apart_from: int,
-) -> References:
-    """Retrain so many models by the recipe, with the seeds after its own; `apart_from` is left to the methods."""
-    seeds = [seed for seed in range(training.seed + 1, training.seed + number + 2) if seed != apart_from][:number]
-    models, start = {}, time.perf_counter()
+    seeds: Sequence[int],
+) -> dict[int, Reference]:
+    """Retrain by the recipe, once with each of these seeds."""
+    found = {}
     for place, seed in enumerate(seeds):
-        part = context.part(place / number, (place + 1) / number)
-        part.report(0.0, "references", f"retraining {place + 1} of {number}")
+        part = context.part(place / len(seeds), (place + 1) / len(seeds))
+        part.report(0.0, "references", f"retraining {place + 1} of {len(seeds)}")
         parameters = RetrainParameters(training=training)
-        models[seed] = METHODS["retrain"].run(original, data, partition, parameters, part, seed=seed).model
-    return References(models, (time.perf_counter() - start) / number)
+        result = METHODS["retrain"].run(original, data, partition, parameters, part, seed=seed)
+        found[seed] = Reference(result.model, result.seconds)
+    return found
 
 
 def compare(
@@ -105,7 +103,7 @@ def compare(
     asked: Sequence[Edit | Unlearning],
     context: Context,
     *,
-    references: References,
+    references: Mapping[int, Reference],
     seed: int,
     importance: Importance | None = None,
     guard: Guard | None = None,
@@ -113,6 +111,7 @@ def compare(
 ) -> Comparison:
     """Carry out and verify each; one that fails does not keep the others from going on. No model is touched.
 
+    `references` are by seed, at least one: a method that draws with the same seed would meet itself.
     `importance`, `guard` and `keeping` are as of `forgetting.forget`; `seed` draws the rows that are looked at. Same
     arguments, threads, torch and kind of CPU: same figures, seconds apart. Raises NotApplicable where a set is empty,
     and what ends the context.
@@ -143,15 +142,16 @@ class _Bench:
         partition: Partition,
         context: Context,
         *,
-        references: References,
+        references: Mapping[int, Reference],
         seed: int,
     ) -> None:
         self._original, self._data, self._partition, self._references = original, data, partition, references
         self._sets: Sets = draw_sets(partition, "fast", seed)
         self._before = observe_original(original, data, self._sets, context.part(0.0, 0.5))
-        models = references.models
-        seen = observe_all(models.values(), data, self._sets, context.part(0.5, 1.0), self._before)
-        self._retrained: dict[int, Observation] = dict(zip(models, seen, strict=True))
+        self._retraining_seconds = fmean(each.seconds for each in references.values())
+        models = [each.model for each in references.values()]
+        seen = observe_all(models, data, self._sets, context.part(0.5, 1.0), self._before)
+        self._retrained: dict[int, Observation] = dict(zip(references, seen, strict=True))
         self._device = context.device
 
     def row(
@@ -174,7 +174,9 @@ class _Bench:
             guard=guard,
             keeping=keeping,
         )
-        seen = observe(unlearned.model, self._data, self._sets, context.part(0.9, 1.0), self._before)
+        seen = observe(
+            unlearned.model, self._data, self._sets, context.part(0.9, 1.0), self._before, guard=unlearned.guard
+        )
         verification = judge(
             seen,
             self._partition,
@@ -195,7 +197,7 @@ class _Bench:
 
     def retrained_figures(self) -> Figures:
         """The mean over the references; their gaps are 0 by definition."""
-        models = self._references.models.values()
+        models = [each.model for each in self._references.values()]
         measured = [measure(model, self._data, self._partition, self._device) for model in models]
         probe_gap = 0.0 if self._partition.forget_classes else None
         return Figures(
@@ -206,7 +208,7 @@ class _Bench:
             _mean([each.false_refusal_rate for each in measured]),
             probe_gap=probe_gap,
             mia_gap=0.0,
-            seconds=self._references.seconds,
+            seconds=self._retraining_seconds,
             ratio_to_retraining=1.0,
         )
 
@@ -223,7 +225,7 @@ class _Bench:
             probe_gap=self._probe_gap(seen),
             mia_gap=self._mia_gap(seen),
             seconds=seconds,
-            ratio_to_retraining=None if seconds is None else seconds / self._references.seconds,
+            ratio_to_retraining=None if seconds is None else seconds / self._retraining_seconds,
         )
 
     def _probe_gap(self, seen: Observation) -> float | None:

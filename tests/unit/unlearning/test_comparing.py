@@ -26,8 +26,8 @@ def stop() -> None:
 @pytest.fixture(scope="module")
 def found() -> Comparison:
     original, partition = fitted(DATA), Partition.of(DATA, [1])
-    references = train_references(original, DATA, partition, TRAINING, Context(), number=2, apart_from=1)
-    assert set(references.models) == {2, 3}
+    references = train_references(original, DATA, partition, TRAINING, Context(), seeds=[2, 3])
+    assert list(references) == [2, 3]
     asked: list[Edit | Unlearning] = [edit_of(1, refusal="calibrate"), FINETUNE, RETRAIN]
     return compare(original, DATA, partition, asked, Context(), references=references, seed=0)
 
@@ -57,7 +57,7 @@ def test_a_method_that_fails_does_not_keep_the_others_from_going_on() -> None:
         original.head.bias[[1, 2, 3]] = 0.0
     samples = DATA.train_rows[DATA.train_labels[DATA.train_rows] == 0][:30].tolist()
     partition = of_samples(DATA, samples, earlier_classes=[1, 2, 3])
-    references = train_references(original, DATA, partition, TRAINING, Context(), number=1, apart_from=0)
+    references = train_references(original, DATA, partition, TRAINING, Context(), seeds=[1])
     asked = [Unlearning("salun", SalunParameters()), Unlearning("finetune", FINETUNE.parameters)]
     failed, went_on = compare(original, DATA, partition, asked, Context(), references=references, seed=0).rows
     assert isinstance(failed.error, NotApplicable)
@@ -69,6 +69,6 @@ def test_a_method_that_fails_does_not_keep_the_others_from_going_on() -> None:
 
 def test_cancelling_ends_the_comparison_and_not_one_row_of_it() -> None:
     original, partition = fitted(DATA), Partition.of(DATA, [1])
-    references = train_references(original, DATA, partition, TRAINING, Context(), number=1, apart_from=0)
+    references = train_references(original, DATA, partition, TRAINING, Context(), seeds=[1])
     with pytest.raises(Cancelled):
         compare(original, DATA, partition, [FINETUNE], Context(check=stop), references=references, seed=0)
