@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.specs import CONVOLUTIONAL_PUSH_STEPS, PUSH_BATCH, PUSH_STEPS, Edit, Progressive
+from app.specs import CONVOLUTIONAL_PUSH_STEPS, PUSH_BATCH, PUSH_STEPS, Edit, Mlp, Progressive
 from app.unlearning.architectures import Classifier
 from app.unlearning.collapse import spread_of_forgotten
 from app.unlearning.context import Context, Throttle
@@ -20,8 +20,10 @@ FORGET_BATCH = PUSH_BATCH // 3
 RETAIN_BATCH = PUSH_BATCH - FORGET_BATCH
 LEARNING_RATE = 3e-3
 """Of Adam, at the first step of `push`; half a cosine brings it to 0 at the last."""
-TASKS_LEARNING_RATE = 1e-2
-"""The same of tasks, without convolutions: the network has more to learn, not having seen two tasks beside each other."""
+CONNECTED_LEARNING_RATE = 1e-2
+"""The same of fully connected networks, and of all without convolutions that learned tasks: those have more to learn, not
+having seen two tasks beside each other. MNIST, without tasks, two seeds, every digit, calibration rows: refused .986 on
+average and .978 of the worst digit, with 3e-3 .983 and .960; retained answers right as often, .4 % refused either way."""
 
 _CLEARANCE = 1e-4  # logits, relative: the same image in a batch of another size moves by about 1e-6
 
@@ -105,8 +107,7 @@ def push(
     if partly:
         model.task_null_biases[partly] = 0.0
     steps, batches = push_steps(model, edit), _PushBatches(data, partition, edit.seed)
-    rate = TASKS_LEARNING_RATE if model.learning.tasks and not _convolutional(model) else LEARNING_RATE
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(model), fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     throttle = Throttle()
     for step in range(steps):
@@ -163,6 +164,13 @@ def push_steps(model: Classifier, edit: Edit) -> int:
     """How many steps `push` takes: as asked, or as many as this kind of network needs."""
     steps = CONVOLUTIONAL_PUSH_STEPS if _convolutional(model) else PUSH_STEPS[model.learning.mode]
     return edit.parameters.push_steps or steps
+
+
+def _learning_rate(model: Classifier) -> float:
+    if _convolutional(model):
+        return LEARNING_RATE
+    connected = isinstance(model.architecture, Mlp)
+    return CONNECTED_LEARNING_RATE if connected or model.learning.tasks else LEARNING_RATE
 
 
 def _convolutional(model: Classifier) -> bool:

@@ -97,7 +97,7 @@ def test_requests_stack_and_earlier_classes_stay_refused() -> None:
     assert torch.equal(second.model.head.weight[1], first.model.head.weight[1])
     assert min(second.report.after.refusal_by_class.values()) > 0.95
     assert "refusal_kept_of_class_1" in {criterion.name for criterion in second.report.gate}
-    assert second.report.before.refusal_by_class["3"] == 0
+    assert second.report.before.refusal_by_class["3"] < 0.05
 
 
 def test_losing_the_refusal_of_an_earlier_class_fails() -> None:
