@@ -35,8 +35,17 @@ from app.schemas import Job
 router = APIRouter(prefix="/v1", tags=["forget"])
 
 
-def _picture(media_type: str, schema: dict[str, str]) -> Responses:
-    return {200: {"description": "The plot.", "content": {media_type: {"schema": schema}}}}
+_SVG: Responses = {
+    200: {
+        "description": "The plot.",
+        "content": {
+            "image/svg+xml": {"schema": {"type": "string"}, "example": '<svg width="640" height="400" …>…</svg>'}
+        },
+    }
+}
+_PNG: Responses = {
+    200: {"description": "The plot.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.post(
@@ -87,7 +96,7 @@ def compare_methods(
     "/jobs/{job_id}/plot.svg",
     summary="Plot a comparison as SVG",
     response_class=Response,
-    responses=answers(200, None, JobNotFound, Conflict) | _picture("image/svg+xml", {"type": "string"}),
+    responses=answers(200, None, JobNotFound, Conflict) | _SVG,
 )
 def plot_svg(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Response:
     """Forgetting against utility, a point for each method, beside the original and retrained models."""
@@ -98,7 +107,7 @@ def plot_svg(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Respon
     "/jobs/{job_id}/plot.png",
     summary="Plot a comparison as PNG",
     response_class=Response,
-    responses=answers(200, None, JobNotFound, Conflict) | _picture("image/png", {"type": "string", "format": "binary"}),
+    responses=answers(200, None, JobNotFound, Conflict) | _PNG,
 )
 def plot_png(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Response:
     """The same plot, in pixels."""

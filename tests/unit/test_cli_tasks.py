@@ -176,7 +176,7 @@ def test_predicting_names_the_task_in_the_query_of_an_image_and_in_a_json_body(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["forget", "digits"], "--class, --task, or both"),
+        (["forget", "digits"], "--class, --task, both for part of a task, or --sample"),
         (["train", "digits", *PAIRS], "--mode standard takes no --task"),
         (["train", "digits", "--mode", "progressive", "--c", "2"], "--mode progressive takes no --c"),
         (["train", "digits", "--mode", "synaptic_intelligence", "--growth", "5"], "takes no --growth"),
@@ -316,6 +316,11 @@ def request_with(report: dict[str, Any]) -> ForgetRequest:
             "strategy": "zero",
             "scope": "network",
             "refusal": "push",
+            "reference": "none",
+            "num_references": 1,
+            "min_claim": None,
+            "num_samples": 0,
+            "verification": None,
             "status": "completed",
             "verdict": "passed",
             "claim": "edited",
