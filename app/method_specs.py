@@ -1,6 +1,7 @@
 """The unlearning methods beside `edit`: what is known of each before it runs. No torch.
 
-Shared by the wire contract, which publishes it, and by the core, whose table of methods holds it.
+Shared by the wire contract, which publishes it, by the service, which refuses or chooses by it before a job runs, and by
+the core, whose table of methods holds it. `edit` has no row: its settings, strategy and scope among them, are `specs.Edit`.
 """
 
 from __future__ import annotations

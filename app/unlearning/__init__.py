@@ -1,10 +1,10 @@
 """The core: train a classifier, make it forget, measure that it forgot; torch and numpy alone.
 
-Read in this order. What the service does today: `data`, `partition`, `architectures`, `training`; for tasks `growing`,
-`synaptic_intelligence`, `continual`; then `importance`, `weight_choice`, `editing`, `refusal`, `forgetting`,
-`verification`, `gate`.
+Read in this order. Learning: `data`, `partition`, `sample_partition`, `architectures`, `training`; for tasks `growing`,
+`synaptic_intelligence`, `continual`; in shards `sisa`. Forgetting by editing: `importance`, `weight_choice`, `editing`; by
+every other means `methods`. Refusing: `refusal`, `collapse`, and from outside the classifier `guard`, `guard_fitting`.
+`forgetting` joins these, `verification` measures before and after, and `gate` says whether there is a result.
 
-What it does as a library so far: `methods` and `sisa` forget by other means than editing, `guard` refuses from outside the
-classifier; `metrics`, `closeness`, `features`, `attacks`, `membership` and `relearning` measure a result against retrained
-models, and `deep_verification` judges it.
+What may be claimed of a result: `metrics`, `attacks` and `measuring` say what can still be found, `verifying` holds that
+against retrained models. `comparing` sets methods side by side.
 """

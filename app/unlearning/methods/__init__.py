@@ -1,4 +1,4 @@
-"""The unlearning methods, one file each; `METHODS` is the table of all of them.
+"""The unlearning methods beside `edit`, one file each; `METHODS` is the table of all of them.
 
 What is known of each (idea, equation, guarantee, paper, when not to use it) stands in `app.method_specs`. Read `method`,
 `tuning` and `steps` first: they are what the methods share.
@@ -31,4 +31,4 @@ METHODS: dict[MethodName, Method] = {
     "ssd": Method(METHOD_SPECS["ssd"], ssd),
     "projection": Method(METHOD_SPECS["projection"], projection),
 }
-"""By the name that asks for it; `edit` is `forgetting.forget_classes`."""
+"""By the name that asks for it; `forgetting.forget` runs one of them or, of a `specs.Edit`, `editing`."""
