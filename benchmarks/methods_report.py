@@ -63,6 +63,9 @@ def _setting(cells: list[Cell]) -> list[str]:
         f"samples it is {memorising} are",
         "forgotten: a network that remembers no single row cannot be attacked.",
         "",
+        "Not all of the matrix is there yet: what a table or the column *runs* does not show was not run. Sets are those of",
+        "the fast verification, seeded samples: of 3,000 inputs at most in later cells, of 10,000 in earlier ones.",
+        "",
         '- *forget*, *retain*: accuracy on training rows; *test*: on test images of what stays; an answer "forgotten" is wrong.',
         "- *refused*: test images of forgotten classes answered as forgotten; *false refusals*: those of retained ones.",
         "- *probe gap*, *prototype gap*: recall of forgotten classes by a linear probe (50 images a class) and by prototypes",
@@ -184,7 +187,7 @@ def _costs(costs: list[Cell]) -> list[str]:
     return [
         "## Costs",
         "",
-        f"CPU seconds, medians of {costs[0]['repetitions']} repetitions, one thread,",
+        f"CPU seconds, one thread, medians of repetitions ({', '.join(_repetitions(cost) for cost in costs)}),",
         "by `python -m benchmarks.methods_costs`. *Verify*: fast, with 1 or 3",
         "retrained models; *kept*: what they and the original were seen to do is known already. Fisher information of 1,000",
         "images beside the gradients of their batches; *vmap*: the same by `torch.func`, which the product does not use.",
@@ -194,6 +197,10 @@ def _costs(costs: list[Cell]) -> list[str]:
         "",
         *table(["", *_SHARES.values()], shares),
     ]
+
+
+def _repetitions(cost: Cell) -> str:
+    return f"{cost['architecture']} {cost['repetitions']}"
 
 
 _SHARES = {
