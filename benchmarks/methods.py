@@ -5,7 +5,7 @@
     python -m benchmarks.methods --out FOLDER --write [--output docs]
 
 Each cell (network, seed, target, method) is one JSON file in the folder, written when it is done; a run that was cut
-goes on where it was. Seeds were used for no tuning, and no threshold or number of steps was chosen on test images. One
+goes on where it was. No threshold or number of steps is chosen on test images. One
 thread, so that process CPU time is the time of the method. `--write` measures nothing and writes methods.md.
 """
 

@@ -20,6 +20,7 @@ class Goal:
     met: bool
 
 
+_ROUNDING = 1e-9  # 15 of 3,000 images fewer are .005 fewer, whatever floats make of it
 REFUSAL_FLOOR = {"mlp": 0.98, "cnn": 0.99}
 
 
@@ -71,7 +72,7 @@ def _worst(
     number = worst(found, key=lambda key: found[key])
     mean_of_all = sum(found.values()) / len(found)
     failing = sum(not held(value) for value in found.values())
-    told = f"mean {mean_of_all:.4f}, worst class {number} {found[number]:.4f}, missed by {failing} of {len(found)}"
+    told = f"mean {mean_of_all:.4f}, worst class {number} {found[number]:.4f}, missed by {failing} of {len(found)} measured"
     return [Goal(goal, name, wanted, told, failing == 0)]
 
 
@@ -82,7 +83,7 @@ def _retained(name: str, cells: list[Cell]) -> list[Goal]:
         return []
     number = min(found, key=lambda key: found[key])
     told = f"mean {sum(found.values()) / len(found):+.4f}, worst class {number} {found[number]:+.4f}"
-    return [Goal("retained accuracy by default", name, "≥ before less .005", told, found[number] >= -0.005)]
+    return [Goal("retained accuracy by default", name, "≥ before less .005", told, found[number] >= -0.005 - _ROUNDING)]
 
 
 def _guard_refusal(name: str, cells: list[Cell]) -> list[Goal]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.methods_cells import Cell, by_class, counted, load_cells, load_costs, mean, missed, ratio, where
 from benchmarks.methods_goals import goals
-from benchmarks.methods_remarks import REMARKS
+from benchmarks.methods_remarks import LIMITS, REMARKS
 from benchmarks.methods_setting import (
     CLASS_ROWS,
     DEFAULT_ROW,
@@ -56,15 +56,11 @@ def _setting(cells: list[Cell]) -> list[str]:
     return [
         "Every method beside the original and a retrained model. Figures are means over seeds and classes, as served.",
         "Thresholds, step counts and strengths were chosen inside each request on rows of the training file that were held",
-        "out, never on test images, and no seed here was used while the methods were made. What each method does, and when",
-        "not to use it, `GET /v1/methods` says.",
+        "out, never on test images. What each method does, and when not to use it, `GET /v1/methods` says.",
         "",
         f"Seeds {seeds}; the column *runs* counts what each row is a mean of. Training is the default recipe, 5 epochs; for",
         f"samples it is {memorising} are",
         "forgotten: a network that remembers no single row cannot be attacked.",
-        "",
-        "Not all of the matrix is there yet: what a table or the column *runs* does not show was not run. Sets are those of",
-        "the fast verification, seeded samples: of 3,000 inputs at most in later cells, of 10,000 in earlier ones.",
         "",
         '- *forget*, *retain*: accuracy on training rows; *test*: on test images of what stays; an answer "forgotten" is wrong.',
         "- *refused*: test images of forgotten classes answered as forgotten; *false refusals*: those of retained ones.",
@@ -77,6 +73,10 @@ def _setting(cells: list[Cell]) -> list[str]:
         "- *claim*: what the fast verification supports, and how often; *missed*: its criteria that did not hold, and how often.",
         "  Criteria sought by an approximate claim count for `edit` as well, which never seeks it. `original` is the control:",
         "  it must fail. The row `retrain` was trained with another seed than the retrained models that it is compared with.",
+        "",
+        "**How far this run goes**",
+        "",
+        *(f"- {limit}" for limit in LIMITS),
         "",
         *(f"Machine: {machine}." for machine in sorted(machines)),
         f"Written by `python -m benchmarks.methods`; raw figures: [methods.json]({_RAW}).",

@@ -23,7 +23,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **{name: Torchvision(name) for name in get_args(TorchvisionName)},
 }
 FIRST_SEED = 7001
-"""Of the seeds FIRST_SEED, FIRST_SEED + 1, …; nothing was ever tuned with any of them."""
+"""Of the seeds FIRST_SEED, FIRST_SEED + 1, …; tune with none of them."""
 RETRAIN_SEED = 100
 """Added to a run's seed for the row `retrain`."""
 REFERENCE_SEED = 1000
