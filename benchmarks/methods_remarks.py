@@ -37,19 +37,29 @@ REMARKS: dict[tuple[str, str], str] = {
 
 LIMITS: tuple[str, ...] = (
     'One seed, where the goals are means of three; "met" and "missed" below are of this one.',
-    "CNN: methods are compared on digit 2 alone, not on 5 and 8, and not on two classes; the default request was run on "
-    "eight of ten digits, without 5 and 8.",
+    (
+        "CNN: methods are compared on digit 2 alone, not on 5 and 8, and not on two classes; the default request was run on "
+        "eight of ten digits, without 5 and 8."
+    ),
     "The default request on digits other than 2, 5 and 8 has no retrained model beside it.",
-    "Not untouched: after figures of this seed's test images had been seen, two settings were changed, the learning rate of "
-    "`push` for the MLP, and the settling steps of `salun` and `bad_teacher`. Their values were chosen on calibration rows "
-    "of seeds 1 and 2, yet that there was something to change was learned here, and these rows were measured again on the "
-    "same seed. A fresh seed has yet to confirm them.",
-    "Sets are seeded samples: of 10,000 inputs at most in cells that ran first (most of the MLP's, the CNN's samples but "
-    "`salun` and `bad_teacher`), of 3,000 in later ones, as the fast verification took them. Rows of one table can "
-    "therefore differ by a few tenths of a point in accuracy for this alone.",
-    "`sisa` is calibrated by one sharded reference, the other rows by three, so its AUC is less certain; the control of the "
-    "attack was not made for it.",
-    "Costs were timed beside other work on the machine, the CNN's once. Fast verification meets its goal on 3,000 inputs a "
-    "set, where 10,000 are allowed, and with all that was before the request kept.",
+    (
+        "Not untouched: after figures of this seed's test images had been seen, two settings were changed, the learning rate of "
+        "`push` for the MLP, and the settling steps of `salun` and `bad_teacher`. Their values were chosen on calibration rows "
+        "of seeds 1 and 2, yet that there was something to change was learned here, and these rows were measured again on the "
+        "same seed. A fresh seed has yet to confirm them."
+    ),
+    (
+        "Sets are seeded samples: of 10,000 inputs at most in cells that ran first (most of the MLP's, the CNN's samples but "
+        "`salun` and `bad_teacher`), of 3,000 in later ones, as the fast verification took them. Rows of one table can "
+        "therefore differ by a few tenths of a point in accuracy for this alone."
+    ),
+    (
+        "`sisa` is calibrated by one sharded reference, the other rows by three, so its AUC is less certain; the control of the "
+        "attack was not made for it."
+    ),
+    (
+        "Costs were timed beside other work on the machine, the CNN's once. Fast verification meets its goal on 3,000 inputs a "
+        "set, where 10,000 are allowed, and with all that was before the request kept."
+    ),
 )
 """What the figures do not show."""
