@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from app.audit.events import EVENTS
 from app.cli import app as command_line
 from app.cli.exits import EXIT_CODES
 from app.settings import Settings
@@ -93,6 +94,13 @@ def commands() -> list[str]:
 def test_the_command_line_page_lists_every_exit_code() -> None:
     documented = {int(row[0]) for row in table_rows("docs/cli.md") if row[0].isdigit()}
     assert documented == {0, 2, 130, *EXIT_CODES.values()}
+
+
+def test_the_audit_page_lists_every_event_with_its_details() -> None:
+    events = {
+        row[0].strip("`"): re.findall(r"`([^`]+)`", row[1]) for row in table_rows("docs/audit.md") if "." in row[0]
+    }
+    assert events == {event: list(details) for event, details in EVENTS.items()}
 
 
 def test_decisions_have_the_same_parts_in_the_same_order() -> None:
