@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from app.audit import log
 from app.audit.events import decimal_text
 from app.database.engine import database_now
-from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
 from app.errors import NoServingVersion
 from app.jobs import queue
 from app.method_specs import Claim
-from app.operations import asked, guards, publishing, references, targets, verifications, versions
+from app.operations import asked, guards, publishing, reference_files, references, targets, verifications, versions
 from app.schemas import ForgetStatus, VersionMetrics
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def _publish(
         versions.purge_all(
             attempt.database, attempt.settings, start.model.id, actor=attempt.actor, request_id=attempt.request_id
         )
+        reference_files.purge_outdated(attempt.database, attempt.settings)
 
 
 def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> publishing.NewVersion:
@@ -161,7 +162,7 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         parent=start.parent,
         forgotten=sorted([*start.forgotten, *request.target.get("classes", [])]),
         num_samples=len(start.forgotten_samples) + len(request.target.get("samples", [])),
-        claim=claim,
+        claim=of_all_forgotten(start.parent, claim),
         # What learning tasks came to, how much of earlier ones it cost, is the parent's; nothing was learned here.
         metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds),
         recipe={"forget": report.settings},
@@ -171,6 +172,15 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         forget_request=request.id,
         verification=done.verification.as_json(),
     )
+
+
+def of_all_forgotten(parent: VersionRow, claim: SupportedClaim) -> SupportedClaim:
+    """A version's claim is about everything it has forgotten: no more than its parent's, unless all was learned anew."""
+    from app.unlearning.verifying.claims import weakest
+
+    if parent.claim is None or claim.level == "exact":
+        return claim
+    return replace(claim, cap=weakest(claim.cap, publishing.CLAIM.validate_python(parent.claim)))
 
 
 def _bury(session: Session, request: ForgetRequestRow) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, ReferenceRow, VersionRow
-from app.errors import DatasetCorrupted, JobFinished, ModelGone, NoServingVersion, VersionCorrupted
+from app.errors import DatasetCorrupted, JobFinished, ModelGone, NoServingVersion, VersionCorrupted, VersionGone
 from app.jobs import queue
 from app.operations import publishing, tasks
 from app.operations.callers import Caller
@@ -169,7 +169,7 @@ class _Asked:
 def run(attempt: Attempt) -> None:
     """Retrain by the model's own recipe without what is forgotten; nothing to do where there is such a model.
 
-    Raises `ModelGone` and `NoServingVersion`.
+    Raises `ModelGone`, `NoServingVersion`, and `VersionGone` where more was forgotten since it was asked for.
     """
     asked = _asked(attempt)
     known = _intact(attempt, asked)
@@ -192,6 +192,9 @@ def _asked(attempt: Attempt) -> _Asked:
         like = session.get_one(VersionRow, (start.model.id, named)) if named else start.parent
         if like is None:
             raise NoServingVersion("the model has no version to compare with a retrained one; train it first")
+        if like.state != "available":
+            # A model like it would learn what the model has forgotten since.
+            raise VersionGone(f"version {like.number} is {like.state}; verify one that is available")
         unseen = unseen_of(session, request, like if named else None)
         number = session.scalars(select(JobRow.sequence).where(JobRow.id == attempt.job_id)).one()
     key = unseen.key(like.manifest, start.model.training)

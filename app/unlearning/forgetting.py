@@ -24,6 +24,7 @@ from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import target_of
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
+from app.unlearning.sample_partition import without_forgotten
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
@@ -109,6 +110,7 @@ def forget(
     Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
     `failed`. Raises NotApplicable.
     """
+    data = without_forgotten(data, partition)
     if isinstance(asked, Edit):
         made = _edited(original, data, partition, asked, context, importance=importance or {})
     else:

@@ -52,6 +52,16 @@ def of_samples(
     return Partition((), gone, retain_classes, train, calibration, Rows(test_rows[:0], test_rows))
 
 
+def without_forgotten(data: Dataset, partition: Partition) -> Dataset:
+    """The data set without the samples that are to be forgotten, for whatever draws rows from it and not from the partition.
+
+    Of classes it is as it was: their rows may still be read to refuse them.
+    """
+    if partition.forget_classes:
+        return data
+    return data.without(torch.cat([partition.train.forget, partition.calibration.forget]).tolist())
+
+
 def without_samples(partition: Partition, samples: Iterable[int]) -> Partition:
     """A partition of classes without the samples, training-row ids, that were forgotten earlier: they are in neither set.
 

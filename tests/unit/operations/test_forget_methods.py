@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import func, select
 
 from app.database.tables import ReferenceRow, TombstoneRow, VersionRow
-from app.method_specs import METHOD_SPECS
-from app.operations import models
+from app.method_specs import METHOD_SPECS, Claim
+from app.operations import forgetting_run, models
 from app.schemas import ForgetReport, ForgetRequest, Forgotten
 from app.store.manifest import CARD
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
+from app.unlearning.verifying.claims import Evidence, SupportedClaim
+from app.unlearning.verifying.verdicts import Criterion
 from tests.unit.operations.conftest import House
 
 SAMPLES = list(range(100, 220))
@@ -91,6 +93,24 @@ def test_retraining_is_exact(house: House) -> None:
     assert (request.verdict, request.claim) == ("passed", "exact")
     assert report_of(request).settings["chosen"]["training"]["epochs"] == 1
     assert manifest_of(house, 2)["claim"] == "exact"
+
+
+@pytest.mark.parametrize(
+    ("found", "before", "told"),
+    [
+        ("approximate", "edited", "edited"),
+        ("approximate", None, "approximate"),
+        ("edited", "exact", "edited"),
+        ("exact", "edited", "exact"),
+    ],
+)
+def test_a_version_claims_no_more_than_holds_of_everything_it_has_forgotten(
+    found: Claim, before: Claim | None, told: Claim
+) -> None:
+    levels: tuple[Claim, ...] = ("suppressed", "edited", "approximate", "exact")
+    held = tuple(Criterion(1, level, "It held.", level, passed=True) for level in levels)
+    claim = SupportedClaim(Evidence(found, held), "exact")
+    assert forgetting_run.of_all_forgotten(VersionRow(claim=before), claim).level == told
 
 
 def test_a_claim_below_the_least_asked_for_publishes_nothing(house: House) -> None:

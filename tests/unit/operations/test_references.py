@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from app.database.tables import JobRow, ReferenceRow
-from app.errors import AttemptsExhausted
+from app.errors import AttemptsExhausted, VersionGone
 from app.jobs import queue
 from app.jobs.handlers import endings
-from app.operations import housekeeping, jobs, models, reference_files
+from app.operations import housekeeping, jobs, models, reference_files, verifications
 from app.operations.handlers import HANDLERS
-from app.schemas import ForgetRequest
+from app.schemas import ForgetRequest, VerifyCreate
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House
 
@@ -153,6 +154,29 @@ def test_one_that_knows_what_was_forgotten_later_is_purged_with_the_versions(hou
     assert [row.state for row in rows(house)] == ["purged"]
     folder = reference_files.store_of(house.settings).folder("digits", rows(house)[0].number)
     assert not (folder / WEIGHTS).exists()
+
+
+def test_without_retention_they_are_purged_by_the_request_that_they_know_of(house: House) -> None:
+    house.forget(2, **EUK)
+    house.work()
+    house.work()
+    at_once = house.changed(retention_days=0)
+    at_once.forget(3, refusal="calibrate")
+    at_once.work()
+    assert [row.state for row in rows(house)] == ["purged"]
+
+
+def test_nothing_is_trained_like_a_version_after_more_was_forgotten(house: House) -> None:
+    house.forget(2, refusal="calibrate")
+    house.work()
+    with house.database.writing() as session:
+        verifications.submit(session, CALLER, "digits", 2, VerifyCreate(depth="fast", num_references=1))
+    waiting = house.claim()
+    house.forget(3, refusal="calibrate")
+    house.work()
+    with pytest.raises(VersionGone):
+        HANDLERS[waiting.kind].run(waiting)
+    assert rows(house) == []
 
 
 def test_deleting_the_model_destroys_its_references(house: House) -> None:

@@ -6,13 +6,17 @@ from dataclasses import replace
 
 import torch
 
+from app.method_parameters import FinetuneParameters
+from app.method_specs import Unlearning
 from app.specs import Edit, EditParameters, GuardParameters, Training
 from app.unlearning.architectures import Classifier
 from app.unlearning.collapse import spread_of_forgotten
 from app.unlearning.context import Context
 from app.unlearning.data import images_as_float
 from app.unlearning.forgetting import Unlearned, forget, forget_classes, keep_forgotten
-from app.unlearning.partition import Partition
+from app.unlearning.guard_fitting import fit_guard_of
+from app.unlearning.partition import Partition, rows_of
+from app.unlearning.sample_partition import of_samples
 from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, edit_of, fitted
 
@@ -47,6 +51,18 @@ def test_a_later_request_fits_the_guard_anew_and_says_whose_images_it_read() -> 
     assert not torch.equal(result.guard.network[0].weight, GUARDED.guard.network[0].weight)  # type: ignore[index]  # a sequence of layers
     assert result.report.rehearsed_classes == [1]
     assert "refusal_kept_of_class_1" in [criterion.name for criterion in result.report.gate]
+
+
+def test_a_guard_that_is_fitted_anew_never_meets_the_samples_to_forget() -> None:
+    assert GUARDED.guard is not None
+    samples = rows_of(DATA.train_labels, DATA.train_rows, [0])[:40].tolist()
+    partition = of_samples(DATA, samples, earlier_classes=[1])
+    asked = Unlearning("finetune", FinetuneParameters(steps=20, learning_rate=1e-3))
+    result = forget(GUARDED.model, DATA, partition, asked, CONTEXT, guard=GUARDED.guard, keeping=GUARDING)
+    without = fit_guard_of(result.model, DATA.without(samples), (1,), QUICK, CONTEXT, seed=asked.seed)
+    assert result.guard is not None
+    for name, values in result.guard.state_dict().items():
+        assert torch.equal(values, without.state_dict()[name]), name
 
 
 def test_without_the_guard_a_later_request_has_none() -> None:
