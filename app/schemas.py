@@ -776,6 +776,7 @@ class ForgetPlan(Answered):
         description="Of the retrained models that it would wait for; null: of none, or unknown."
     )
     why: str = Field(description="Why this method.")
+    warnings: list[str] = Field(description="What the request may fail by, and what to send instead; often empty.")
     candidates: list[Candidate] = Field(description="Every method, those that do not apply at the end, with reasons.")
 
 

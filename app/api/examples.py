@@ -319,6 +319,7 @@ FORGET_PLAN = {
     "expected_seconds": 2.5,
     "expected_reference_seconds": None,
     "why": "It was asked for by name.",
+    "warnings": [],
     "candidates": [
         {
             "method": "edit",

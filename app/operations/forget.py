@@ -17,7 +17,7 @@ from app.jobs import queue
 from app.method_specs import CLAIMS, Claim
 from app.operations import choosing, costs, references, targets
 from app.operations.callers import Caller
-from app.operations.lookups import find_model, lock_model
+from app.operations.lookups import find_model, lock_model, some
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import forget_request_view
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
@@ -81,6 +81,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
         expected_seconds=work.seconds(settled.method, settled.parameters, settled.refusal) if work else None,
         expected_reference_seconds=_reference_seconds(work, settled),
         why=chosen.why,
+        warnings=_warnings(session, model, settled, target),
         candidates=chosen.candidates,
     )
 
@@ -122,6 +123,26 @@ def _claim_at_most(body: ForgetCreate) -> Claim:
 
 def _reference_seconds(work: costs.Work | None, body: ForgetCreate) -> float | None:
     return work.reference_seconds(body.num_references) if work and body.reference == "wait" else None
+
+
+def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:
+    """That classes pushed earlier may be refused less than they must; samples have them refused as they were."""
+    if body.refusal == "push" or "samples" in target:
+        return []
+    pushing = select(ForgetRequestRow.target).where(
+        ForgetRequestRow.model_id == model.id,
+        ForgetRequestRow.refusal == "push",
+        ForgetRequestRow.status.in_(["queued", "running", "completed"]),
+    )
+    pushed = sorted({number for earlier in session.scalars(pushing) for number in earlier.get("classes", [])})
+    if not pushed:
+        return []
+    warning = (
+        f"earlier requests pushed classes {some(pushed)}, and the refusal {body.refusal} does not push them again: where "
+        "they are not refused as well as before (`refusal_kept_of_class_…` of the gate), the request ends failed and the "
+        "version before serves on; the refusal push keeps them refused"
+    )
+    return [warning]
 
 
 def _row(

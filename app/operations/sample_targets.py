@@ -12,7 +12,16 @@ from sqlalchemy.orm import Session
 
 from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
 from app.datasets import catalogue, labels
-from app.errors import AlreadyForgotten, FieldError, ForgetteryError, InvalidInput, NothingLeft, SampleNotFound
+from app.datasets.split import split
+from app.errors import (
+    AlreadyForgotten,
+    FieldError,
+    ForgetteryError,
+    InvalidInput,
+    NotApplicable,
+    NothingLeft,
+    SampleNotFound,
+)
 from app.operations.lookups import some
 from app.operations.views import forgotten_samples
 
@@ -26,7 +35,7 @@ def resolve(
     """The ids, ascending.
 
     Raises `InvalidInput` for repeated ones, `SampleNotFound`, `AlreadyForgotten` for those forgotten, by themselves or
-    with their class (queued requests count), and `NothingLeft`. Before a job on this machine read the data set the
+    with their class (queued requests count), `NotApplicable` where none was learned, and `NothingLeft`. Before a job on this machine read the data set the
     classes of samples are not known here; the job then checks them.
     """
     num_train = catalogue.find(model.dataset).num_train
@@ -35,6 +44,7 @@ def resolve(
     detail = f"no training row of {model.dataset}; its rows are 0 to {num_train - 1}"
     _refuse(SampleNotFound, samples, lambda number: number >= num_train, detail)
     gone = _gone_samples(session, model)
+    _refuse_never_learned(model.dataset, num_train, samples)
     detail = "forgotten, or a queued request will forget it; leave it out"
     _refuse(AlreadyForgotten, samples, lambda number: number in gone, detail)
     class_of = _classes(session, home, model, num_train) if home else None
@@ -53,6 +63,17 @@ def _refuse(kind: type[ForgetteryError], samples: list[int], wrong: Callable[[in
     named = some(sorted({samples[place] for place in places}))
     errors = [FieldError(f"/target/samples/{place}", f"this sample is {detail}") for place in places[:_POINTED_AT]]
     raise kind(f"samples {named}: {detail}", errors=errors)
+
+
+def _refuse_never_learned(dataset: str, num_train: int, samples: list[int]) -> None:
+    """Calibration rows may be named beside others: then nothing is calibrated on them any more."""
+    learned, _ = split(dataset, num_train)
+    if set(samples).isdisjoint(learned.tolist()):
+        raise NotApplicable(
+            "all of these samples are calibration rows, which a model is judged by and never learns: there is nothing to "
+            "unlearn; name at least one row that it learned",
+            errors=[FieldError("/target/samples", "none of these rows was learned")],
+        )
 
 
 def _gone_samples(session: Session, model: ModelRow) -> set[int]:

@@ -122,7 +122,8 @@ def _check(spec: MethodSpec, original: Classifier, partition: Partition, paramet
     if type(parameters) is not spec.parameters:
         found.append(FieldError("/parameters", f"Parameters must be {spec.parameters.__name__}."))
     if len(partition.train.forget) == 0:
-        found.append(FieldError("/target", "No training row is to be forgotten, so there is nothing to unlearn."))
+        detail = "No training row is to be forgotten, so there is nothing to unlearn; name rows that the model learned."
+        found.append(FieldError("/target", detail))
     if len(partition.train.retain) < 2:  # noqa: PLR2004  one to train on, one to judge by
         found.append(
             FieldError("/target", "Fewer than two training rows would stay; nothing could be learned of them.")

@@ -221,7 +221,8 @@ def _check_forgettable(original: Classifier, provenance: Provenance, partition: 
     if partition.earlier_classes != original.forgotten_classes:
         found.append(FieldError("/target", "The partition does not know which classes the model forgot earlier."))
     if len(forget) == 0:
-        found.append(FieldError("/target", "No training row is to be forgotten, so there is nothing to unlearn."))
+        detail = "No training row is to be forgotten, so there is nothing to unlearn; name rows that the model learned."
+        found.append(FieldError("/target", detail))
     elif not bool(torch.isin(forget, provenance.rows).all()):
         found.append(FieldError("/target", "Some of the samples had no part in this model; name those that had."))
     if not bool(torch.isin(provenance.rows, known).all()):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.audit import log
-from app.database.tables import JobRow, TombstoneRow, VersionRow
+from app.database.tables import ForgetRequestRow, JobRow, TombstoneRow, VersionRow
 from app.errors import (
     AlreadyForgotten,
     ClassNotFound,
@@ -26,7 +26,7 @@ from app.jobs.queue import LostClaim
 from app.operations import audit, forget, forgetting_run, jobs, models, versions
 from app.operations.handlers import HANDLERS
 from app.operations.pages import PageQuery
-from app.schemas import ForgetCreate
+from app.schemas import ForgetCreate, ForgetRequest
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House
 
@@ -224,6 +224,35 @@ def test_a_cancelled_job_cancels_its_request(house: House) -> None:
     assert (done.status, done.verdict, done.job.status) == ("cancelled", None, "cancelled")
     assert done.completed_at is not None
     assert events(house)[-1] == "forget.cancelled"
+
+
+def pushed_by(house: House, request: ForgetRequest) -> None:
+    """As if the request had chosen `push`, which takes longer, and had not been refused for it."""
+    with house.database.writing() as session:
+        session.get_one(ForgetRequestRow, request.id).refusal = "push"
+
+
+def test_a_class_once_pushed_that_the_next_request_would_refuse_no_more_is_named_before_and_after(house: House) -> None:
+    first = house.forget(2, refusal="calibrate")
+    house.work()
+    pushed_by(house, first)
+    with house.database.reading() as session:
+        plans = {
+            refusal: forget.plan(
+                session, "digits", ForgetCreate.model_validate({"target": {"classes": [5]}, "refusal": refusal})
+            )
+            for refusal in ("calibrate", "push")
+        }
+    assert plans["push"].warnings == []
+    (warning,) = plans["calibrate"].warnings
+    assert "classes 2" in warning
+    second = house.forget(5, refusal="calibrate")
+    house.work()
+    done = house.request(second.id)
+    assert (done.status, done.verdict) == ("failed", "failed")
+    assert done.job.result is not None
+    assert done.job.result["missed"] == ["refusal_kept_of_class_2"]
+    assert states(house) == {1: "quarantined", 2: "available"}
 
 
 def test_a_dry_run_says_what_would_happen_and_changes_nothing(house: House) -> None:

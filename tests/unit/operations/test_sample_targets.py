@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from app.database.tables import JobRow
 from app.datasets import labels
+from app.datasets.split import split
 from app.errors import AlreadyForgotten, DatasetCorrupted, ForgetteryError, InvalidInput, NotApplicable, SampleNotFound
 from app.operations import forget
 from app.operations.pages import PageQuery
@@ -82,6 +83,14 @@ def test_faulty_ids_are_refused_at_once_and_the_first_ten_are_pointed_at(
     assert [fault.pointer for fault in caught.value.errors] == [f"/target/samples/{place}" for place in places]
     with house.database.reading() as session:
         assert len(session.scalars(select(JobRow).where(JobRow.kind == "forget")).all()) == 1
+
+
+def test_samples_that_were_never_learned_are_refused_unless_others_are_named_too(house: House) -> None:
+    _, calibration_rows = split("mnist", 60_000)
+    held_out = calibration_rows[:3].tolist()
+    with pytest.raises(NotApplicable, match="name at least one row that it learned"):
+        house.forget(samples=held_out, **EUK)
+    assert house.forget(samples=[1, *held_out], **EUK).num_samples == 4
 
 
 def test_samples_of_a_class_that_is_to_be_forgotten_went_with_it(house: House) -> None:
