@@ -21,7 +21,7 @@ from app.unlearning.data import images_as_float, in_batches
 _CHANNELS = (16, 32)  # of the first and of every further convolution
 _LEAST_LAYERS = 6  # two convolutions, each with pooling and ReLU
 _LARGEST_MAP = 8  # pixels; maps are halved until they are no wider
-_BATCH = 1000
+BATCH = 250  # maps that stay in the cache: 10,000 MNIST images in half the time that 1000 take
 _CPU = torch.device("cpu")
 
 
@@ -43,7 +43,9 @@ class Guard(nn.Module):
         """Weights are drawn from torch's global generator."""
         super().__init__()
         self.recipe, self.input_shape = parameters, input_shape
-        self.network = _network(parameters.hidden, input_shape, num_classes + 1)
+        # Channels last: convolutions of few channels take half the time on CPUs.
+        network = _network(parameters.hidden, input_shape, num_classes + 1)
+        self.network = network.to(memory_format=torch.channels_last)
         self.register_buffer("threshold", torch.tensor(math.inf))
         self.register_buffer("classes", torch.zeros(num_classes, dtype=torch.bool))
 
@@ -118,7 +120,7 @@ def margins_of_rows(guard: Guard | None, images: Tensor, rows: Tensor, device: t
     """Margins, float32 [N] on the device, of these rows (int64) of images, uint8 [N, C, H, W]; None without a guard."""
     if guard is None:
         return None
-    found = [guard.margins(images_as_float(images[batch].to(device))) for batch in in_batches(rows, _BATCH)]
+    found = [guard.margins(images_as_float(images[batch].to(device))) for batch in in_batches(rows, BATCH)]
     return torch.cat([torch.zeros(0, device=device), *found])
 
 

@@ -13,14 +13,13 @@ from app.specs import GuardParameters
 from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float, in_batches
-from app.unlearning.guard import Guard
+from app.unlearning.guard import BATCH, Guard
 from app.unlearning.methods.steps import Batches, descend, images_of
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.refusal import loosest_threshold
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import answers
 
-_BATCH = 1000
 _CPU = torch.device("cpu")
 
 
@@ -61,7 +60,7 @@ def fit_guard(
     with seeded(seed), deterministic_algorithms():
         guard = Guard(parameters, data.input_shape, data.num_classes)
         guard.classes[list(partition.forget_classes)] = True
-        guard.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's own lacks it
+        guard.to(context.device)
         _train(guard, data, partition, parameters, context.part(0.0, 0.9), seed=seed)
         context.report(0.9, "guard", "calibrating")
         budget, rows = parameters.refusal_budget, partition.calibration.retain
@@ -82,7 +81,10 @@ def calibrate_guard(
     right = rows_of(data.train_labels, rows, model.learned_classes)[found.served == found.labels]
     if len(right) == 0:
         raise NotApplicable("The model answers no retained calibration input right, so no guard can be calibrated.")
-    scores = _scores(guard, data.train_images, right, device)
+    with torch.inference_mode():
+        scores = torch.cat(
+            [guard(images_as_float(data.train_images[batch].to(device))).cpu() for batch in in_batches(right, BATCH)]
+        )
     if not scores.isfinite().all():
         raise NotApplicable("The guard's scores are not finite; train it with a lower learning rate.")
     guard.threshold.fill_(-loosest_threshold(-scores, budget))
@@ -122,11 +124,6 @@ class _Batches:
         retain, forget = self._retain.draw(), torch.cat([batches.draw() for batches in self._forget])
         units = [self._labels[retain], torch.full_like(forget, self._refused)]
         return torch.cat([retain, forget]), torch.cat(units)
-
-
-@torch.inference_mode()
-def _scores(guard: Guard, images: Tensor, rows: Tensor, device: torch.device) -> Tensor:
-    return torch.cat([guard(images_as_float(images[batch].to(device))).cpu() for batch in in_batches(rows, _BATCH)])
 
 
 def _check(model: Classifier, data: Dataset, partition: Partition) -> None:
