@@ -181,23 +181,34 @@ def load_dataset(attempt: Attempt, start: Start) -> LoadedDataset:
 
 
 def load_parent(attempt: Attempt, start: Start) -> Parent | None:
-    """The serving version with its checkpoints, its digests checked; raises `VersionCorrupted` and logs it."""
-    from app.store import checkpoints, guards, weights
+    """The serving version with its checkpoints, its digests checked.
 
+    Raises `VersionCorrupted` and logs it, and `VersionGone` where it was quarantined meanwhile, which can only be under
+    a job that publishes nothing.
+    """
     if start.parent is None:
         return None
-    folder = VersionStore(attempt.settings.home).folder(start.model.name, start.parent.number)
     try:
-        network = weights.load(folder, start.parent.digest, start.parent.manifest_digest)
-        network.provenance = checkpoints.load_provenance(folder, start.parent.manifest_digest)
-        importance = weights.load_importance(folder, start.parent.manifest_digest, network)
-        there = start.parent.guard_deleted_at is None
-        return Parent(network, importance, guards.load_guard(folder, start.parent.manifest_digest) if there else None)
+        return _load(attempt, start.model.name, start.parent)
     except VersionCorrupted:
+        now = versions.look_again(attempt.database, start.parent)
+        if now.guard_deleted_at != start.parent.guard_deleted_at:
+            return load_parent(attempt, replace(start, parent=now))
         versions.report_corrupted(
             attempt.database, start.model.id, start.parent.number, actor=attempt.actor, request_id=attempt.request_id
         )
         raise
+
+
+def _load(attempt: Attempt, model: str, version: VersionRow) -> Parent:
+    from app.store import checkpoints, guards, weights
+
+    folder = VersionStore(attempt.settings.home).folder(model, version.number)
+    network = weights.load(folder, version.digest, version.manifest_digest)
+    network.provenance = checkpoints.load_provenance(folder, version.manifest_digest)
+    importance = weights.load_importance(folder, version.manifest_digest, network)
+    there = version.guard_deleted_at is None
+    return Parent(network, importance, guards.load_guard(folder, version.manifest_digest) if there else None)
 
 
 def rows_by_class(dataset: Dataset, rows: Tensor) -> list[int]:

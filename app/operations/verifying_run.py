@@ -16,6 +16,7 @@ from app.method_specs import METHOD_SPECS, Claim
 from app.operations import asked, publishing, references, verifications, versions
 from app.operations.unseen import Unseen, unseen_of
 from app.schemas import Depth
+from app.specs import Refusal
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from app.unlearning.verifying.deep_verification import VerificationReport
 
 DEPTH: TypeAdapter[Depth] = TypeAdapter(Depth)
+_REFUSAL: TypeAdapter[Refusal] = TypeAdapter(Refusal)
 
 
 @dataclass(frozen=True)
@@ -89,34 +91,37 @@ def _verified(attempt: Attempt, case: _Case, data: Dataset) -> VerificationRepor
     unlearned = _load(attempt, case, case.version)
     if unlearned is None:
         raise VersionGone(f"version {case.version.number} was purged before it could be verified")
-    partition = case.unseen.partition(data, unlearned.learned_classes)
+    partition, guard = case.unseen.partition(data, unlearned.learned_classes), _guard(attempt, case)
     return verify(
         unlearned,
         data,
         partition,
-        _sought(case, unlearned, partition),
+        _sought(case, unlearned, partition, guard),
         Context(progress=publishing.progress_between(attempt, 0.05, 0.95)),
         original=_load(attempt, case, case.original) if case.original else None,
         references=_references(attempt, case),
         depth=DEPTH.validate_python(case.row.depth),
         seed=attempt.spec["seed"],
         original_digest=case.recorded.original_digest if case.recorded else None,
-        guard=_guard(attempt, case),
+        guard=guard,
     )
 
 
 def _load(attempt: Attempt, case: _Case, version: VersionRow) -> Classifier | None:
-    """Quarantined ones, too, which nobody is given; None where a purge has just destroyed it."""
+    """Quarantined ones, too, which nobody is given; None where a purge has just destroyed it.
+
+    Raises `VersionCorrupted`, which is logged of one that is available.
+    """
     from app.store import weights
 
     folder = VersionStore(attempt.settings.home).folder(case.model.name, version.number)
     try:
         return weights.load(folder, version.digest, version.manifest_digest)
     except VersionCorrupted:
-        with attempt.database.reading() as session:
-            state = session.get_one(VersionRow, (case.model.id, version.number)).state
-        if state == "purged" or not (folder / WEIGHTS).exists():
+        now = _now(attempt, version)
+        if now.state == "purged" or (now.state == "quarantined" and not (folder / WEIGHTS).exists()):
             return None
+        _report_corrupted(attempt, version)
         raise
 
 
@@ -124,10 +129,29 @@ def _guard(attempt: Attempt, case: _Case) -> Guard | None:
     """That of the version, until it is deleted."""
     from app.store import guards
 
-    if case.version.guard_deleted_at is not None:
+    version = case.version
+    if version.guard_deleted_at is not None:
         return None
-    folder = VersionStore(attempt.settings.home).folder(case.model.name, case.version.number)
-    return guards.load_guard(folder, case.version.manifest_digest)
+    folder = VersionStore(attempt.settings.home).folder(case.model.name, version.number)
+    try:
+        return guards.load_guard(folder, version.manifest_digest)
+    except VersionCorrupted:
+        if _now(attempt, version).guard_deleted_at is not None:
+            return None
+        _report_corrupted(attempt, version)
+        raise
+
+
+def _now(attempt: Attempt, version: VersionRow) -> VersionRow:
+    """The version after its files were not what they should be: something may just have taken them away."""
+    with attempt.database.reading() as session:
+        return session.get_one(VersionRow, (version.model_id, version.number))
+
+
+def _report_corrupted(attempt: Attempt, version: VersionRow) -> None:
+    versions.report_corrupted(
+        attempt.database, version.model_id, version.number, actor=attempt.actor, request_id=attempt.request_id
+    )
 
 
 def _references(attempt: Attempt, case: _Case) -> dict[int, Classifier]:
@@ -137,16 +161,25 @@ def _references(attempt: Attempt, case: _Case) -> dict[int, Classifier]:
     return references.load(attempt, case.model, key, references.seeds_of(case.model, attempt.spec["num_references"]))
 
 
-def _sought(case: _Case, unlearned: Classifier, partition: Partition) -> Sought:
-    from app.unlearning.verifying.claims import Sought
+def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Guard | None) -> Sought:
+    """No more than the request sought of the same weights, with the refusal that was fitted, not the one asked for.
+
+    Samples ask for none, and have classes once pushed pushed again. Of a guard that is gone nobody expects that it refuses.
+    """
+    from app.unlearning.verifying.claims import Sought, weakest
 
     edit = asked.edit_of(case.request)
     method: Claim = "edited"
     for name, spec in METHOD_SPECS.items():
         if name == case.request.method:
             method = spec.claim
-    budget = edit.parameters.utility_budget
-    return Sought(method, edit.refusal, budget, _proof(case, unlearned, partition))
+    if case.recorded is not None and case.recorded.report is not None:
+        method = weakest(method, publishing.CLAIM.validate_python(case.recorded.report["sought"]))
+    assert case.request.report is not None  # a completed request has one
+    refusal: Refusal = _REFUSAL.validate_python(case.request.report["settings"]["refusal"])
+    if refusal == "guard" and guard is None:
+        refusal = "calibrate"
+    return Sought(method, refusal, edit.parameters.utility_budget, _proof(case, unlearned, partition))
 
 
 def _proof(case: _Case, unlearned: Classifier, partition: Partition) -> AbsenceProof | None:

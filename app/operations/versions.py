@@ -270,6 +270,18 @@ def _destroy(
             )
 
 
+def look_again(database: Database, version: VersionRow) -> VersionRow:
+    """The version as it stands now that its files were not what they should be; raises `VersionGone`.
+
+    A purge, or the deletion of its guard, may just have taken them away.
+    """
+    with database.reading() as session:
+        now = session.get_one(VersionRow, (version.model_id, version.number))
+    if now.state != "available":
+        raise VersionGone(f"version {now.number} is {now.state}; its weights cannot be read any more")
+    return now
+
+
 def report_corrupted(database: Database, model_id: UUID, number: int, *, actor: str, request_id: str | None) -> None:
     """Log, once, that a version's files are not what was written."""
     with database.writing() as session:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.comparison_schemas import CompareCreate, Comparison
-from app.database.tables import AuditEntryRow, TombstoneRow, VersionRow
+from app.database.tables import AuditEntryRow, ReferenceRow, TombstoneRow, VersionRow
 from app.errors import AlreadyForgotten, Conflict, InvalidInput, JobNotFound, ModelNotFound, NotApplicable
 from app.operations import compare, jobs, plots
 from app.schemas import Job
@@ -50,6 +50,18 @@ def test_methods_stand_side_by_side_and_nothing_is_published(house: House) -> No
     assert plots.render(comparison, "png").startswith(b"\x89PNG")
     drawn = plots.render(comparison, "svg").decode()
     assert all(f">{label}<" in drawn for label in ("original", "retrained", "edit", "finetune"))
+
+
+def test_a_retrained_model_that_there_is_is_not_trained_again(house: House) -> None:
+    waiting = house.forget(2, method="finetune", refusal="calibrate", reference="wait")
+    house.work()
+    with house.database.writing() as session:
+        kept = session.scalars(select(ReferenceRow)).one()
+        jobs.cancel_job(session, CALLER, waiting.job.id)
+    job = finished(house, ask(house, target={"classes": [2]}, methods=CHEAP[1:]))
+    assert Comparison.model_validate(job.result).retrained.seconds == kept.seconds
+    with house.database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(ReferenceRow)) == 1
 
 
 def test_samples_are_compared_without_a_refusal(house: House) -> None:

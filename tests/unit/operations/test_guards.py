@@ -2,22 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from app.comparison_schemas import CompareCreate
 from app.database import migrate
 from app.database.engine import Database
 from app.database.tables import VersionRow
-from app.errors import GuardNotFound, JobRunning, StorageUnavailable, VersionCorrupted
+from app.errors import GuardNotFound, JobRunning, StorageUnavailable, VersionCorrupted, VersionGone
 from app.jobs.attempt import Attempt
-from app.operations import guards, housekeeping, publishing, versions
+from app.operations import compare, guards, housekeeping, models, publishing, verifications, verifying_run, versions
 from app.operations.answers import Options
 from app.operations.predict import Body, predict
 from app.operations.serving import ServedVersions
 from app.predictor.client import Predictor
-from app.schemas import ForgetRequest, Version
+from app.schemas import ForgetRequest, VerifyCreate, Version
 from app.settings import Settings
 from app.store.guards import load_guard
 from app.store.manifest import GUARD
@@ -25,7 +27,7 @@ from app.store.versions import VersionStore
 from tests.unit.operations.conftest import CALLER, House, copied
 from tests.unit.operations.test_forget import events, states
 
-QUICK = {"steps": 200, "hidden": 32, "refusal_budget": 0.02}
+QUICK = {"steps": 120, "hidden": 16, "refusal_budget": 0.03}
 
 
 def completed(house: House, request: ForgetRequest) -> None:
@@ -143,6 +145,19 @@ def test_the_next_version_carries_the_guard_on_and_the_quarantined_one_loses_it(
     assert events(guarded).count("guard.deleted") == 2
 
 
+def test_nobody_expects_of_a_deleted_guard_that_it_refuses(guarded: House) -> None:
+    delete(guarded)
+    body = VerifyCreate(depth="fast", reference="none")
+    with guarded.database.writing() as session:
+        asked = verifications.submit(session, CALLER, "digits", 2, body)
+    guarded.work()
+    with guarded.database.reading() as session:
+        found = verifications.get(session, asked.id)
+    assert found.report is not None
+    assert "refused" not in {criterion.name for criterion in found.report.criteria}
+    assert found.verdict == "passed"
+
+
 def test_what_was_deleted_is_not_carried_on(guarded: House) -> None:
     delete(guarded)
     guarded.train()
@@ -158,6 +173,35 @@ def test_a_purge_destroys_the_guard_with_the_weights(guarded: House) -> None:
     assert not guard_file(guarded)
     housekeeping.keep_house(guarded.database, guarded.settings)
     assert events(guarded).count("guard.deleted") == 1
+
+
+def test_a_guard_that_is_deleted_while_a_job_loads_it_is_no_corruption(guarded: House) -> None:
+    """Of a job that publishes nothing, which no deletion waits for."""
+    with guarded.database.writing() as session:
+        compare.submit(session, CALLER, "digits", CompareCreate.model_validate({"target": {"classes": [5]}}))
+        verifications.submit(session, CALLER, "digits", 2, VerifyCreate(depth="fast", reference="none"))
+    comparing, verifying = guarded.claim(), guarded.claim()
+    start = publishing.begin(comparing)
+    with guarded.database.reading() as session:
+        case = verifying_run._case(session, UUID(verifying.spec["verification"]))
+    assert verifying_run._guard(verifying, case) is not None
+    delete(guarded)
+    parent = publishing.load_parent(comparing, start)
+    assert parent is not None
+    assert parent.guard is None
+    assert verifying_run._guard(verifying, case) is None
+    assert "version.corrupted" not in events(guarded)
+
+
+def test_a_version_that_is_purged_while_a_job_loads_it_is_no_corruption(guarded: House) -> None:
+    with guarded.database.writing() as session:
+        compare.submit(session, CALLER, "digits", CompareCreate.model_validate({"target": {"classes": [5]}}))
+    comparing = guarded.claim()
+    start = publishing.begin(comparing)
+    models.delete_model(guarded.database, guarded.settings, CALLER, "digits")
+    with pytest.raises(VersionGone):
+        publishing.load_parent(comparing, start)
+    assert "version.corrupted" not in events(guarded)
 
 
 def test_a_damaged_guard_is_refused_by_name(guarded: House) -> None:

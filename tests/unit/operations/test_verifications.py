@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
-from app.database.tables import JobRow
+from app.database.tables import ForgetRequestRow, JobRow
+from app.datasets.loading import load
 from app.errors import (
     AttemptsExhausted,
     ForgetRequestNotFound,
@@ -18,7 +20,7 @@ from app.errors import (
 )
 from app.jobs import queue
 from app.jobs.handlers import endings
-from app.operations import audit, jobs, models, verifications, versions
+from app.operations import audit, jobs, models, verifications, verifying_run, versions
 from app.operations.handlers import HANDLERS
 from app.operations.pages import PageQuery
 from app.schemas import Verification, VerifyCreate
@@ -101,6 +103,25 @@ def test_without_the_original_there_is_no_control_and_the_verdict_is_inconclusiv
     assert found.verdict == "inconclusive"
     changed = next(each for each in found.report.criteria if each.name == "changed")
     assert changed.passed is True
+
+
+@pytest.mark.parametrize(("fitted", "sought"), [("calibrate", "approximate"), ("push", "edited")])
+def test_no_more_is_sought_than_the_refusal_that_was_fitted_leaves(forgotten: House, fitted: str, sought: str) -> None:
+    """Of samples none is asked for, but classes once pushed are pushed again."""
+    with forgotten.database.writing() as session:
+        request = session.scalars(select(ForgetRequestRow)).one()
+        assert request.report is not None
+        request.method, request.refusal, request.parameters = "retrain", "none", {}
+        request.report = request.report | {"settings": request.report["settings"] | {"refusal": fitted}}
+    asked = verify(forgotten, 2, **FAST)
+    attempt = forgotten.claim()
+    with forgotten.database.reading() as session:
+        case = replace(verifying_run._case(session, asked.id), recorded=None)
+    model = verifying_run._load(attempt, case, case.version)
+    assert model is not None
+    data = load("mnist", forgotten.settings).dataset
+    partition = case.unseen.partition(data, model.learned_classes)
+    assert verifying_run._sought(case, model, partition, None).claim == sought
 
 
 def test_what_was_forgotten_earlier_can_be_verified_of_a_later_version(forgotten: House) -> None:
