@@ -4,6 +4,7 @@ import httpx
 import pytest
 from jsonschema_rs import Draft202012Validator, meta
 
+from app.method_specs import METHOD_SPECS
 from tests.real_server import assert_problem
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -34,14 +35,19 @@ def test_every_architecture_publishes_a_schema_that_describes_its_parameters(cli
 
 def test_every_method_says_what_it_claims_and_when_not_to_use_it(client: httpx.Client) -> None:
     methods = client.get("/v1/methods").json()["items"]
-    assert [method["name"] for method in methods] == ["edit"]
+    assert [method["name"] for method in methods] == ["edit", *METHOD_SPECS]
+    edit = methods[0]
+    assert (edit["claim"], edit["targets"]) == ("edited", ["classes", "tasks"])
+    assert "share" in edit["parameters"]["properties"]
+    for method in methods[1:]:
+        assert method["claim"] == METHOD_SPECS[method["name"]].claim
+        assert method["targets"] == list(METHOD_SPECS[method["name"]].targets)
     for method in methods:
-        assert method["claim"] == "edited"
-        assert method["targets"] == ["classes", "tasks"]
         assert method["reference_paper"]
         assert method["when_not"]
         assert meta.is_valid(method["parameters"])
-        assert "share" in method["parameters"]["properties"]
+        assert Draft202012Validator(method["parameters"]).is_valid({})
+        assert not Draft202012Validator(method["parameters"]).is_valid({"no_such": 1})
 
 
 @pytest.mark.parametrize("path", ["/v1/datasets", "/v1/architectures", "/v1/methods"])
