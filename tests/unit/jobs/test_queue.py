@@ -412,8 +412,10 @@ def test_only_what_nobody_else_waits_for_is_abandoned(database: Database, model:
     own, shared, done = (submit(database, model, publishing=False) for _ in range(3))
     leaving = depend(database, model, own, shared, done)
     depend(database, model, shared)
+    left_before = depend(database, model, own)
     with database.writing() as session:
         session.execute(update(JobRow).where(JobRow.id == done).values(status="succeeded"))
+        session.execute(update(JobRow).where(JobRow.id == left_before).values(status="cancelled"))
     with database.reading() as session:
         assert queue.abandoned(session, leaving, "toy") == [own]
         assert queue.abandoned(session, leaving, "reference") == []

@@ -78,6 +78,11 @@ def test_the_last_training_row_cannot_be_forgotten() -> None:
         of_samples(DATA, DATA.train_rows.tolist())
 
 
+def test_a_calibration_row_must_remain_to_judge_by() -> None:
+    with pytest.raises(NotApplicable, match="judge by"):
+        of_samples(DATA, DATA.calibration_rows.tolist())
+
+
 def test_samples_forgotten_earlier_are_in_no_set_of_classes_either() -> None:
     whole = Partition.of(DATA, [1])
     earlier = [int(rows[0]) for split in (whole.train, whole.calibration) for rows in (split.forget, split.retain)]
