@@ -89,7 +89,8 @@ def forget(
             request = client.forget_request(request.id)
         show_report(request, as_json=as_json)
     if request.verdict == "failed":
-        raise GateMissed(f"the effect gate was missed; version {request.parent_version} serves on")
+        missed = ", ".join((request.job.result or {}).get("missed", ())) or "the effect gate"
+        raise GateMissed(f"missed: {missed}; version {request.parent_version} serves on")
 
 
 def _rows_of(path: Path) -> list[int]:

@@ -50,7 +50,7 @@ def show_report(request: ForgetRequest, *, as_json: bool) -> None:
     if report is None:
         typer.echo(f"follow it with: forgettery jobs watch {request.job.id}")
         return
-    typer.echo(f"verdict {request.verdict}, claim {request.claim}, version {request.version or 'none'}")
+    typer.echo(f"verdict {request.verdict}, claim {request.claim or 'none'}, version {request.version or 'none'}")
     rows = [(name, getattr(report.before, name), getattr(report.after, name)) for name in _FIGURES]
     print_table("", ("", "before", "after"), rows)
     show_tasks_before_and_after(report)
@@ -88,10 +88,11 @@ def show_audit_log(client: Client, model: str) -> None:
 
 
 def what_is_forgotten(forgotten: Forgotten) -> str:
-    """The classes, and the tasks that are gone as a whole; short enough for a cell."""
-    classes = ", ".join(map(str, forgotten.classes)) or "-"
+    """The classes, the tasks that are gone as a whole, and how many samples; short enough for a cell."""
+    classes = ", ".join(map(str, forgotten.classes))
     tasks = ", ".join(map(str, forgotten.tasks))
-    return f"{classes} (task {tasks})" if tasks else classes
+    samples = f"{forgotten.num_samples} samples" if forgotten.num_samples else ""
+    return "; ".join(part for part in (f"{classes} (task {tasks})" if tasks else classes, samples) if part) or "-"
 
 
 def _show_metrics(metrics: VersionMetrics) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,77 +11,18 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.cli.reports import show_report, show_version, what_is_forgotten
-from app.errors import InvalidInput, ModelNotFound
+from app.errors import InvalidInput
 from app.schemas import ForgetRequest, Forgotten, Version
+from tests.unit.recorder import NOBODY, Recorder, refused, sent
 
-NOBODY = "http://127.0.0.1:9"
 PAIRS = ["--task", "0,1", "--task", "2,3"]
 SEVEN = "docs/examples/seven.png"
-
-
-class Asked(NamedTuple):
-    path: str
-    query: dict[str, str]
-    body: Any
-
-
-class Recorder:
-    """A server that knows no model and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        asked = self.asked
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                address = urlsplit(self.path)
-                is_json = self.headers["Content-Type"] == "application/json"
-                asked.append(
-                    Asked(address.path, dict(parse_qsl(address.query)), json.loads(content) if is_json else None)
-                )
-                problem = {"type": "/problems/model-not-found", "title": "No", "status": 404, "detail": "no"}
-                self.send_response(404)
-                self.send_header("Content-Type", "application/problem+json")
-                self.end_headers()
-                self.wfile.write(json.dumps(problem).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    recorder = Recorder()
-    thread = Thread(target=recorder.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield recorder
-    recorder.server.shutdown()
-    thread.join()
-    recorder.server.server_close()
-
-
-def sent(recorder: Recorder, *arguments: str) -> Asked:
-    """What a command asks the server, which then knows no such model."""
-    result = CliRunner().invoke(app, [*arguments, "--url", recorder.url])
-    assert isinstance(result.exception, ModelNotFound), result.output
-    return recorder.asked[-1]
-
-
-def refused(*arguments: str) -> str:
-    """What wrong usage is answered with, by a command that asks nobody."""
-    result = CliRunner().invoke(app, [*arguments, "--url", NOBODY], env={"COLUMNS": "200"})
-    assert result.exit_code == 2, result.output
-    return result.output
 
 
 def test_training_tasks_in_one_network_sends_tasks_and_strength_and_the_defaults_of_the_mode(
     recorder: Recorder,
 ) -> None:
-    path, _, body = sent(
+    path, _, body, _ = sent(
         recorder,
         "train",
         "digits",
@@ -141,7 +78,7 @@ def test_training_without_a_mode_is_what_it_was(recorder: Recorder) -> None:
 
 
 def test_training_further_sends_the_further_tasks_and_what_is_changed(recorder: Recorder) -> None:
-    path, _, body = sent(recorder, "train-further", "digits", "--task", "4,5", "--task", "8,9", "--epochs", "2")
+    path, _, body, _ = sent(recorder, "train-further", "digits", "--task", "4,5", "--task", "8,9", "--epochs", "2")
     assert path == "/v1/models/digits/train"
     assert body["tasks"] == [[4, 5], [8, 9]]
     assert {name: value for name, value in body["training"].items() if value is not None} == {"epochs": 2}
@@ -200,6 +137,8 @@ def test_what_is_forgotten_fits_a_cell() -> None:
     assert what_is_forgotten(Forgotten()) == "-"
     assert what_is_forgotten(Forgotten(classes=[5])) == "5"
     assert what_is_forgotten(Forgotten(classes=[2, 3, 5], tasks=[1])) == "2, 3, 5 (task 1)"
+    assert what_is_forgotten(Forgotten(num_samples=17)) == "17 samples"
+    assert what_is_forgotten(Forgotten(classes=[5], num_samples=17)) == "5; 17 samples"
 
 
 def measured(accuracy: float | None, refusal: float | None) -> dict[str, Any]:

@@ -1,0 +1,153 @@
+"""`forgettery forget`: what its options send, what is refused before anything is sent, and how a failure is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from app.api.examples import COMPLETED_FORGET_REQUEST, FORGET_PLAN, FORGET_REQUEST
+from app.cli import app
+from app.errors import GateMissed, InvalidInput
+from tests.unit.recorder import NOBODY, Recorder, event_of, refused, run, sent
+
+FORGET = "/v1/models/digits/forget"
+COMPLETED: dict[str, Any] = COMPLETED_FORGET_REQUEST
+JOB: dict[str, Any] = COMPLETED["job"]
+
+
+def asked(recorder: Recorder, *options: str) -> dict[str, Any]:
+    """The body that is sent, without what is null."""
+    request = sent(recorder, "forget", "digits", *options)
+    assert (request.method, request.path) == ("POST", FORGET)
+    return {name: value for name, value in request.body.items() if value is not None}
+
+
+def target_of(recorder: Recorder, *options: str) -> dict[str, list[int]]:
+    return {kind: wanted for kind, wanted in asked(recorder, *options)["target"].items() if wanted is not None}
+
+
+def not_sent(*options: str) -> InvalidInput:
+    """Why nothing was asked of anybody."""
+    result = CliRunner().invoke(app, ["forget", "digits", *options, "--url", NOBODY])
+    assert isinstance(result.exception, InvalidInput), result.output
+    return result.exception
+
+
+def test_samples_come_from_options_and_from_a_file_and_let_the_server_choose(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.txt"
+    rows.write_text("4711\n\n 17 \n")
+    assert target_of(recorder, "--sample", "3", "--sample", "5") == {"samples": [3, 5]}
+    assert target_of(recorder, "--samples-file", str(rows)) == {"samples": [4711, 17]}
+    assert target_of(recorder, "--sample", "3", "--samples-file", str(rows)) == {"samples": [3, 4711, 17]}
+    body = asked(recorder, "--sample", "3")
+    assert (body["method"], body["refusal"], body["reference"]) == ("auto", "none", "wait")
+    assert "strategy" not in body
+
+
+@pytest.mark.parametrize("content", [b"1\ntwo\n", b"1,2", b"1.5", b"\xff\xfe1"])
+def test_a_file_of_anything_but_row_numbers_is_named_and_nothing_is_sent(content: bytes, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.txt"
+    rows.write_bytes(content)
+    assert f"{rows} cannot be read as row numbers" in not_sent("--samples-file", str(rows)).detail
+
+
+def test_a_file_of_samples_that_is_missing_or_empty_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n\n")
+    assert "--samples-file" in refused("forget", "digits", "--samples-file", str(tmp_path / "none"))
+    assert "--samples-file" in refused("forget", "digits", "--samples-file", str(tmp_path))
+    assert "name what to forget" in refused("forget", "digits", "--samples-file", str(tmp_path / "empty"))
+
+
+def test_a_method_is_sent_with_its_parameters_and_the_retrained_models_to_compare_with(recorder: Recorder) -> None:
+    body = asked(
+        recorder,
+        *("--class", "2", "--method", "euk", "--parameters", '{"layers": 2}', "--refusal", "calibrate"),
+        *("--reference", "cached", "--num-references", "3", "--min-claim", "approximate", "--seed", "7"),
+    )
+    assert (body["method"], body["refusal"], body["seed"]) == ("euk", "calibrate", 7)
+    assert body["parameters"]["layers"] == 2
+    assert (body["reference"], body["num_references"], body["min_claim"]) == ("cached", 3, "approximate")
+    assert "strategy" not in body
+    assert "guard" not in body
+
+
+def test_a_guard_is_sent_with_the_parameters_that_were_given_and_the_defaults_of_the_others(
+    recorder: Recorder,
+) -> None:
+    body = asked(recorder, "--class", "2", "--refusal", "guard", "--guard", '{"hidden": 8, "steps": 100}')
+    assert body["refusal"] == "guard"
+    assert (body["guard"]["hidden"], body["guard"]["steps"], body["guard"]["batch_size"]) == (8, 100, 128)
+    assert asked(recorder, "--class", "2", "--refusal", "guard")["guard"]["hidden"] == 64
+
+
+def test_a_time_limit_goes_with_the_choice_of_a_method(recorder: Recorder) -> None:
+    body = asked(recorder, "--class", "2", "--method", "auto", "--max-seconds", "2.5")
+    assert (body["method"], body["max_seconds"]) == ("auto", 2.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "pointer"),
+    [
+        (["--method", "nonsense"], "/method"),
+        (["--method", "euk", "--strategy", "zero"], "/strategy"),
+        (["--method", "euk", "--parameters", '{"share": 0.1}'], "/parameters/share"),
+        (["--max-seconds", "2"], "/max_seconds"),
+        (["--method", "auto", "--max-seconds", "0"], "/max_seconds"),
+        (["--guard", '{"hidden": 8}'], "/guard"),
+        (["--refusal", "guard", "--guard", '{"hidden": 0}'], "/guard/hidden"),
+        (["--refusal", "guard", "--guard", '{"width": 8}'], "/guard/width"),
+        (["--num-references", "11"], "/num_references"),
+        (["--sample", "17"], "/target"),
+    ],
+)
+def test_what_does_not_go_together_is_named_by_its_place(options: list[str], pointer: str) -> None:
+    assert pointer in [fault.pointer for fault in not_sent("--class", "2", *options).errors]
+
+
+@pytest.mark.parametrize("value", ["{", "[]", "8"])
+def test_a_guard_that_is_no_json_object_is_refused(value: str) -> None:
+    assert "--guard" in not_sent("--class", "2", "--refusal", "guard", "--guard", value).detail
+
+
+@pytest.mark.parametrize("option", ["--reference", "--min-claim", "--refusal"])
+def test_a_choice_that_there_is_not_is_wrong_usage(option: str) -> None:
+    assert option in refused("forget", "digits", "--class", "2", option, "nonsense")
+
+
+def test_a_dry_run_shows_the_candidates_and_why_one_was_chosen(recorder: Recorder) -> None:
+    recorder.answers[f"POST {FORGET}"] = FORGET_PLAN
+    result = run(recorder, "forget", "digits", "--class", "2", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "It was asked for by name." in result.stdout
+    assert "This method forgets samples, not classes." in result.stdout
+    assert recorder.asked[-1].body["dry_run"] is True
+
+
+def ended(recorder: Recorder, **changes: Any) -> None:
+    """Let the request end this way."""
+    request = COMPLETED | changes
+    job = request["job"] | {"status": "succeeded"}
+    recorder.answers[f"POST {FORGET}"] = FORGET_REQUEST
+    recorder.answers[f"GET /v1/jobs/{job['id']}/events"] = event_of(job)
+    recorder.answers[f"GET /v1/forget-requests/{request['id']}"] = request | {"job": job}
+
+
+def test_a_request_that_passed_is_shown_with_its_claim(recorder: Recorder) -> None:
+    ended(recorder)
+    result = run(recorder, "forget", "digits", "--class", "2")
+    assert result.exit_code == 0, result.output
+    assert "verdict passed, claim edited, version 2" in result.stdout
+
+
+def test_a_request_that_failed_names_what_was_missed_and_what_serves_on(recorder: Recorder) -> None:
+    job = JOB | {"result": {"version": None, "verdict": "failed", "missed": ["min_claim"]}}
+    ended(recorder, status="failed", verdict="failed", claim=None, version=None, job=job)
+    result = run(recorder, "forget", "digits", "--class", "2", "--min-claim", "edited")
+    assert isinstance(result.exception, GateMissed)
+    assert result.exception.detail == "missed: min_claim; version 1 serves on"
+    assert "verdict failed, claim none, version none" in result.stdout
