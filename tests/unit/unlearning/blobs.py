@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from app.specs import Architecture, Edit, EditParameters, Learning, Mlp, Refusal, Scope, Selection, Strategy, Training
+from app.specs import (
+    Architecture,
+    Edit,
+    EditParameters,
+    GuardParameters,
+    Learning,
+    Mlp,
+    Refusal,
+    Scope,
+    Selection,
+    Strategy,
+    Training,
+)
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.continual import Learned, learn_tasks
@@ -15,6 +27,7 @@ from app.unlearning.data import Dataset
 from app.unlearning.training import fit
 
 CPU = torch.device("cpu")
+QUICK_GUARD = GuardParameters(hidden=16, steps=80, batch_size=48, refusal_budget=0.01)
 
 
 def blobs(
@@ -82,7 +95,7 @@ def edit_of(
     refusal_budget: float = 0.01,
     seed: int = 0,
 ) -> Edit:
-    """An edit with few push steps."""
+    """An edit with few steps of its push or its guard."""
     parameters = EditParameters(
         selection=selection,
         share=share,
@@ -91,7 +104,7 @@ def edit_of(
         refusal_budget=refusal_budget,
         utility_budget=0.05,
     )
-    return Edit(classes, strategy, scope, refusal, parameters, seed)
+    return Edit(classes, strategy, scope, refusal, parameters, seed, guard=QUICK_GUARD)
 
 
 def same_bits(first: Classifier, second: Classifier) -> bool:

@@ -9,7 +9,7 @@ import torch
 
 from app import schemas
 from app.errors import AlreadyForgotten, ClassNotFound, NothingLeft
-from app.specs import Architecture, Cnn, Edit, GuardParameters, Mlp, Refusal, Scope, Strategy, Torchvision, Training
+from app.specs import Architecture, Cnn, Edit, Mlp, Refusal, Scope, Strategy, Torchvision, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
@@ -22,7 +22,6 @@ from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted, same
 DATA = blobs()
 MODEL = fitted(DATA)
 CONTEXT = Context()
-QUICK_GUARD = GuardParameters(hidden=16, steps=80, batch_size=48, refusal_budget=0.01)
 
 
 def failed(unlearned: Unlearned) -> list[str]:
@@ -35,7 +34,6 @@ def failed(unlearned: Unlearned) -> list[str]:
 @pytest.mark.parametrize("strategy", get_args(Strategy))
 def test_every_combination_forgets(strategy: Strategy, scope: Scope, refusal: Refusal) -> None:
     edit = edit_of(1, strategy=strategy, scope=scope, refusal=refusal, share=0.005)
-    edit = replace(edit, guard=QUICK_GUARD)
     result = forget_classes(MODEL, DATA, edit, CONTEXT)
     assert failed(result) == []
     assert (result.verdict, result.sought.claim) == ("passed", "edited")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from app.errors import InvalidShape, NotApplicable
-from app.specs import GuardParameters, Mlp, SynapticIntelligence
+from app.specs import Mlp, SynapticIntelligence
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
@@ -21,11 +21,10 @@ from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
 from app.unlearning.verification import Answers, answers
-from tests.unit.unlearning.blobs import blobs, everything, fitted, learned
+from tests.unit.unlearning.blobs import QUICK_GUARD, blobs, everything, fitted, learned
 from tests.unit.unlearning.methods.settings import poisoned
 
 DATA = blobs()
-PARAMETERS = GuardParameters(hidden=16, steps=80, batch_size=48, refusal_budget=0.01)
 PARTITION = Partition.of(DATA, [1])
 SECOND = Partition.of(DATA, [2], earlier=[1])
 CONTEXT = Context()
@@ -43,7 +42,7 @@ def struck(*partitions: Partition) -> Classifier:
 
 
 def fit_one(model: Classifier, partition: Partition = PARTITION, seed: int = 0) -> Guard:
-    return fit_guard(model, DATA, partition, PARAMETERS, CONTEXT, seed=seed)
+    return fit_guard(model, DATA, partition, QUICK_GUARD, CONTEXT, seed=seed)
 
 
 def on_test_inputs(model: Classifier, guard: Guard | None) -> Answers:
@@ -89,7 +88,7 @@ def test_a_guard_survives_being_stored_and_rebuilt(tmp_path: Path) -> None:
     save_file(
         {name: tensor.contiguous() for name, tensor in GUARD.state_dict().items()}, tmp_path / "guard.safetensors"
     )
-    rebuilt = Guard(PARAMETERS, DATA.input_shape, DATA.num_classes).eval()
+    rebuilt = Guard(QUICK_GUARD, DATA.input_shape, DATA.num_classes).eval()
     assert bool((rebuilt.margins(IMAGES[:5]) == -torch.inf).all())  # refuses nothing until it is calibrated
     rebuilt.load_state_dict(load_file(tmp_path / "guard.safetensors"))
     rebuilt.to(memory_format=torch.channels_last)
@@ -113,12 +112,12 @@ def test_without_guards_the_classifier_serves_alone_bit_for_bit() -> None:
 
 def test_one_guard_is_of_all_its_classes_or_of_some_of_the_forgotten_ones() -> None:
     model = struck(PARTITION, SECOND)
-    both = fit_guard_of(model, DATA, (1, 2), replace(PARAMETERS, steps=400), CONTEXT, seed=0)
+    both = fit_guard_of(model, DATA, (1, 2), replace(QUICK_GUARD, steps=400), CONTEXT, seed=0)
     assert both.guarded_classes == (1, 2)
     rates = on_test_inputs(model, both)
     assert all(rate > 0.95 for rate in rates.refusal_by_class([1, 2]).values())
     assert (rates.of_classes([0, 3]).refusal_rate() or 0) < 0.06
-    alone = on_test_inputs(model, fit_guard_of(model, DATA, (1,), PARAMETERS, CONTEXT, seed=0))
+    alone = on_test_inputs(model, fit_guard_of(model, DATA, (1,), QUICK_GUARD, CONTEXT, seed=0))
     assert alone.refusal_by_class([1])["1"] > 0.95
 
 
@@ -154,7 +153,7 @@ def test_a_guard_never_costs_more_right_answers_than_the_budget(budget: float) -
 
 def test_only_training_rows_and_retained_calibration_rows_are_read() -> None:
     read = (PARTITION.train.forget, PARTITION.train.retain, PARTITION.calibration.retain)
-    blind = fit_guard(MODEL, poisoned(DATA, *read), PARTITION, PARAMETERS, CONTEXT, seed=0)
+    blind = fit_guard(MODEL, poisoned(DATA, *read), PARTITION, QUICK_GUARD, CONTEXT, seed=0)
     assert all(torch.equal(tensor, blind.state_dict()[name]) for name, tensor in GUARD.state_dict().items())
 
 
@@ -176,7 +175,7 @@ def test_a_named_task_asks_the_guards_of_its_classes_alone() -> None:
 
 @pytest.mark.parametrize("input_shape", [(1, 1, 1), (1, 2, 2), (3, 33, 20), (1, 28, 28), (3, 64, 64)])
 def test_images_of_any_size_can_be_guarded(input_shape: tuple[int, int, int]) -> None:
-    guard = Guard(PARAMETERS, input_shape, 3)
+    guard = Guard(QUICK_GUARD, input_shape, 3)
     assert guard(torch.rand(2, *input_shape)).shape == (2,)
     assert guard.network[-3].in_features <= 32 * 8 * 8  # type: ignore[index]  # a sequence of layers
 
@@ -184,7 +183,7 @@ def test_images_of_any_size_can_be_guarded(input_shape: tuple[int, int, int]) ->
 def test_guards_of_another_model_are_refused() -> None:
     with pytest.raises(NotApplicable, match="strike"):
         Guarded(fitted(DATA, epochs=1), GUARD)
-    for other in (Guard(PARAMETERS, (1, 9, 9), 4), Guard(PARAMETERS, DATA.input_shape, 5)):
+    for other in (Guard(QUICK_GUARD, (1, 9, 9), 4), Guard(QUICK_GUARD, DATA.input_shape, 5)):
         with pytest.raises(InvalidShape):
             Guarded(MODEL, other)
 
@@ -211,5 +210,5 @@ def test_fitting_a_guard_ends_when_it_is_cancelled() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        fit_guard(MODEL, DATA, PARTITION, PARAMETERS, Context(check=check), seed=0)
+        fit_guard(MODEL, DATA, PARTITION, QUICK_GUARD, Context(check=check), seed=0)
     assert asked == 5
