@@ -191,6 +191,7 @@ def test_the_log_tells_the_story_and_holds(client: Client, forgotten: ForgetRequ
         "forget.started",
         "version.quarantined",
         "version.published",
+        "verification.completed",
         "forget.completed",
     ]
     assert {event.actor for event in client.audit_events(model=NAME)} == {"local"}
