@@ -205,8 +205,8 @@ def ended(session: Session, job: JobRow) -> None:
 
 
 def cancel_all(session: Session, model_id: UUID) -> None:
-    """Cancel what is still to be verified of a deleted model, and the references for it."""
-    endings = {"verify": ended, "reference": references.ended}
+    """Cancel what is still to be verified of a deleted model, or compared, and the references for it."""
+    endings = {"verify": ended, "reference": references.ended, "compare": _nothing_hangs_on_it}
     unfinished = (
         select(JobRow.id)
         .where(JobRow.model_id == model_id, JobRow.kind.in_(endings), JobRow.status.in_(["queued", "running"]))
@@ -215,6 +215,10 @@ def cancel_all(session: Session, model_id: UUID) -> None:
     for job_id in list(session.scalars(unfinished)):
         with suppress(JobFinished):  # with the one that waited for it
             queue.request_cancel(session, job_id, endings)
+
+
+def _nothing_hangs_on_it(_session: Session, _job: JobRow) -> None:
+    """As `compare.ended` says of a comparison."""
 
 
 def _request(session: Session, version: VersionRow, named: UUID | None) -> ForgetRequestRow:

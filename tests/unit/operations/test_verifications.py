@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
+from app.comparison_schemas import CompareCreate
 from app.database.tables import ForgetRequestRow, JobRow
 from app.datasets.loading import load
 from app.errors import (
@@ -20,7 +21,7 @@ from app.errors import (
 )
 from app.jobs import queue
 from app.jobs.handlers import endings
-from app.operations import audit, jobs, models, verifications, verifying_run, versions
+from app.operations import audit, compare, jobs, models, verifications, verifying_run, versions
 from app.operations.handlers import HANDLERS
 from app.operations.pages import PageQuery
 from app.schemas import Verification, VerifyCreate
@@ -222,3 +223,15 @@ def test_deleting_a_model_waits_for_no_verification(house: House) -> None:
     with careful.database.reading() as session:
         assert set(session.scalars(select(JobRow.status).where(JobRow.kind == "reference"))) == {"cancelled"}
     assert not (careful.settings.home / "models" / "digits" / "1" / "model.safetensors").exists()
+
+
+def test_deleting_a_model_cancels_what_compares_methods_on_it(house: House) -> None:
+    body = CompareCreate.model_validate({"target": {"classes": [5]}})
+    with house.database.writing() as session:
+        waiting, running = (compare.submit(session, CALLER, "digits", body) for _ in range(2))
+    attempt = house.claim()
+    models.delete_model(house.database, house.settings, CALLER, "digits")
+    with house.database.reading() as session:
+        assert queue.standing(session, attempt.claim) == "cancel"
+        ended = [jobs.get_job(session, job.id).status for job in (waiting, running)]
+    assert sorted(ended) == ["cancelled", "running"]
