@@ -15,40 +15,42 @@ from app.errors import GateMissed, InvalidInput
 
 app = typer.Typer()
 
+Classes = Annotated[
+    list[int] | None, typer.Option("--class", help="Index of a class, with --task one of its own; repeat.")
+]
+Tasks = Annotated[
+    list[int] | None, typer.Option("--task", help="Index of a task, from 0: all of it without --class; repeat.")
+]
+Samples = Annotated[list[int] | None, typer.Option("--sample", help="Row of the training file, from 0; repeat.")]
+SamplesFile = Annotated[Path | None, typer.Option(help="A file of such rows, one a line.", exists=True, dir_okay=False)]
+Refusal = Annotated[
+    Literal["none", "calibrate", "push", "guard"] | None, typer.Option(help="How predict comes to answer 0.")
+]
+Reference = Annotated[Literal["wait", "cached", "none"] | None, typer.Option(help="A retrained model to compare with.")]
+MinClaim = Annotated[
+    Literal["suppressed", "edited", "approximate", "exact"] | None,
+    typer.Option(help="Publish no result that may claim less."),
+]
+
 
 @app.command()
 def forget(
     name: Name,
     *,
-    classes: Annotated[
-        list[int] | None, typer.Option("--class", help="Index of a class, with --task one of its own; repeat.")
-    ] = None,
-    tasks: Annotated[
-        list[int] | None, typer.Option("--task", help="Index of a task, from 0: all of it without --class; repeat.")
-    ] = None,
-    samples: Annotated[
-        list[int] | None, typer.Option("--sample", help="Row of the training file, from 0; repeat.")
-    ] = None,
-    samples_file: Annotated[
-        Path | None, typer.Option(help="A file of such rows, one a line.", exists=True, dir_okay=False)
-    ] = None,
+    classes: Classes = None,
+    tasks: Tasks = None,
+    samples: Samples = None,
+    samples_file: SamplesFile = None,
     method: Annotated[str | None, typer.Option(help="See `forgettery methods`; auto chooses one.")] = None,
     strategy: Annotated[Literal["zero", "random"] | None, typer.Option(help="What replaces the weights.")] = None,
     scope: Annotated[Literal["output", "network"] | None, typer.Option(help="Which weights.")] = None,
-    refusal: Annotated[
-        Literal["none", "calibrate", "push", "guard"] | None, typer.Option(help="How predict comes to answer 0.")
-    ] = None,
+    refusal: Refusal = None,
     guard: Annotated[str | None, typer.Option(help="Parameters of the refusal guard as JSON.")] = None,
-    reference: Annotated[
-        Literal["wait", "cached", "none"] | None, typer.Option(help="A retrained model to compare with.")
-    ] = None,
+    reference: Reference = None,
     num_references: Annotated[int | None, typer.Option(help="How many of them, 1 to 10.")] = None,
     parameters: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "{}",
     max_seconds: Annotated[float | None, typer.Option(help="With auto: choose what ends within this time.")] = None,
-    min_claim: Annotated[
-        Literal["suppressed", "edited", "approximate", "exact"] | None,
-        typer.Option(help="Publish no result that may claim less."),
-    ] = None,
+    min_claim: MinClaim = None,
     reason: Annotated[str | None, typer.Option(help="Kept with the request, never in the audit log.")] = None,
     seed: Seed = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and cost.")] = False,

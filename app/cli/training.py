@@ -24,6 +24,13 @@ _OPTIONS_OF_MODE: dict[Mode, set[str]] = {
     "progressive": {"tasks", "growth"},
     "sisa": {"shards", "slices"},
 }
+ArchitectureGiven = Annotated[
+    str | None,
+    typer.Option(help="A name of `forgettery architectures`, or its JSON; default: an mlp.", show_default=False),
+]
+EarlyStopping = Annotated[
+    int | None, typer.Option(help="Epochs without a better calibration loss; 0: never.", show_default=False)
+]
 Epochs = Annotated[
     int | None,
     typer.Option(help="Passes over the training rows, of every task where there are any.", show_default=False),
@@ -63,10 +70,7 @@ def train(
     name: Name,
     *,
     dataset: Annotated[str, typer.Option(help="See `forgettery datasets`.")] = "mnist",
-    architecture: Annotated[
-        str | None,
-        typer.Option(help="A name of `forgettery architectures`, or its JSON; default: an mlp.", show_default=False),
-    ] = None,
+    architecture: ArchitectureGiven = None,
     hidden: Hidden = None,
     mode: Annotated[Mode, typer.Option(help="All classes together, tasks, or shards of the rows.")] = "standard",
     tasks: Tasks = None,
@@ -82,9 +86,7 @@ def train(
     momentum: Annotated[float | None, typer.Option(help="Of sgd.", show_default=False)] = None,
     weight_decay: Annotated[float | None, typer.Option(show_default=False)] = None,
     schedule: Annotated[Literal["constant", "cosine"] | None, typer.Option(show_default=False)] = None,
-    early_stopping: Annotated[
-        int | None, typer.Option(help="Epochs without a better calibration loss; 0: never.", show_default=False)
-    ] = None,
+    early_stopping: EarlyStopping = None,
     seed: Seed = None,
     wait_for_it: Wait = True,
     url: Url = LOCAL,
