@@ -22,7 +22,7 @@ def test_the_walk_through_works_as_written(server: Server) -> None:
     script = "\necho ---\n".join(["set -euo pipefail", *blocks]).replace(ADDRESS, f"URL={server.url}")
     result = subprocess.run(["bash"], input=script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    created, before, forgetting, after, evidence = [
+    created, before, forgetting, after, evidence, samples = [
         documents(part) for part in result.stdout.split("---\n") if part.strip()
     ]
     assert created[0]["job"]["kind"] == "train"
@@ -34,6 +34,9 @@ def test_the_walk_through_works_as_written(server: Server) -> None:
     assert evidence[0]["items"][0]["verdict"] == "passed"
     assert "forget.completed" in {event["event"] for event in evidence[1]["items"]}
     assert evidence[2]["ok"] is True
+    candidates = {candidate["method"]: candidate for candidate in samples[0]["candidates"]}
+    assert candidates["retrain"]["expected_seconds"] > 0
+    assert not candidates["edit"]["applicable"]
 
 
 def documents(text: str) -> list[Any]:
