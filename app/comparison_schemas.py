@@ -14,7 +14,7 @@ from app.specs import Refusal, Seed
 class ComparedMethod(Asked):
     """One method to be compared, with its parameters."""
 
-    method: Literal["edit"] | MethodName = Field(description="See GET /v1/methods.")
+    method: Literal["edit", MethodName] = Field(description="See GET /v1/methods.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="What is left out is the method's default.")
 
 

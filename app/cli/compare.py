@@ -84,7 +84,7 @@ def _show(comparison: Comparison, *, as_json: bool) -> None:
         ("retrained", *_figures(comparison.retrained), None, None),
         *((row.method, *_figures(row), row.verdict or _failed(row), row.claim) for row in comparison.rows),
     ]
-    print_table("", ("method", *_FIGURES.values(), "verdict", "claim"), rows)
+    print_table("", ("method", *_FIGURES.values(), "verdict", "claim"), rows, in_full=True)
     for row in comparison.rows:
         if row.problem is not None:
             typer.echo(f"{row.method}: {row.problem.detail}")

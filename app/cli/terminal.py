@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Body = TypeVar("Body", bound=BaseModel)
 
 LOCAL = "http://127.0.0.1:8000"
+_WIDE = 1000
+"""Columns of a terminal in which no table has to fold."""
 Url = Annotated[str, typer.Option("--url", envvar="FORGETTERY_URL", help="The server's address.")]
 Key = Annotated[str, typer.Option("--key", envvar="FORGETTERY_KEY", help="An API key.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output; progress stays on standard error.")]
@@ -75,8 +77,8 @@ def show_list(
     print_table("", columns, [row(item) for item in items])
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output."""
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, in_full: bool = False) -> None:
+    """A table on standard output; `in_full`: as wide as it is, for figures that folding would make illegible."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  rich is not needed for --json
     from rich.console import Console  # noqa: PLC0415  likewise
     from rich.table import Table  # noqa: PLC0415  likewise
@@ -85,10 +87,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         typer.echo(title)
     table = Table(box=SIMPLE_HEAD, show_header=any(columns))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=in_full)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, highlight=False, width=_WIDE if in_full else None).print(table)
 
 
 def _cell(value: object) -> str:

@@ -21,7 +21,7 @@ from app.method_specs import (
     reasons_against_edit,
 )
 from app.operations import costs, targets, tasks
-from app.schemas import Candidate, ForgetCreate, ProblemError
+from app.schemas import Candidate, ForgetCreate, ProblemError, Reference
 
 PREFERENCE: dict[Target, tuple[str, ...]] = {
     "classes": (
@@ -62,7 +62,7 @@ def choose(session: Session, model: ModelRow, body: ForgetCreate, target: target
     Raises NotApplicable where `auto` finds none, with what speaks against each.
     """
     work = work_on(session, model, target)
-    found = candidates(model, target_kind(target), body.refusal, work)
+    found = candidates(model, target_kind(target), body.refusal, work, body.reference)
     asked_for: Any = body.method
     references = _reference_seconds(body, work)
     if asked_for != "auto":
@@ -92,18 +92,21 @@ def work_on(session: Session, model: ModelRow, target: targets.Target) -> costs.
     return costs.Work(rows, rows.of(going) + samples, max(rows.of(stay) - samples, 0))
 
 
-def candidates(model: ModelRow, target: Target, refusal: specs.Refusal, work: costs.Work | None) -> list[Candidate]:
+def candidates(
+    model: ModelRow, target: Target, refusal: specs.Refusal, work: costs.Work | None, reference: Reference = "wait"
+) -> list[Candidate]:
     """Every method with its default parameters: whether it applies, its claim at most, and what it would take."""
     names = [*PREFERENCE[target], *(name for name in ("edit", *METHOD_SPECS) if name not in PREFERENCE[target])]
-    found = [_candidate(name, model, target, refusal, work) for name in names]
+    found = [_candidate(name, model, target, refusal, work=work, reference=reference) for name in names]
     return sorted(found, key=lambda candidate: not candidate.applicable)
 
 
-def claim_of(method: str, refusal: specs.Refusal) -> Claim:
-    """The most that may be claimed of a method with a refusal."""
+def claim_of(method: str, refusal: specs.Refusal, reference: Reference) -> Claim:
+    """The most that may be claimed; without a reference nobody can say that a result is like a retrained model."""
     if method == "edit":
         return min("edited", CLAIM_CAP[refusal], key=CLAIMS.index)
-    return METHOD_SPECS[costs.METHOD_NAMES[method]].claim_with(refusal)
+    most = METHOD_SPECS[costs.METHOD_NAMES[method]].claim_with(refusal)
+    return "edited" if most == "approximate" and reference == "none" else most
 
 
 def reasons(method: str, model: ModelRow, target: Target, refusal: specs.Refusal) -> list[FieldError]:
@@ -117,13 +120,19 @@ def reasons(method: str, model: ModelRow, target: Target, refusal: specs.Refusal
 
 
 def _candidate(
-    name: str, model: ModelRow, target: Target, refusal: specs.Refusal, work: costs.Work | None
+    name: str,
+    model: ModelRow,
+    target: Target,
+    refusal: specs.Refusal,
+    *,
+    work: costs.Work | None,
+    reference: Reference,
 ) -> Candidate:
     against = reasons(name, model, target, refusal)
     return Candidate(
         method=name,
         refusal=refusal,
-        claim=claim_of(name, refusal),
+        claim=claim_of(name, refusal, reference),
         expected_seconds=None if against or work is None else work.seconds(name, default_parameters(name), refusal),
         applicable=not against,
         reasons=[ProblemError(pointer=fault.pointer, detail=fault.detail) for fault in against],

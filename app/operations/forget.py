@@ -14,7 +14,7 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import FieldError, ForgetRequestNotFound, NotApplicable
 from app.jobs import queue
-from app.method_specs import CLAIMS, Claim
+from app.method_specs import CLAIMS
 from app.operations import choosing, costs, references, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model, some
@@ -73,7 +73,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
         reference=settled.reference,
         num_references=settled.num_references,
         num_samples=len(target.get("samples", [])),
-        claim=_claim_at_most(settled),
+        claim=choosing.claim_of(settled.method, settled.refusal, settled.reference),
         parent_version=model.serving_version,
         quarantined_versions=sorted(session.scalars(available)),
         num_forget=work.num_forget if work else None,
@@ -109,16 +109,11 @@ def _by(method: str, body: ForgetCreate) -> ForgetCreate:
 
 
 def _below_claim(body: ForgetCreate) -> list[FieldError]:
-    most = choosing.claim_of(body.method, body.refusal)
+    most = choosing.claim_of(body.method, body.refusal, body.reference)
     if body.min_claim is None or CLAIMS.index(most) >= CLAIMS.index(body.min_claim):
         return []
-    return [FieldError("/min_claim", f"With the refusal {body.refusal} this method may claim {most} at most.")]
-
-
-def _claim_at_most(body: ForgetCreate) -> Claim:
-    """Without a reference nobody can say that a result is like a retrained model."""
-    most = choosing.claim_of(body.method, body.refusal)
-    return "edited" if most == "approximate" and body.reference == "none" else most
+    asked = f"the refusal {body.refusal} and the reference {body.reference}"
+    return [FieldError("/min_claim", f"With {asked} this method may claim {most} at most.")]
 
 
 def _reference_seconds(work: costs.Work | None, body: ForgetCreate) -> float | None:

@@ -136,3 +136,11 @@ def test_what_cannot_be_compared_is_named_by_its_place(options: list[str], point
     result = CliRunner().invoke(app, ["compare", "digits", "--class", "2", *options, "--url", NOBODY])
     assert isinstance(result.exception, InvalidInput), result.output
     assert any(fault.pointer.startswith(pointer) for fault in result.exception.errors)
+
+
+def test_a_narrow_terminal_folds_no_figure(compared: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = run(compared, "compare", "digits", "--class", "2").stdout.splitlines()
+    heading = next(line for line in lines if "of retraining" in line)
+    assert heading.split()[0] == "method"
+    assert heading.split()[-1] == "claim"

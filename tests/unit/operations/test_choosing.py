@@ -43,6 +43,16 @@ def test_auto_keeps_to_the_claim_that_is_wanted(house: House) -> None:
 
 
 @sqlite
+def test_without_a_reference_nothing_may_claim_to_be_approximate(house: House) -> None:
+    found = chosen(house, target={"classes": [2]}, reference="none", min_claim="approximate")
+    assert found.method == "retrain"
+    assert "approximate" not in {each.claim for each in found.candidates}
+    with pytest.raises(NotApplicable) as refused:
+        house.forget(2, method="euk", reference="none", min_claim="approximate")
+    assert [fault.pointer for fault in refused.value.errors] == ["/min_claim"]
+
+
+@sqlite
 def test_auto_refuses_with_every_reason_where_nothing_is_fast_enough(house: House) -> None:
     with pytest.raises(NotApplicable) as refused:
         chosen(house, target={"classes": [2]}, max_seconds=1e-9)
