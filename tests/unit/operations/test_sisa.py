@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from sqlalchemy import select
 
+from app.database.tables import ModelRow
 from app.datasets.loading import load
 from app.errors import NotApplicable
+from app.method_specs import METHOD_SPECS
+from app.operations import costs
 from app.operations.forget import plan
 from app.schemas import ForgetCreate, ForgetRequest
 from app.specs import Mlp, Sisa, Training
@@ -153,15 +158,24 @@ def test_training_anew_leaves_forgotten_samples_out(sharded: House, data: Datase
 
 
 def test_what_forgetting_is_expected_to_take_grows_with_the_shards_that_are_hit(sharded: House) -> None:
-    def seconds(num_samples: int) -> float:
-        target = {"samples": list(range(num_samples))}
-        body = ForgetCreate.model_validate({"target": target, "method": "sisa"})
-        with sharded.database.reading() as session:
-            planned = plan(session, "shards", body, home=sharded.settings.home).expected_seconds
-        assert planned is not None
-        return planned
+    with sharded.database.reading() as session:
+        rows = costs.trained_rows(session, session.scalars(select(ModelRow).filter_by(name="shards")).one())
+    assert rows is not None
+    parameters = METHOD_SPECS["sisa"].parameters()
+    images = replace(rows, seconds_per_image=1.0)
+    one, more = (costs.Work(images, hit, 1000).seconds("sisa", parameters, "none") for hit in (1, 100))
+    measuring = (costs.Work(images, hit, 1000).measuring() for hit in (1, 100))
+    assert one - next(measuring) < more - next(measuring)
 
-    assert seconds(1) <= seconds(100)
+
+def test_a_dry_run_names_the_seconds_that_shards_would_take(sharded: House, data: Dataset) -> None:
+    target = {"samples": data.train_rows[:3].tolist()}
+    body = ForgetCreate.model_validate({"target": target, "method": "sisa"})
+    with sharded.database.reading() as session:
+        planned = plan(session, "shards", body, home=sharded.settings.home)
+    assert planned.method == "sisa"
+    assert planned.expected_seconds is not None
+    assert planned.claim == "exact"
 
 
 def test_samples_are_retrained_away_with_shards_of_their_own(sharded: House, data: Dataset) -> None:
