@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -59,6 +60,11 @@ Method = Literal["auto", "edit", MethodName]
 Reference = Literal["wait", "cached", "none"]
 Parameters = EditParameters | MethodParameters | Budgets
 """Of a forget request: those of its method; of `auto` the budgets that all methods have."""
+PARAMETERS: Mapping[type[Any], TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (Budgets, EditParameters, *(spec.parameters for spec in METHOD_SPECS.values()))
+}
+"""What reads the parameters of each kind. Made here, once: making one parses the source of its class, which threads of
+CPython 3.11 cannot do at the same time (github.com/python/cpython/issues/106905)."""
 VersionState = Literal["available", "quarantined", "purged"]
 Origin = Literal["trained", "unlearned", "imported"]
 JobKind = Literal["train", "forget", "reference", "verify", "compare"]
@@ -563,7 +569,7 @@ class ForgetCreate(Asked):
         """The parameters of the method that is asked for; `info.data` lacks it where it is none."""
         kind = parameters_of(info.data.get("method", "auto"))
         # By way of JSON, since strict validation takes no dictionary for a dataclass from anything else.
-        return value if type(value) is kind else TypeAdapter(kind).validate_json(to_json(value), strict=True)
+        return value if type(value) is kind else PARAMETERS[kind].validate_json(to_json(value), strict=True)
 
     @field_serializer("parameters")
     def _as_json(self, value: Parameters) -> dict[str, Any]:

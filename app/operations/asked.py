@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from app import specs
 from app.method_parameters import MethodParameters, RetrainParameters
 from app.method_specs import METHOD_SPECS, MethodName, Unlearning
+from app.schemas import PARAMETERS
 
 if TYPE_CHECKING:
     from app.database.tables import ForgetRequestRow
@@ -55,5 +56,5 @@ def edit_of(request: ForgetRequestRow) -> specs.Edit:
 
 def _parameters(request: ForgetRequestRow) -> MethodParameters:
     spec = METHOD_SPECS[_METHOD.validate_python(request.method)]
-    parameters: MethodParameters = TypeAdapter(spec.parameters).validate_python(request.parameters)
+    parameters: MethodParameters = PARAMETERS[spec.parameters].validate_python(request.parameters)
     return parameters

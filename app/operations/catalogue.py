@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import TypeAdapter
@@ -11,9 +12,13 @@ from app.datasets import catalogue
 from app.datasets.dataset_spec import DatasetSpec
 from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodSpec
 from app.operations.pages import PageQuery, paginate_fixed
-from app.schemas import ArchitectureInfo, Dataset, MethodInfo, Page
+from app.schemas import PARAMETERS, ArchitectureInfo, Dataset, MethodInfo, Page
 from app.settings import Settings
 
+_ADAPTERS: Mapping[type[Any], TypeAdapter[Any]] = {
+    **PARAMETERS,
+    **{kind: TypeAdapter(kind) for kind in (specs.Torchvision, *get_args(specs.Growable))},
+}
 _TORCHVISION = "torchvision's {name}, untrained, its first layer adapted to the input's channels and size."
 
 
@@ -113,7 +118,7 @@ def _torchvision(name: str) -> ArchitectureInfo:
 
 
 def _schema(kind: type[Any]) -> dict[str, Any]:
-    return TypeAdapter(kind).json_schema()
+    return _ADAPTERS[kind].json_schema()
 
 
 def _summary(kind: type[Any]) -> str:

@@ -20,7 +20,7 @@ from app.operations.lookups import find_model
 from app.operations.unseen import Unseen
 from app.operations.views import job_view
 from app.problems import problem_of
-from app.schemas import Job
+from app.schemas import PARAMETERS, Job
 
 if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
@@ -84,9 +84,8 @@ def _pointer(place: int, pointer: str) -> str:
 
 
 def _faults_of_parameters(place: int, wanted: ComparedMethod) -> list[FieldError]:
-    adapter: TypeAdapter[Any] = TypeAdapter(choosing.parameters_type(wanted.method))
     try:
-        adapter.validate_json(json.dumps(wanted.parameters), strict=True)
+        PARAMETERS[choosing.parameters_type(wanted.method)].validate_json(json.dumps(wanted.parameters), strict=True)
     except ValidationError as error:
         return [
             FieldError("/".join([f"/methods/{place}/parameters", *map(str, fault["loc"])]), fault["msg"])
