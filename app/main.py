@@ -37,7 +37,7 @@ from app.predictor.client import Predictor
 from app.server import run_server
 from app.settings import Settings
 from app.supervision import supervised_worker
-from app.worker_process import work
+from app.worker import work
 
 __all__ = ["create_app", "serve", "work"]
 

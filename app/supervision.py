@@ -26,7 +26,7 @@ async def supervised_worker(settings: Settings) -> AsyncIterator[None]:
 
     To be used on the main thread: the kernel ends the worker when the thread that started it ends.
     """
-    command = [sys.executable, "-P", "-m", "app.worker_process"]
+    command = [sys.executable, "-P", "-m", "app.worker_process", str(os.getpid())]
     supervisor = asyncio.create_task(_keep_running(command, worker_environment(settings)), name="worker")
     try:
         yield

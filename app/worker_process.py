@@ -1,30 +1,20 @@
-"""A worker as a process of its own: `forgettery worker`, and what a server starts for itself."""
+"""The worker that a server starts for itself: `python -m app.worker_process <server>`, with the server's pid."""
 
 from __future__ import annotations
 
-from app import logs
-from app.database.engine import Database
-from app.database.migrate import check_revision
-from app.jobs.worker import run_worker
-from app.operations.handlers import HANDLERS
-from app.operations.housekeeping import keep_house
-from app.settings import Settings
+import sys
+
+from app.lifelines import end_with_parent
 
 
-def work(settings: Settings, *, embedded: bool = False) -> None:
-    """Compute jobs until SIGTERM; raises `NotReady` unless the database is at the revision of this program.
+def main(server: int) -> None:
+    """Compute jobs until SIGTERM or the end of the server, also while this process is still starting."""
+    end_with_parent(server)
+    from app.settings import Settings  # noqa: PLC0415  the imports take seconds: not before the lifeline is tied
+    from app.worker import work  # noqa: PLC0415  likewise
 
-    An `embedded` worker also ends with the server that started it.
-    """
-    logs.configure(settings.log_level)
-    check_revision(settings.resolved_database_url)
-    database = Database(settings.resolved_database_url)
-
-    def housekeeping() -> None:
-        keep_house(database, settings)
-
-    run_worker(settings, HANDLERS, embedded=embedded, housekeeping=housekeeping)
+    work(Settings())
 
 
 if __name__ == "__main__":
-    work(Settings(), embedded=True)
+    main(int(sys.argv[1]))

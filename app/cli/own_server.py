@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ _STOP_SECONDS = 30
 
 
 class OwnServer:
-    """`forgettery serve` as a child process on a free loopback port, with the home that the environment names."""
+    """`forgettery serve` as a child process on a free loopback port, with the home that the environment names; it ends with us."""
 
     def __init__(self) -> None:
         server_part("app.main")
@@ -28,7 +29,18 @@ class OwnServer:
 
     def __enter__(self) -> Self:
         self._log = tempfile.TemporaryFile()
-        command = [sys.executable, "-m", "app.cli", "serve", "--host", "127.0.0.1", "--port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "app.cli",
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--end-with",
+            str(os.getpid()),
+        ]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
         try:
             self._wait_until_ready()

@@ -10,6 +10,7 @@ import typer
 
 from app.cli.terminal import present
 from app.errors import FieldError, InvalidInput, Unavailable
+from app.lifelines import end_with_parent
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -24,8 +25,11 @@ def serve(
     *,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="FORGETTERY_HOST")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="FORGETTERY_PORT")] = None,
+    end_with: Annotated[int | None, typer.Option(hidden=True, help="Pid of the parent to end with.")] = None,
 ) -> None:
     """Start the server with its worker; an embedded database is migrated first. Stops cleanly on SIGTERM."""
+    if end_with is not None:
+        end_with_parent(end_with)  # before anything slow is done
     main = server_part("app.main")
     main.serve(settings(host=host, port=port))
 

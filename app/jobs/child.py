@@ -22,9 +22,9 @@ from app.errors import DatabaseUnavailable, ForgetteryError, InternalError, Stor
 from app.jobs import queue
 from app.jobs.attempt import Attempt
 from app.jobs.engine import Order
-from app.jobs.guard import end_with_parent, end_with_writer
 from app.jobs.handlers import Handler
 from app.jobs.queue import LostClaim
+from app.lifelines import end_with_parent, end_with_writer
 
 _NICENESS = 10
 """An attempt gives way to the server and the predictor, so that predictions stay quick while a model trains."""

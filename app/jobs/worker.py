@@ -15,7 +15,6 @@ import structlog
 
 from app.database.engine import Database
 from app.errors import DatabaseUnavailable, StorageUnavailable
-from app.jobs.guard import end_with_parent
 from app.jobs.handlers import Handler
 from app.jobs.local import LocalEngine
 from app.jobs.processes import name_of
@@ -31,17 +30,13 @@ def run_worker(
     settings: Settings,
     handlers: Mapping[str, Handler],
     *,
-    embedded: bool,
     housekeeping: Callable[[], None],
     pace: Pace | None = None,
 ) -> None:
     """Work until SIGTERM or SIGINT; running attempts are then given back to the queue. From the main thread.
 
-    An `embedded` worker also dies with the process that started it, which must have done so from its main thread.
     `housekeeping` is called at the start and about once a minute, from a thread of its own.
     """
-    if embedded:
-        end_with_parent(os.getppid())
     pace = pace or Pace()
     database = Database(settings.resolved_database_url)
     engine = LocalEngine([*_driver(database), *_preloads(handlers)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import socket
 import sys
@@ -12,27 +10,17 @@ from pathlib import Path
 import structlog
 
 from app import logs
-
-_PR_SET_PDEATHSIG = 1
+from app.lifelines import end_with_parent
 
 _logger = structlog.get_logger(__name__)
 
 
-def die_with(parent: int) -> None:
-    """End this process with its parent, also when it is killed and even while a long C call runs.
-
-    Before anything slow is done. The check afterwards closes the gap in which the parent died before this was armed.
-    On other systems than Linux the closed connection ends the loop, after the batch in work.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(0)
-
-
 def main(connection: int, parent: int, home: Path) -> None:
-    """Serve the models under `home` over an inherited socket."""
-    die_with(parent)
+    """Serve the models under `home` over an inherited socket.
+
+    Where the kernel does not end it with its parent, the closed connection ends the loop, after the batch in work.
+    """
+    end_with_parent(parent)
     # Ctrl-C and a service manager's SIGTERM go to the whole group; the server drains first, then closes the connection.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

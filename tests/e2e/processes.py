@@ -92,3 +92,22 @@ def thaw(pids: list[int]) -> None:
     """Let frozen processes go on."""
     for pid in pids:
         kill(pid, signal.SIGCONT)
+
+
+def processes_of(home: Path) -> dict[int, list[str]]:
+    """The command lines of the living processes whose environment names this home, by pid."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        with suppress(FileNotFoundError, PermissionError, ProcessLookupError):
+            named = folder.name.isdigit() and int(folder.name) != os.getpid()
+            if named and f"FORGETTERY_HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found[int(folder.name)] = command_line_of(int(folder.name))
+    return found
+
+
+def assert_no_process_is_left(home: Path) -> None:
+    """The fork server of a worker ends by itself a moment later, when it finds nobody at its pipe."""
+    give_up_at = time.monotonic() + 20
+    while left := processes_of(home):
+        assert time.monotonic() < give_up_at, left
+        time.sleep(0.1)

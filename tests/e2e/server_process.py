@@ -45,16 +45,21 @@ class Server:
         return Client(self.url, self.key if key is None else key)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port)]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        """Start it, and wait until it is ready."""
+        self.process = self.launch()
         give_up_at = time.monotonic() + START_SECONDS
         while missing := self._what_is_missing():
             assert self.process.poll() is None, f"the server died:\n{self.log.read_text()}"
             assert time.monotonic() < give_up_at, f"{missing}\n{self.log.read_text()}"
             time.sleep(0.1)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start its process, without waiting for anything."""
+        command = [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port)]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def stop(self) -> int | None:
         """SIGTERM; the exit code, or None if it had been killed before."""

@@ -13,7 +13,7 @@ from app.client import Client
 from app.errors import AlreadyForgotten
 from app.schemas import ForgetRequest, Job, TrainRequest
 from tests.e2e.conftest import StartServer
-from tests.e2e.processes import Family, family_of, freeze, kill, modules_of, thaw, wait_until
+from tests.e2e.processes import Family, assert_no_process_is_left, family_of, freeze, kill, modules_of, thaw, wait_until
 from tests.e2e.server_process import Server
 from tests.e2e.small_models import (
     ONE_EPOCH,
@@ -68,10 +68,18 @@ class Chaos:
                 kill(family.worker)
             case _:
                 self.server.kill()
+                self._kill_while_it_starts()
                 self.server.start()
         thaw(family.attempts)
         self.landed += 1 if victim == "attempt" else len(family.attempts)
         wait_until(lambda: not running & self._running().keys())
+
+    def _kill_while_it_starts(self) -> None:
+        """Start the server and kill it again, at a moment between its first instruction and its first answers."""
+        starting = self.server.launch()
+        time.sleep(self.chance.uniform(0.0, 6.0))
+        starting.kill()
+        starting.wait()
 
     def _frozen_at_work(self) -> set[tuple[object, int]]:
         """Freeze every attempt; job and number of attempts of each, or none, and none frozen, if one may be at its end."""
@@ -101,6 +109,7 @@ def kill_while_models_learn_and_forget(server: Server, victims: list[str], seed:
     for victim in chaos.chance.sample(victims, len(victims)):
         chaos.kill(victim)
     server.kill()
+    assert_no_process_is_left(server.home)
     server.start()
     wait_until(lambda: not open_jobs(client), seconds=240)
     jobs = [client.job(number) for number in chaos.jobs]

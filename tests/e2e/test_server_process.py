@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from app.errors import ForeignHost, MissingScope, Unauthenticated
 from app.schemas import ForgetCreate, ForgetTarget, Job, ModelCreate
 from app.specs import Mlp, Training
 from tests.e2e.conftest import StartServer
+from tests.e2e.processes import assert_no_process_is_left
 from tests.e2e.server_process import ROOT, Server, environment
 
 TINY = Mlp(hidden=(8,))
@@ -186,24 +186,3 @@ def wait_until_running(client: Client, job: Job) -> None:
     while client.job(job.id).status != "running":
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
-
-
-def assert_no_process_is_left(home: Path) -> None:
-    """The fork server of the worker ends by itself a moment later, when it finds nobody at its pipe."""
-    give_up_at = time.monotonic() + 20
-    while left := processes_with(str(home)):
-        assert time.monotonic() < give_up_at, left
-        time.sleep(0.1)
-
-
-def processes_with(home: str) -> list[str]:
-    """Command lines of the processes whose environment names this home."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            try:
-                if f"FORGETTERY_HOME={home}".encode() in (folder / "environ").read_bytes():
-                    found.append((folder / "cmdline").read_bytes().decode())
-            except (FileNotFoundError, PermissionError, ProcessLookupError):
-                continue
-    return found

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import StartServer
-from tests.e2e.processes import modules_of, wait_until
+from tests.e2e.processes import assert_no_process_is_left, modules_of, processes_of, wait_until
+from tests.e2e.server_process import ROOT, Server, environment
 
 
 @pytest.mark.parametrize("module", ["app.worker_process", "app.predictor.process"])
@@ -33,3 +37,35 @@ def test_a_killed_server_takes_its_processes_along(start_server: StartServer) ->
     assert len(started) == 2
     server.kill()
     wait_until(lambda: not any(Path(f"/proc/{process_id}").exists() for process_id in started))
+
+
+@pytest.mark.parametrize("module", ["app.worker_process", "app.predictor.process"])
+@pytest.mark.parametrize("seconds", [0.0, 0.7])
+def test_a_server_killed_while_its_processes_start_takes_them_along(
+    tmp_path: Path, module: str, seconds: float
+) -> None:
+    server = Server(tmp_path / "home")
+    process = server.launch()
+    wait_until(lambda: module in modules_of(process.pid))
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    assert_no_process_is_left(server.home)
+
+
+def test_what_a_command_started_for_itself_ends_with_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    program = "from app.cli.own_server import OwnServer\nwith OwnServer():\n print('ready', flush=True)\n input()"
+    command = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment(home),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with command:
+        assert command.stdout
+        assert command.stdout.readline() == b"ready\n"
+        assert len(processes_of(home)) >= 4, "command, server, worker, predictor"
+        command.kill()
+    assert_no_process_is_left(home)

@@ -106,10 +106,10 @@ class Toys:
         """Wait for the end of a worker that was killed."""
         next(worker for worker in self.workers if worker.pid == pid).wait(timeout=30)
 
-    def worker_command(self, lease_seconds: float = 60, embedded: str = "") -> list[str]:
+    def worker_command(self, lease_seconds: float = 60) -> list[str]:
         """The command line of a worker."""
         home, url = str(self.settings.home), self.settings.database_url
-        return [sys.executable, "-m", "tests.e2e.jobs.toy_worker", home, url, str(lease_seconds), embedded]
+        return [sys.executable, "-m", "tests.e2e.jobs.toy_worker", home, url, str(lease_seconds)]
 
 
 @pytest.fixture

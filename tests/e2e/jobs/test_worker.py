@@ -82,7 +82,7 @@ def test_a_worker_told_to_stop_gives_its_jobs_back(toys: Toys, tmp_path: Path) -
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_nothing_of_an_embedded_worker_outlives_its_server(toys: Toys, tmp_path: Path) -> None:
     job = toys.submit("wait_for_file", started=str(tmp_path / "started"), goal=str(tmp_path / "goal"))
-    start = f"import subprocess; subprocess.run({toys.worker_command(embedded='yes')!r})"
+    start = f"import os, subprocess; subprocess.run([*{toys.worker_command()!r}, str(os.getpid())])"
     server = subprocess.Popen([sys.executable, "-c", start])
     _pid_of(tmp_path / "started-1")
     family = descendants_of(server.pid)
