@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -30,6 +31,7 @@ from app.jobs import queue
 from app.jobs.attempt import Attempt
 from app.jobs.handlers import Handler
 from app.jobs.worker import run_worker
+from app.lifelines import end_with_parent
 from app.settings import Settings
 
 _SECONDS_FOR_A_JOB = 60.0
@@ -48,11 +50,12 @@ def ignore(_session: Session, _job: JobRow) -> None:
     """No row of a benchmark depends on how its job ended."""
 
 
-def work(home: str, database_url: str) -> None:
-    """Be the worker."""
+def work(parent: int, home: str, database_url: str) -> None:
+    """Be the worker, for as long as the parent lives."""
+    end_with_parent(parent)
     logs.configure("warning")
     handlers = {"train": Handler(multiply, ignore, ("torch", "torchvision", "benchmarks.jobs"))}
-    run_worker(Settings(home=Path(home), database_url=database_url), handlers, embedded=True, housekeeping=lambda: None)
+    run_worker(Settings(home=Path(home), database_url=database_url), handlers, housekeeping=lambda: None)
 
 
 def main() -> None:
@@ -75,7 +78,7 @@ def measure_waits(home: str, database_url: str, jobs: int) -> dict[str, object]:
     migrate.upgrade(settings.resolved_database_url)
     database = Database(settings.resolved_database_url)
     model = _model(database)
-    program = f"from benchmarks import jobs; jobs.work({home!r}, {database_url!r})"
+    program = f"from benchmarks import jobs; jobs.work({os.getpid()}, {home!r}, {database_url!r})"
     worker = subprocess.Popen([sys.executable, "-c", program])
     try:
         first = _wait_of_one(database, model)
