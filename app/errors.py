@@ -255,6 +255,10 @@ class FirstKeyMustBeAdmin(Conflict):
     """The first API key must hold the admin scope."""
 
 
+class LastAdminKey(Conflict):
+    """Without this API key nobody could administer the server."""
+
+
 # --- what was there ----------------------------------------------------------------------------
 
 

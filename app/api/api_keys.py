@@ -10,7 +10,7 @@ from app.api.bodies import ApiKeyBody, described
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ApiKeyInPath
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
-from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, InvalidInput, InvalidPageToken
+from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, InvalidInput, InvalidPageToken, LastAdminKey
 from app.operations import api_keys
 from app.schemas import ApiKey, ApiKeyCreate, ApiKeyCreated, Page
 
@@ -42,9 +42,17 @@ def list_api_keys(_: Administrator, session: ReadingSession, page: PageParameter
     return api_keys.list_api_keys(session, page)
 
 
-@router.delete("/{key_id}", status_code=204, summary="Revoke an API key", responses=answers(204, None, ApiKeyNotFound))
+@router.delete(
+    "/{key_id}",
+    status_code=204,
+    summary="Revoke an API key",
+    responses=answers(204, None, ApiKeyNotFound, LastAdminKey),
+)
 def revoke_api_key(key_id: ApiKeyInPath, caller: Administrator, held: ResourcesDependency) -> None:
-    """End the key at once, also for predictions; other server processes follow for those within a second."""
+    """End the key at once, also for predictions; other server processes follow for those within a second.
+
+    The last active key with the scope `admin` stays, unless `FORGETTERY_ADMIN_KEY` is set.
+    """
     with held.database.writing() as session:
-        api_keys.revoke_api_key(session, caller, key_id)
+        api_keys.revoke_api_key(session, caller, held.settings, key_id)
     held.identities.clear()  # after the commit

@@ -24,8 +24,8 @@ from app.operations.callers import Caller
 _bearer = HTTPBearer(
     scheme_name="ApiKey",
     auto_error=False,
-    description="An API key of `POST /v1/api-keys`, or the one of `FORGETTERY_ADMIN_KEY`. A server without any key "
-    "listens on loopback only and asks for none.",
+    description="An API key of `POST /v1/api-keys`, or the one of `FORGETTERY_ADMIN_KEY`. A server that never had a "
+    "key listens on loopback only and asks for none.",
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from typing import NamedTuple, get_args
 from uuid import UUID, uuid4
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.audit import log
 from app.database.engine import database_now
 from app.database.tables import ApiKeyRow
-from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, Unauthenticated
+from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, LastAdminKey, Unauthenticated
 from app.operations.callers import Caller
 from app.operations.pages import PageQuery, paginate
 from app.schemas import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiScope, Page
@@ -23,7 +24,8 @@ from app.settings import Settings
 ADMIN = "admin"
 """The actor that holds `FORGETTERY_ADMIN_KEY`."""
 LOCAL = "local"
-"""The actor of a server without any key."""
+"""The actor of a server that never had a key."""
+_ACTIVE = ApiKeyRow.revoked_at.is_(None)
 _EVERY_SCOPE = frozenset[str](get_args(ApiScope))
 
 
@@ -35,14 +37,14 @@ class Identity(NamedTuple):
 
 
 def authenticate(session: Session, settings: Settings, presented: str | None) -> Identity:
-    """Who presents this key; without one, `local` while the server listens on loopback and no key is configured.
+    """Who presents this key; without one, `local` while the server listens on loopback and never had a key.
 
     Raises `Unauthenticated`.
     """
     if presented is None:
-        if settings.listens_on_loopback and not any_key(session, settings):
+        if settings.listens_on_loopback and not ever_a_key(session, settings):
             return Identity(LOCAL, _EVERY_SCOPE)
-        raise Unauthenticated("send an API key as `Authorization: Bearer <key>`")
+        raise Unauthenticated(_way_in(session, settings))
     if settings.admin_key and _same(presented, settings.admin_key.get_secret_value()):
         return Identity(ADMIN, _EVERY_SCOPE)
     found = session.scalar(select(ApiKeyRow).where(ApiKeyRow.key_hash == _hash(presented)))
@@ -52,9 +54,21 @@ def authenticate(session: Session, settings: Settings, presented: str | None) ->
 
 
 def any_key(session: Session, settings: Settings) -> bool:
-    """Whether the admin key is set or any API key is active."""
-    active = select(exists().where(ApiKeyRow.revoked_at.is_(None)))
-    return settings.admin_key is not None or bool(session.scalar(active))
+    """Whether anybody can enter: the admin key is set or an API key is active."""
+    return settings.admin_key is not None or bool(session.scalar(select(exists().where(_ACTIVE))))
+
+
+def ever_a_key(session: Session, settings: Settings) -> bool:
+    """Whether the server is closed for good: the admin key is set or an API key was ever made, revoked or not."""
+    return settings.admin_key is not None or bool(session.scalar(select(exists(ApiKeyRow.id))))
+
+
+def _way_in(session: Session, settings: Settings) -> str:
+    if any_key(session, settings):
+        return "send an API key as `Authorization: Bearer <key>`"
+    return (
+        "every API key was revoked; start the server with FORGETTERY_ADMIN_KEY and send that, or make a new one with it"
+    )
 
 
 def create_api_key(session: Session, caller: Caller, body: ApiKeyCreate) -> ApiKeyCreated:
@@ -83,14 +97,33 @@ def list_api_keys(session: Session, page: PageQuery) -> Page[ApiKey]:
     return Page(items=[_view(row) for row in rows], next_page_token=next_token)
 
 
-def revoke_api_key(session: Session, caller: Caller, key_id: UUID) -> None:
-    """End a key for ever; revoking it again changes nothing. Raises `ApiKeyNotFound`."""
-    row = session.get(ApiKeyRow, key_id, with_for_update=True)
+def revoke_api_key(session: Session, caller: Caller, settings: Settings, key_id: UUID) -> None:
+    """End a key for ever; revoking it again changes nothing.
+
+    Raises `ApiKeyNotFound`, and `LastAdminKey` where nobody could administer the server any more.
+    """
+    active = _lock_active_keys(session)
+    row = session.get(ApiKeyRow, key_id)
     if row is None:
         raise ApiKeyNotFound(f"there is no API key {key_id}; GET /v1/api-keys lists them")
     if row.revoked_at is None:
+        if settings.admin_key is None:
+            _refuse_last_admin(active, row)
         row.revoked_at = database_now(session)
         _log(session, "api-key.revoked", caller, row)
+
+
+def _lock_active_keys(session: Session) -> Sequence[ApiKeyRow]:
+    """All of them, not the one alone, so that two revocations at once cannot each count on the other's key."""
+    return session.scalars(select(ApiKeyRow).where(_ACTIVE).order_by(ApiKeyRow.id).with_for_update()).all()
+
+
+def _refuse_last_admin(active: Sequence[ApiKeyRow], going: ApiKeyRow) -> None:
+    admins = [row for row in active if "admin" in row.scopes]
+    if admins == [going]:
+        raise LastAdminKey(
+            'this is the last active key with the scope "admin"; create another one first, or set FORGETTERY_ADMIN_KEY'
+        )
 
 
 def _log(session: Session, event: str, caller: Caller, row: ApiKeyRow) -> None:

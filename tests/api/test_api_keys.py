@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.real_server import StartServer, assert_problem
+from tests.real_server import ADMIN_KEY, StartServer, assert_problem
 
 READER = {"name": "dashboard", "scopes": ["read", "predict", "read"]}
 
@@ -58,11 +60,56 @@ def test_the_first_key_must_be_an_admins(client: httpx.Client) -> None:
     assert client.get("/v1/api-keys").json()["items"] == []
 
 
-def test_the_last_key_revoked_the_server_is_open_to_loopback_again(client: httpx.Client) -> None:
-    key = client.post("/v1/api-keys", json={"name": "first", "scopes": ["admin"]}).json()
-    assert_problem(client.get("/v1/models"), 401, "unauthenticated")
-    assert client.delete(f"/v1/api-keys/{key['id']}", headers=bearer(key["key"])).status_code == 204
-    assert client.get("/v1/models").status_code == 200
+def create(client: httpx.Client, *scopes: str, key: str = "") -> dict[str, str]:
+    answer = client.post("/v1/api-keys", json={"name": "a key", "scopes": scopes}, headers=bearer(key) if key else {})
+    assert answer.status_code == 201, answer.text
+    created: dict[str, str] = answer.json()
+    return created
+
+
+def revoke(client: httpx.Client, gone: dict[str, str], key: str) -> httpx.Response:
+    return client.delete(f"/v1/api-keys/{gone['id']}", headers=bearer(key))
+
+
+def test_the_last_admin_key_cannot_be_revoked_while_others_can(client: httpx.Client) -> None:
+    first = create(client, "admin")
+    reader = create(client, "read", key=first["key"])
+    problem = assert_problem(revoke(client, first, first["key"]), 409, "last-admin-key")
+    assert "FORGETTERY_ADMIN_KEY" in problem["detail"]
+    assert revoke(client, reader, first["key"]).status_code == 204
+
+    second = create(client, "admin", "read", key=first["key"])
+    assert revoke(client, first, first["key"]).status_code == 204
+    assert revoke(client, first, second["key"]).status_code == 204, "it was revoked before"
+    assert_problem(revoke(client, second, second["key"]), 409, "last-admin-key")
+    revocations = client.get("/v1/audit/events?event=api-key.revoked", headers=bearer(second["key"])).json()["items"]
+    assert [event["details"]["key"] for event in revocations] == [reader["id"], first["id"]]
+
+
+def test_once_a_key_existed_a_server_whose_keys_are_all_revoked_lets_nobody_in(start_server: StartServer) -> None:
+    admin = start_server(admin_key=ADMIN_KEY, key=ADMIN_KEY)
+    assert revoke(admin, create(admin, "admin"), ADMIN_KEY).status_code == 204
+    without = start_server()
+    for path in ("/v1/models", "/v1/api-keys"):
+        assert "FORGETTERY_ADMIN_KEY" in assert_problem(without.get(path), 401, "unauthenticated")["detail"]
+    assert_problem(without.post("/v1/api-keys", json={"name": "x", "scopes": ["admin"]}), 401, "unauthenticated")
+    assert admin.get("/v1/models").status_code == 200
+
+
+def test_of_two_admin_keys_that_are_revoked_at_once_one_stays(client: httpx.Client) -> None:
+    first = create(client, "admin")
+    for _ in range(5):
+        second = create(client, "admin", key=first["key"])
+        barrier = threading.Barrier(2)
+
+        def revoke_itself(key: dict[str, str], barrier: threading.Barrier = barrier) -> int:
+            barrier.wait()
+            return revoke(client, key, key["key"]).status_code
+
+        with ThreadPoolExecutor() as pool:
+            outcomes = dict(zip(("first", "second"), pool.map(revoke_itself, [first, second]), strict=True))
+        assert sorted(outcomes.values()) == [204, 409]
+        first = first if outcomes["first"] == 409 else second
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
