@@ -6,10 +6,11 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 
+import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from app import __version__, logs
+from app import __version__, logs, worker
 from app.api import (
     api_keys,
     audit,
@@ -33,14 +34,15 @@ from app.api.resources import Resources
 from app.database.engine import Database
 from app.home import open_home
 from app.operations.serving import ServedVersions
+from app.precautions import doubts
 from app.predictor.client import Predictor
 from app.server import run_server
 from app.settings import Settings
 from app.supervision import supervised_worker
-from app.worker import work
 
 __all__ = ["create_app", "serve", "work"]
 
+_log = structlog.stdlib.get_logger(__name__)
 _DESCRIPTION = (
     "Train classifiers, make them forget on request, measure that they forgot, and keep the evidence. "
     "Errors are problem documents (RFC 9457); long work is a job; lists come in pages."
@@ -92,9 +94,21 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises before it listens what `open_home` raises."""
-    logs.configure(settings.log_level)
+    _prepare(settings)
     with open_home(settings) as database:
         run_server(create_app(settings, database), settings)
+
+
+def work(settings: Settings) -> None:
+    """Compute jobs until SIGTERM. Raises what `app.worker.work` raises."""
+    _prepare(settings)
+    worker.work(settings)
+
+
+def _prepare(settings: Settings) -> None:
+    logs.configure(settings.log_level)
+    for doubt in doubts(settings):
+        _log.warning(doubt)
 
 
 def _lifespan(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, field_validator
+from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.addresses import is_loopback
+from app.key_text import sendable
 
 _SQLITE = "sqlite:///"
 
@@ -16,11 +18,13 @@ _SQLITE = "sqlite:///"
 class Settings(BaseSettings):
     """Settings of one server or worker, frozen; field `x` is read from the environment variable `FORGETTERY_X`."""
 
-    model_config = SettingsConfigDict(env_prefix="FORGETTERY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FORGETTERY_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     home: Path = Field(Path("models_store"), description="Data root: database file, version folders, data sets.")
     database_url: str = Field(
-        "", description="SQLAlchemy URL of the database (postgresql+psycopg://…); empty: an SQLite file in the home."
+        "",
+        repr=False,
+        description="SQLAlchemy URL of the database (postgresql+psycopg://…); empty: an SQLite file in the home.",
     )
     data_dir: Path | None = Field(
         None, description="Folder of the data sets, laid out as torchvision does; may be read-only; empty: in the home."
@@ -51,6 +55,12 @@ class Settings(BaseSettings):
     def _empty_means_unset(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("admin_key", mode="after")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        trimmed = sendable(value.get_secret_value()) if value else ""
+        return SecretStr(trimmed) if trimmed else None
+
     @field_validator("home", "data_dir", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -60,7 +70,10 @@ class Settings(BaseSettings):
     @classmethod
     def _supported_database(cls, value: str) -> str:
         if value and not value.startswith(_SQLITE):
-            TypeAdapter(PostgresDsn).validate_python(value)
+            try:
+                TypeAdapter(PostgresDsn).validate_python(value)
+            except ValidationError as error:  # it would repeat the address, which holds a password
+                raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
         return value
 
     @property
@@ -76,10 +89,7 @@ class Settings(BaseSettings):
     @property
     def listens_on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     @property
     def embedded_database(self) -> bool:

@@ -38,7 +38,7 @@ async def supervised_worker(settings: Settings) -> AsyncIterator[None]:
 
 def worker_environment(settings: Settings) -> dict[str, str]:
     """The environment in which a process finds these very settings, less the admin key, which no worker needs."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FORGETTERY_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("FORGETTERY_")}
     chosen = settings.model_dump(mode="json", exclude={"admin_key"}, exclude_none=True)
     return {
         **inherited,

@@ -6,7 +6,6 @@ Predictions go through `IdentityCache`: a revocation counts at once in this proc
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from functools import partial
 from typing import Annotated
@@ -15,6 +14,7 @@ from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette.requests import Request
 
+from app.addresses import is_loopback
 from app.api.resources import Resources, ResourcesDependency
 from app.errors import ForeignHost, ForeignOrigin
 from app.operations import api_keys
@@ -85,21 +85,13 @@ def _caller(request: Request, needed: SecurityScopes, identity: Identity) -> Cal
 def refuse_foreign(request: Request) -> None:
     """Without keys, keep web pages out: of other origins, and of names rebound to this machine (DNS rebinding)."""
     hosts = request.headers.getlist("host")
-    if len(hosts) != 1 or not _is_loopback(hosts[0]):
+    if len(hosts) != 1 or not _leads_here(hosts[0]):
         raise ForeignHost("without an API key, ask for localhost, 127.0.0.1 or [::1]; or configure a key")
     for origin in request.headers.getlist("origin"):
         if origin != f"{request.scope['scheme']}://{hosts[0]}":
             raise ForeignOrigin("without an API key, only pages of this very server may call it; or configure a key")
 
 
-def _is_loopback(host: str) -> bool:
+def _leads_here(host: str) -> bool:
     matched = _HOST.fullmatch(host)
-    if matched is None:
-        return False
-    name = matched["name"]
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return matched is not None and is_loopback(matched["name"])

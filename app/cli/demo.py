@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from app.addresses import is_loopback, without_credentials
 from app.cli import demo_classes, demo_tasks
 from app.cli.demo_digits import test_digits
 from app.cli.own_server import OwnServer
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from app.client import Client
 
 app = typer.Typer()
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _IMAGES = 500
 
 
@@ -67,14 +67,14 @@ def _server(url: str, key: str) -> Iterator[Client]:
         try:
             client.health()
         except Unavailable:
-            if urlsplit(url).hostname not in _LOOPBACK:
+            if not is_loopback(urlsplit(url).hostname or ""):
                 raise
         else:
-            say(f"Using the server at {url}.")
+            say(f"Using the server at {without_credentials(url)}.")
             yield client
             return
     with OwnServer() as own:
-        say(f"No server answers at {url}: started one at {own.url}, with its data in {own.home}.")
+        say(f"No server answers at {without_credentials(url)}: started one at {own.url}, with its data in {own.home}.")
         with connect(own.url, key or os.environ.get("FORGETTERY_ADMIN_KEY", "")) as client:
             yield client
     say(f"Stopped the server; `FORGETTERY_HOME={own.home} forgettery serve` serves what it made.")

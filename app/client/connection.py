@@ -12,8 +12,10 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from app import __version__
+from app.addresses import without_credentials
 from app.client.problems import error_from_response
 from app.errors import IdempotencyKeyInUse, InvalidInput, Unavailable
+from app.key_text import sendable
 from app.schemas import Page
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -27,10 +29,10 @@ class Connection:
     """An HTTP connection to one server."""
 
     def __init__(self, url: str, key: str | None, timeout: float, transport: httpx.BaseTransport | None) -> None:
-        headers = {"User-Agent": f"forgettery/{__version__}"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self.url = url.rstrip("/")
+        headers = {"User-Agent": f"forgettery/{__version__}"} | _authorization(key)
+        self.url = without_credentials(url.rstrip("/"))
         with self._named_faults():
-            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, transport=transport)
+            self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout, transport=transport)
 
     def close(self) -> None:
         """Close the pooled sockets."""
@@ -124,6 +126,14 @@ class Connection:
         except httpx.TransportError as error:
             sentence = f"no server answers at {self.url} ({error}); start one with `forgettery serve` or check the URL"
             raise Unavailable(sentence) from error
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    try:
+        trimmed = sendable(key or "")
+    except ValueError as error:
+        raise InvalidInput(f"{error} (it was given as `key`, `--key` or FORGETTERY_KEY)") from None
+    return {"Authorization": f"Bearer {trimmed}"} if trimmed else {}
 
 
 def _present(query: Query | None) -> dict[str, str | int | bool]:

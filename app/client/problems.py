@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import httpx
 from pydantic import ValidationError
 
+from app.addresses import without_credentials
 from app.errors import (
     Conflict,
     FieldError,
@@ -44,7 +45,8 @@ def error_from_response(response: httpx.Response) -> ForgetteryError:
     try:
         return error_from_problem(Problem.model_validate_json(response.content))
     except ValidationError:
-        sentence = f"{response.request.url} answered {response.status_code} without saying why; check the URL"
+        address = without_credentials(str(response.request.url))
+        sentence = f"{address} answered {response.status_code} without saying why; check the URL"
         return _category(response.status_code)(sentence)
 
 

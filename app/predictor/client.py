@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ START_SECONDS = 120.0
 SILENCE_SECONDS = 60.0
 """A process that owes answers and says nothing for so long hangs, and is replaced."""
 STOP_SECONDS = 3.0
+_SECRETS = {"FORGETTERY_ADMIN_KEY", "FORGETTERY_KEY", "FORGETTERY_DATABASE_URL"}
 _CHUNK_ROWS = 16
 """Of a large request, one such chunk is in flight at a time, so that small requests wait for a chunk and no more.
 
@@ -157,8 +158,13 @@ def _spawn(home: Path, connection: socket.socket) -> subprocess.Popen[bytes]:
         command + arguments,
         stdin=subprocess.DEVNULL,
         pass_fds=[connection.fileno()],
-        env={**os.environ, "PYTHONPATH": str(package_root)},
+        env={**_without_secrets(os.environ), "PYTHONPATH": str(package_root)},
     )
+
+
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the process needs to run: it asks neither the server nor the database."""
+    return {name: value for name, value in environment.items() if name.upper() not in _SECRETS}
 
 
 class _Connection(asyncio.Protocol):

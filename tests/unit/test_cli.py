@@ -80,6 +80,27 @@ def test_address_and_key_come_from_the_environment_too() -> None:
     assert NOBODY in result.stderr
 
 
+@pytest.mark.parametrize("key", ["TOPSECRET\r", "TOPSECRET\n", "TOPSECRET ", "TOPSECRÉT"])
+def test_a_key_is_never_printed(key: str) -> None:
+    result = forgettery("models", "list", environment={"FORGETTERY_URL": NOBODY, "FORGETTERY_KEY": key})
+    can_be_sent = key.isascii()
+    assert result.returncode == EXIT_CODES[errors.Unavailable if can_be_sent else errors.InvalidInput]
+    assert ("Connection refused" if can_be_sent else "FORGETTERY_KEY") in result.stderr
+    assert "SECR" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("FORGETTERY_ADMIN_KEY", "TOPSECRÉT"), ("FORGETTERY_DATABASE_URL", "postgresql://user:TOPSECRET@host:port/x")],
+)
+def test_a_secret_setting_that_is_not_valid_is_named_and_not_printed(variable: str, value: str) -> None:
+    result = forgettery("serve", environment={variable: value})
+    assert result.returncode == EXIT_CODES[errors.InvalidInput]
+    assert f"{variable}: " in result.stderr
+    assert "SECR" not in result.stderr
+
+
 def test_options_that_make_no_valid_request_are_named_before_anything_is_sent() -> None:
     result = forgettery("train", "Not A Name", "--epochs", "0", "--url", NOBODY)
     assert result.returncode == EXIT_CODES[errors.InvalidInput]

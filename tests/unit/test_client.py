@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,42 @@ def test_the_key_goes_into_the_authorization_header() -> None:
     client, asked = client_of(says({"status": "ok"}))
     client.health()
     assert asked[0].headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("key", ["secret\r", "secret\n", "secret ", "\tsecret\r\n"])
+def test_white_space_around_a_key_is_not_sent(key: str) -> None:
+    asked: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={"status": "ok"})
+
+    with Client("http://server", key, transport=httpx.MockTransport(handle)) as client:
+        client.health()
+    assert asked[0].headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("key", ["TOPSECRÉT", "TOP\nSECRET", "TOPSECRET\x00", "\udcffTOPSECRET"])
+def test_a_key_that_cannot_be_sent_is_refused_without_being_repeated(key: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="FORGETTERY_KEY") as caught:
+        Client("http://server", key)
+    assert "SECR" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("url", ["http://user:TOPSECRET@127.0.0.1:9", "ftp://user:TOPSECRET@server"])
+def test_a_password_in_the_address_is_never_shown(url: str) -> None:
+    with Client(url) as client, pytest.raises(errors.ForgetteryError) as caught:
+        client.health()
+    assert "TOPSECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_password_in_the_address_is_not_shown_for_an_answer_without_a_reason() -> None:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(502))
+    with (
+        Client("http://user:TOPSECRET@server", transport=transport) as client,
+        pytest.raises(errors.Unavailable, match=r"^http://server/healthz answered 502"),
+    ):
+        client.health()
 
 
 def test_lists_are_fetched_page_after_page_with_their_filters() -> None:

@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from app import supervision
+from app.predictor import client as predictor
+from app.settings import Settings
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -33,3 +36,13 @@ def test_a_process_that_cannot_be_started_for_a_while_is_started_when_it_can_be(
         asyncio.run(supervise())
     assert logs[0]["event"] == "the worker could not be started"
     assert "No such file" in logs[0]["reason"]
+
+
+def test_what_a_server_starts_does_not_get_its_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FORGETTERY_ADMIN_KEY", "TOPSECRET")
+    monkeypatch.setenv("forgettery_key", "TOPSECRET")
+    for environment in (
+        supervision.worker_environment(Settings(home=tmp_path)),
+        predictor._without_secrets(os.environ),
+    ):
+        assert "TOPSECRET" not in environment.values()

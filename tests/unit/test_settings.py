@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import traceback
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from app.settings import Settings
+
+
+@pytest.mark.parametrize("given", ["TOPSECRET\r\n", "TOPSECRET\n", " TOPSECRET ", "\tTOPSECRET"])
+def test_white_space_around_the_admin_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("FORGETTERY_ADMIN_KEY", given)
+    assert Settings().admin_key == SecretStr("TOPSECRET")
+
+
+@pytest.mark.parametrize("given", ["", " ", "\r\n"])
+def test_a_blank_admin_key_is_none(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("FORGETTERY_ADMIN_KEY", given)
+    assert Settings().admin_key is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FORGETTERY_ADMIN_KEY", "TOPSECRÉT"),
+        ("FORGETTERY_ADMIN_KEY", "TOP\nSECRET"),
+        ("FORGETTERY_DATABASE_URL", "postgresql://user:TOPSECRET@host:port/forgettery"),
+        ("FORGETTERY_DATABASE_URL", "mysql://user:TOPSECRET@host/forgettery"),
+    ],
+)
+def test_a_secret_that_is_not_valid_is_refused_without_being_repeated(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert variable.removeprefix("FORGETTERY_").lower() in str(caught.value)
+    assert "SECR" not in "".join(traceback.format_exception(caught.value))
+    assert "SECR" not in str(caught.value.errors(include_input=False))
+
+
+def test_settings_are_shown_without_their_secrets() -> None:
+    settings = Settings(admin_key=SecretStr("TOPSECRET"), database_url="postgresql://user:TOPSECRET@host/forgettery")
+    assert "TOPSECRET" not in f"{settings!r} {settings}"
