@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     TypeAdapter,
     ValidationInfo,
     field_serializer,
@@ -203,6 +204,16 @@ class Forgotten(Answered):
     num_samples: int = 0
 
 
+def _tagged(given: Any, tag: str, default: str) -> Any:
+    """A part of a body with the name of its kind, which may be left out."""
+    return {**given, tag: default} if isinstance(given, dict) and given.get(tag) is None else given
+
+
+def _depends(published: dict[str, Any]) -> None:
+    """Of a field whose default depends on other fields: its description says how, a constant would be untrue."""
+    del published["default"]
+
+
 def _filled(given: Any, default: Any) -> Any:
     """Fields as given, the others as in `default`; left as it is where that is another kind of thing."""
     fields = asdict(default)
@@ -285,7 +296,8 @@ class ModelCreate(Asked):
         """Fill what is left out, before defaults that know nothing of the mode do it."""
         if not isinstance(given, dict):
             return given
-        learning = given.get("learning", Standard())
+        learning = _tagged(given.get("learning", Standard()), "mode", "standard")
+        given = {**given, "learning": learning, "architecture": _tagged(given.get("architecture", {}), "type", "mlp")}
         mode = learning.get("mode") if isinstance(learning, dict) else getattr(learning, "mode", None)
         for name, of_mode in (("architecture", ARCHITECTURE_OF_MODE), ("training", TRAINING_OF_MODE)):
             default = next((default for known, default in of_mode.items() if known == mode), None)
@@ -508,7 +520,9 @@ class ForgetCreate(Asked):
     )
     target: ForgetTarget
     method: Method = Field(
-        default="edit", description="See GET /v1/methods. Left out: `edit`, of samples `auto`, which chooses one."
+        default="edit",
+        json_schema_extra=_depends,
+        description="See GET /v1/methods. Left out: `edit`, of samples `auto`, which chooses one.",
     )
     strategy: Strategy | None = Field(
         default=None, description="With `edit` alone: what replaces the weights. Left out: zero."
@@ -519,12 +533,14 @@ class ForgetCreate(Asked):
     )
     refusal: Refusal = Field(
         default="push",
+        json_schema_extra=_depends,
         description="How predict comes to answer 0. Left out: push with `edit`, calibrate with other methods; of samples "
         "it is none.",
     )
     guard: GuardParameters | None = Field(default=None, description="With the refusal guard alone.")
     reference: Reference = Field(
         default="none",
+        json_schema_extra=_depends,
         description="A retrained model to compare with: trained first, taken where there is one, or none. Left out: wait "
         "with methods that claim `approximate`, none with others; with `auto` wait stands for this.",
     )
@@ -547,7 +563,10 @@ class ForgetCreate(Asked):
     @model_validator(mode="before")
     @classmethod
     def _filled_in(cls, given: Any) -> Any:
-        return _by_target_and_method(given) | given if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        said = {name: value for name, value in given.items() if value is not None or name not in cls.model_fields}
+        return _by_target_and_method(said) | said
 
     @field_validator("strategy", "scope")
     @classmethod
@@ -832,6 +851,12 @@ class Verification(Answered):
 # --- predict -------------------------------------------------------------------------------------
 
 
+_BLANK: JsonValue = [0] * 28
+_STROKE: JsonValue = [*[0] * 13, 1, 1, *[0] * 13]
+_DRAWN_ONE: JsonValue = [*[_BLANK] * 4, *[_STROKE] * 20, *[_BLANK] * 4]
+"""A one as MNIST has them, 28 x 28, light on dark."""
+
+
 class PredictRequest(Asked):
     """Inputs to classify, as nested or flat lists of numbers in 0..1."""
 
@@ -839,10 +864,7 @@ class PredictRequest(Asked):
         extra="forbid",
         frozen=True,
         json_schema_extra={
-            "examples": [
-                {"inputs": ["<784 numbers in 0..1, flat or 28 x 28>"], "probabilities": False},
-                {"inputs": ["<784 numbers in 0..1, flat or 28 x 28>"], "task": 1},
-            ]
+            "examples": [{"inputs": [_DRAWN_ONE], "on_forgotten": "zero", "probabilities": False}],
         },
     )
     inputs: list[Any] = Field(min_length=1, max_length=10_000)

@@ -15,6 +15,27 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "use_attribute_docstrings": True}
 
+
+def _required(tag: str) -> dict[str, Any]:
+    """Of a kind that is not meant where its name is left out: the schema demands the name, as its reader does."""
+
+    def change(schema: dict[str, Any]) -> None:
+        del schema["properties"][tag]["default"]
+        schema["required"] = [tag]
+
+    return _STRICT | {"json_schema_extra": change}
+
+
+def _depending(*names: str) -> dict[str, Any]:
+    """Of fields whose defaults depend on the learning mode: their sentences say how, a constant would be untrue."""
+
+    def change(schema: dict[str, Any]) -> None:
+        for name in names:
+            del schema["properties"][name]["default"]
+
+    return _STRICT | {"json_schema_extra": change}
+
+
 Width = Annotated[int, Ge(1), Le(4096)]
 Seed = Annotated[int, Ge(0), Lt(2**53)]
 Task = Annotated[tuple[Annotated[int, Ge(0), Lt(2**31)], ...], Len(1)]
@@ -47,16 +68,17 @@ TorchvisionName = Literal[
 class Mlp:
     """A fully connected network: flattened input, hidden layers with ReLU, one output per class."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _depending("hidden")
     type: Literal["mlp"] = "mlp"
     hidden: Annotated[tuple[Width, ...], Len(0, 8)] = (128,)
+    """Left out: [128]; of a new model that learns tasks [50], in a growing network [50, 50]."""
 
 
 @dataclass(frozen=True)
 class Cnn:
     """A small convolutional network: convolution, ReLU and 2x2 pooling per entry of `channels`, then a hidden layer."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _required("type")
     type: Literal["cnn"] = "cnn"
     channels: Annotated[tuple[Width, ...], Len(1, 4)] = (16, 32)
     hidden: Width = 128
@@ -66,7 +88,7 @@ class Cnn:
 class Gru:
     """Gated recurrent layers (Cho et al. 2014) that read the image row by row; the last state is classified."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _required("type")
     type: Literal["gru"] = "gru"
     hidden: Annotated[tuple[Width, ...], Len(1, 4)] = (64,)
 
@@ -75,7 +97,7 @@ class Gru:
 class Lstm:
     """Long short-term memory layers (Hochreiter and Schmidhuber 1997) that read the image row by row."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _required("type")
     type: Literal["lstm"] = "lstm"
     hidden: Annotated[tuple[Width, ...], Len(1, 4)] = (64,)
 
@@ -84,7 +106,7 @@ class Lstm:
 class Torchvision:
     """A torchvision classification network, untrained, its first layer adapted to the input's channels and size."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _required("type")
     type: TorchvisionName = "resnet18"
 
 
@@ -106,7 +128,7 @@ class Standard:
 class SynapticIntelligence:
     """Tasks one after the other in one network, weights held by their importance to earlier tasks (Zenke et al. 2017)."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _required("mode")
     mode: Literal["synaptic_intelligence"] = "synaptic_intelligence"
     tasks: Tasks = ()
     """The classes of each task, in the order of learning; empty: every two classes in their order."""
@@ -120,7 +142,7 @@ class SynapticIntelligence:
 class Progressive:
     """Tasks one after the other, each with units of its own; those of earlier tasks are frozen (Rusu et al. 2016)."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _required("mode")
     mode: Literal["progressive"] = "progressive"
     tasks: Tasks = ()
     """The classes of each task, in the order of learning; empty: every two classes in their order."""
@@ -132,7 +154,7 @@ class Progressive:
 class Sisa:
     """All classes together, by networks that each learn rows of their own and answer together (Bourtoule et al. 2021)."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _required("mode")
     mode: Literal["sisa"] = "sisa"
     tasks: ClassVar[Tasks] = ()
     shards: Annotated[int, Ge(1), Le(100)] = 5
@@ -149,17 +171,21 @@ Mode = Literal["standard", "synaptic_intelligence", "progressive", "sisa"]
 class Training:
     """How a network is fitted. One seed fixes the initial weights and the order of the batches."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __pydantic_config__: ClassVar[dict[str, Any]] = _depending("epochs", "batch_size", "learning_rate", "schedule")
     epochs: Epochs = 5
-    """Passes over the rows; where there are tasks, over those of each; where there are slices, all of them together."""
+    """Passes over the rows; where there are tasks, over those of each; where there are slices, all of them together.
+    Left out: 5; of a new model of mode `progressive` 10."""
     batch_size: BatchSize = 128
+    """Left out: 128; of a new model of mode `synaptic_intelligence` 1000."""
     optimizer: Optimizer = "adam"
     learning_rate: LearningRate = 0.005
+    """Left out: .005; of a new model of mode `synaptic_intelligence` .001, of `progressive` .01."""
     momentum: Momentum = 0.9
     """Of `sgd`; `adam` does not use it."""
     weight_decay: WeightDecay = 0.0
     schedule: Schedule = "cosine"
-    """How the learning rate goes: constant, or along half a cosine down to 0 at the last batch."""
+    """How the learning rate goes: constant, or along half a cosine down to 0 at the last batch. Left out: cosine; of a
+    new model that learns tasks constant."""
     early_stopping: EarlyStopping = 0
     """Stop after this many epochs without a better calibration loss, and keep the best epoch; 0: never stop early."""
     seed: Seed = 0

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from app.api.validation import error_from_body
+from app.api.validation import error_from_body, without_refused_nulls
 from app.comparison_schemas import CompareCreate
 from app.errors import UnreadableInput
 from app.schemas import ApiKeyCreate, Asked, ForgetCreate, ModelCreate, ServingRequest, TrainRequest, VerifyCreate
@@ -39,11 +39,17 @@ def json_body(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
 
 
 def parse(kind: type[Body], content: bytes) -> Body:
-    """The body of a request; raises `UnreadableInput`, or `InvalidInput` with a pointer to every fault."""
+    """The body of a request, in which null means left out.
+
+    Raises `UnreadableInput`, or `InvalidInput` with a pointer to every fault.
+    """
     try:
         return kind.model_validate_json(content, strict=True)
     except ValidationError as error:
-        raise error_from_body(error, content) from None  # its message repeats the input
+        rest = without_refused_nulls(error, content)
+        if rest is None:
+            raise error_from_body(error, content) from None  # its message repeats the input
+    return parse(kind, rest)
 
 
 def described(kind: type[Asked]) -> dict[str, Any]:

@@ -102,20 +102,28 @@ def install_openapi(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = derive()
             _, extra = models_json_schema(
-                [
-                    (Problem, "serialization"),
-                    (Comparison, "serialization"),
-                    *((body, "validation") for body in _BODIES),
-                ],
-                ref_template=_REFERENCE,
+                [(Problem, "serialization"), (Comparison, "serialization")], ref_template=_REFERENCE
             )
-            document["components"]["schemas"] |= extra["$defs"]
+            _, asked = models_json_schema([(body, "validation") for body in _BODIES], ref_template=_REFERENCE)
+            for schema in asked["$defs"].values():
+                _allow_null(schema)
+            document["components"]["schemas"] |= extra["$defs"] | asked["$defs"]
             _drop_framework_errors(document)
             _unfold_examples(document)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = complete  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _allow_null(schema: dict[str, Any]) -> None:
+    """In a request null means left out, so it may stand wherever a field may be left out."""
+    for name, field in schema.get("properties", {}).items():
+        if name in schema.get("required", []) or {"type": "null"} in field.get("anyOf", []):
+            continue
+        about = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+        alternatives = field["anyOf"] if list(field) == ["anyOf"] else [field]
+        schema["properties"][name] = {"anyOf": [*alternatives, {"type": "null"}]} | about
 
 
 def _drop_framework_errors(document: dict[str, Any]) -> None:

@@ -40,10 +40,7 @@ _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            JSON_TYPE: {
-                "schema": {"$ref": "#/components/schemas/PredictRequest"},
-                "example": {"inputs": [[0.0, 0.5, 1.0]], "on_forgotten": "zero", "probabilities": False},
-            },
+            JSON_TYPE: {"schema": {"$ref": "#/components/schemas/PredictRequest"}},
             **dict.fromkeys([*IMAGE_TYPES, NPY_TYPE], _BINARY),
         },
     }

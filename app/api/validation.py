@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from app.errors import (
     ApiKeyNotFound,
@@ -36,6 +36,14 @@ _NOT_FOUND: dict[str, ForgetteryError] = {
     "key_id": ApiKeyNotFound("keys are named by UUIDs; GET /v1/api-keys lists them"),
 }
 
+_SENTENCES = {
+    **dict.fromkeys(("dataclass_type", "dict_type", "model_type", "model_attributes_type"), "should be a JSON object"),
+    **dict.fromkeys(("uuid_parsing", "uuid_type"), "should be a UUID"),
+    "tuple_type": "should be a list",
+    "extra_forbidden": "there is no such field; check its spelling",
+}
+"""Where the words of pydantic are those of Python, or repeat the input."""
+
 
 def error_from_validation(error: RequestValidationError) -> ForgetteryError:
     """Of path, query and headers: 404 where a part of the path is none that a resource can have, otherwise 422."""
@@ -49,10 +57,37 @@ def error_from_validation(error: RequestValidationError) -> ForgetteryError:
 def error_from_body(error: ValidationError, content: bytes) -> ForgetteryError:
     """422 with a pointer to every fault of a JSON body."""
     faults: Sequence[Mapping[str, Any]] = error.errors(include_url=False, include_input=False)[:_MOST_FAULTS]
-    if any(fault["type"] == "json_invalid" for fault in faults):
+    if _is_unreadable(faults):
         return UnreadableInput("the body is not valid JSON; check brackets, commas and quotes")
     body = from_json(content)
     return _invalid([FieldError(json_pointer(fault["loc"], body), _sentence(fault)) for fault in faults])
+
+
+def without_refused_nulls(error: ValidationError, content: bytes) -> bytes | None:
+    """The body without the nulls that were refused, since null means left out; None if it was not for a null.
+
+    A null in the place of a name that there is not, or of an item of a list, stands for nothing that could be left out.
+    """
+    faults = error.errors(include_url=False, include_context=False)
+    if _is_unreadable(faults):
+        return None
+    body = from_json(content)
+    ways = {
+        tuple(_way(fault["loc"], body))
+        for fault in faults
+        if fault["input"] is None and fault["type"] != "extra_forbidden"
+    }
+    to_names = [way for way in ways if way and isinstance(way[-1], str)]
+    for *above, name in to_names:
+        holder = body
+        for part in above:
+            holder = holder[part]
+        del holder[name]
+    return to_json(body, inf_nan_mode="constants") if to_names else None
+
+
+def _is_unreadable(faults: Sequence[Mapping[str, Any]]) -> bool:
+    return any(fault["type"] == "json_invalid" for fault in faults)
 
 
 def _invalid(errors: list[FieldError]) -> InvalidInput:
@@ -65,12 +100,17 @@ def _parameter(fault: Mapping[str, Any]) -> str:
 
 
 def json_pointer(parts: Sequence[str | int], body: Any) -> str:
-    """The RFC 6901 pointer of a fault.
+    """The RFC 6901 pointer of a fault."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in _way(parts, body))
+
+
+def _way(parts: Sequence[str | int], body: Any) -> list[str | int]:
+    """The names and positions that lead to a fault.
 
     pydantic names the chosen member of a union as well, which is no part of the body: what leads nowhere is left out,
     except at the end, where a missing field is named.
     """
-    pointer = ""
+    way: list[str | int] = []
     for position, part in enumerate(parts):
         is_last = position == len(parts) - 1
         if isinstance(body, dict) and (part in body or is_last):
@@ -79,8 +119,8 @@ def json_pointer(parts: Sequence[str | int], body: Any) -> str:
             body = body[part]
         else:
             continue
-        pointer += "/" + str(part).replace("~", "~0").replace("/", "~1")
-    return pointer
+        way.append(part)
+    return way
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:
@@ -89,12 +129,7 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     match fault["type"]:
         case "union_tag_invalid":
             return f"the {context['discriminator']} should be one of {context['expected_tags']}"
-        case "uuid_parsing" | "uuid_type":
-            return "should be a UUID"
-        case "extra_forbidden":
-            return "there is no such field; check its spelling"
         case "value_error":
             return str(context["error"])
         case _:
-            message: str = fault["msg"]
-            return message
+            return _SENTENCES.get(fault["type"], str(fault["msg"]))

@@ -57,8 +57,8 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
     inputs: list[msgspec.Raw]
     task: int | None = None
-    on_forgotten: OnForgotten = "zero"
-    probabilities: bool = False
+    on_forgotten: OnForgotten | None = "zero"
+    probabilities: bool | None = False
 
 
 _FIELD_FAULTS = {
@@ -98,7 +98,7 @@ def decode_json(content: bytes, input_shape: Shape) -> tuple[Floats, Options]:
     rows = np.empty((len(body.inputs), *input_shape), np.float32)
     for index, row in enumerate(body.inputs):
         rows[index] = _decode_row(bytes(row), index, input_shape)
-    return rows, Options(body.task, body.on_forgotten, body.probabilities)
+    return rows, Options(body.task, body.on_forgotten or "zero", body.probabilities or False)
 
 
 def _refuse_field(pointer: str) -> NoReturn:

@@ -112,25 +112,27 @@ def nested(pointer: str, value: Any) -> Any:
     return value
 
 
-NUMBERS = ["1", True, 1.0, None]
+REQUIRED = ["1", True, 1.0, None]
+"""Where nothing can be left out, or in a list."""
+NUMBERS = ["1", True, 1.0]
 BOOLEANS = ["true", 1, 0]
 LENIENT = [
     *(("/v1/models", f"/training/{name}", value) for name in ("epochs", "batch_size", "seed") for value in NUMBERS),
-    *(("/v1/models", "/training/learning_rate", value) for value in ("0.1", True, None)),
-    *(("/v1/models", "/architecture/hidden/0", value) for value in NUMBERS),
+    *(("/v1/models", "/training/learning_rate", value) for value in ("0.1", True)),
+    *(("/v1/models", "/architecture/hidden/0", value) for value in REQUIRED),
     *(("/v1/models", "/dataset", value) for value in (1, True, None)),
-    *(("/v1/models/digits/train", "/classes/0", value) for value in NUMBERS),
-    *(("/v1/models/digits/train", "/tasks/0/0", value) for value in NUMBERS),
-    *(("/v1/models/digits/train", "/training/epochs", value) for value in NUMBERS if value is not None),
+    *(("/v1/models/digits/train", "/classes/0", value) for value in REQUIRED),
+    *(("/v1/models/digits/train", "/tasks/0/0", value) for value in REQUIRED),
+    *(("/v1/models/digits/train", "/training/epochs", value) for value in NUMBERS),
     *(("/v1/models/digits/train", f"/{name}", value) for name in ("from_scratch", "serve") for value in BOOLEANS),
-    *(("/v1/models/digits/serving", "/version", value) for value in NUMBERS),
+    *(("/v1/models/digits/serving", "/version", value) for value in REQUIRED),
     *(
         ("/v1/models/digits/forget", f"/target/{name}/0", value)
         for name in ("classes", "tasks", "samples")
-        for value in NUMBERS
+        for value in REQUIRED
     ),
     *(("/v1/models/digits/forget", "/seed", value) for value in NUMBERS),
-    *(("/v1/models/digits/forget", "/parameters/push_steps", value) for value in NUMBERS if value is not None),
+    *(("/v1/models/digits/forget", "/parameters/push_steps", value) for value in NUMBERS),
     *(("/v1/models/digits/forget", "/parameters/share", value) for value in ("0.1", True)),
     *(("/v1/models/digits/forget", "/dry_run", value) for value in BOOLEANS),
     ("/v1/models/digits/forget", "/reason", 17),
@@ -140,7 +142,7 @@ LENIENT = [
         for name in ("num_references", "seed")
         for value in NUMBERS
     ),
-    *(("/v1/models/digits/compare", "/target/classes/0", value) for value in NUMBERS),
+    *(("/v1/models/digits/compare", "/target/classes/0", value) for value in REQUIRED),
     (VERIFY, "/depth", 1),
     ("/v1/api-keys", "/name", 17),
     ("/v1/api-keys", "/scopes/0", True),

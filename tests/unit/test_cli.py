@@ -108,7 +108,7 @@ def test_options_that_make_no_valid_request_are_named_before_anything_is_sent() 
     assert "/training/epochs:" in result.stderr
 
 
-@pytest.mark.parametrize("wanted", ["{broken", "{}", '{"type": "nobody"}', "nobody"])
+@pytest.mark.parametrize("wanted", ["{broken", "[]", '{"type": "nobody"}', "nobody"])
 def test_an_architecture_that_does_not_exist_is_refused(wanted: str) -> None:
     result = forgettery("train", "digits", "--architecture", wanted, "--url", NOBODY)
     assert result.returncode == EXIT_CODES[errors.InvalidInput]

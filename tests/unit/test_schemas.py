@@ -54,6 +54,45 @@ def test_without_a_learning_all_classes_are_learned_at_once() -> None:
     assert (body.learning, body.architecture, body.training) == (Standard(), Mlp(), Training())
 
 
+def test_a_learning_that_names_no_mode_is_standard_and_an_architecture_that_names_no_type_an_mlp() -> None:
+    assert asked(learning={}, architecture={"hidden": [3]}) == asked(architecture={"type": "mlp", "hidden": [3]})
+    assert asked(learning={"mode": "progressive"}, architecture={}).architecture == Mlp(hidden=(50, 50))
+
+
+@pytest.mark.parametrize(
+    ("nulls", "rest"),
+    [
+        ({"learning": None, "architecture": None, "training": None}, {}),
+        ({"learning": {"mode": None}, "architecture": {"type": None, "hidden": None}}, {}),
+        ({"training": {"epochs": None, "seed": 3}}, {"training": {"seed": 3}}),
+        (
+            {"learning": {"mode": "progressive", "growth": None}, "training": {"epochs": None, "schedule": None}},
+            {"learning": {"mode": "progressive"}},
+        ),
+        ({"architecture": {"type": "cnn", "channels": None}}, {"architecture": {"type": "cnn"}}),
+    ],
+)
+def test_null_means_left_out(nulls: dict[str, Any], rest: dict[str, Any]) -> None:
+    assert asked(**nulls) == asked(**rest)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({"no_such": None, "dataset": "mnist"}, ["/no_such"]),
+        ({"architecture": {"hidden": [None]}}, ["/architecture/hidden/0"]),
+        (
+            {"name": None, "training": {"seed": None, "learning_rate": float("inf")}},
+            ["/name", "/training/learning_rate"],
+        ),
+    ],
+)
+def test_a_null_that_stands_for_nothing_is_a_fault(body: dict[str, Any], pointers: list[str]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        asked(**body)
+    assert [fault.pointer for fault in caught.value.errors] == pointers
+
+
 def test_the_widths_of_a_mode_belong_to_its_own_architecture() -> None:
     by_task = {"mode": "progressive"}
     assert asked(learning=by_task, architecture={"type": "mlp"}).architecture == Mlp(hidden=(50, 50))
@@ -79,12 +118,12 @@ def test_a_client_sends_all_of_it_so_that_the_server_fills_nothing_in() -> None:
         ({"learning": {"mode": "progressive", "growth": [0]}}, "/learning/growth/0"),
         ({"learning": {"mode": "standard", "tasks": [[0]]}}, "/learning/tasks"),
         ({"learning": {"mode": ["standard"]}}, "/learning"),
-        ({"learning": {}}, "/learning"),
-        ({"learning": None}, "/learning"),
+        ({"learning": {"tasks": [[0]]}}, "/learning/tasks"),
+        ({"learning": []}, "/learning"),
         ({"learning": {"mode": "progressive"}, "training": {"epochs": 2.5}}, "/training/epochs"),
         ({"learning": {"mode": "progressive"}, "training": {"epoch": 2}}, "/training/epoch"),
-        ({"learning": {"mode": "progressive"}, "training": None}, "/training"),
-        ({"architecture": {"hidden": [3]}}, "/architecture"),
+        ({"learning": {"mode": "progressive"}, "training": 3}, "/training"),
+        ({"architecture": {"hidden": [3], "channels": [4]}}, "/architecture/channels"),
         ({"architecture": {"type": "mlp", "hidden": [3.5]}}, "/architecture/hidden/0"),
     ],
 )
@@ -175,7 +214,7 @@ def test_the_refusal_guard_has_parameters_and_no_other_has() -> None:
     [
         ({"method": "euk", "strategy": "zero", "scope": "output"}, ["/strategy", "/scope"]),
         ({"method": "auto", "scope": "output"}, ["/scope"]),
-        ({"strategy": None}, ["/strategy"]),
+        ({"strategy": "none"}, ["/strategy"]),
         ({"guard": {}}, ["/guard"]),
         ({"refusal": "guard", "guard": {"steps": 0}}, ["/guard/steps"]),
         ({"method": "euk", "parameters": {"layers": 0, "share": 0.1}}, ["/parameters/layers", "/parameters/share"]),

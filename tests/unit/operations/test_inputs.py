@@ -77,6 +77,16 @@ def test_options_come_from_the_body_and_whole_numbers_count_as_numbers() -> None
     assert decoded.sum() == 6
 
 
+def test_null_means_left_out() -> None:
+    body = {"inputs": [[0, 1] * 6], "task": None, "on_forgotten": None, "probabilities": None}
+    assert decode_json(json.dumps(body).encode(), GREY)[1] == Options()
+
+
+def test_the_published_example_can_be_sent_to_a_model_of_mnist() -> None:
+    for example in PredictRequest.model_json_schema()["examples"]:
+        assert decode_json(json.dumps(example).encode(), (1, 28, 28))[0].shape == (1, 1, 28, 28)
+
+
 def test_the_body_has_the_fields_and_defaults_of_the_published_schema() -> None:
     defaults = {field.name: field.default for field in msgspec.structs.fields(inputs._Body) if field.name != "inputs"}
     published = {name: field.default for name, field in PredictRequest.model_fields.items() if name != "inputs"}
