@@ -75,6 +75,7 @@ Verdict = Literal["passed", "failed", "inconclusive"]
 Depth = Literal["fast", "deep"]
 VerificationStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 OnForgotten = Literal["zero", "token", "probabilities", "next_best"]
+Invert = Literal["false", "true", "auto"]
 FORGOTTEN_TOKEN = "[forgotten]"  # noqa: S105  a label, not a secret
 
 

@@ -29,8 +29,8 @@ from app.errors import (
 from app.operations import predict
 from app.operations.answers import Options
 from app.operations.callers import Caller
-from app.operations.inputs import IMAGE_TYPES, JSON_TYPE, MEDIA_TYPES, NPY_TYPE
-from app.schemas import OnForgotten, Predictions
+from app.operations.inputs import ALIASES, IMAGE_TYPES, JSON_TYPE, MEDIA_TYPES, NPY_TYPE
+from app.schemas import Invert, OnForgotten, Predictions
 
 router = APIRouter(prefix="/v1/models/{model}", tags=["predict"])
 
@@ -71,12 +71,20 @@ async def _options(
     ] = "zero",
     *,
     probabilities: Annotated[bool, Query(description="Of image and npy bodies: list the probabilities.")] = False,
+    invert: Annotated[
+        Invert,
+        Query(
+            description="Of images: take light for dark. The digits of MNIST are light on dark; `auto` inverts an image "
+            "with a light edge, such as ink on paper."
+        ),
+    ] = "false",
 ) -> Options:
-    return Options(task, on_forgotten, probabilities)
+    return Options(task, on_forgotten, probabilities, invert)
 
 
 async def _body(request: Request, options: Annotated[Options, Depends(_options)]) -> predict.Body:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = ALIASES.get(media_type, media_type)
     if media_type not in MEDIA_TYPES:
         raise UnsupportedMediaType(f"name one of {', '.join(MEDIA_TYPES)} in the Content-Type header")
     return predict.Body(media_type, await request.body(), options)
@@ -97,6 +105,8 @@ async def predict_serving(
 ) -> Response:
     """Classify up to 10,000 inputs: JSON lists of numbers in 0..1, one PNG or JPEG, or a .npy file.
 
+    Digits are light on dark (0 is black); an image of ink on paper needs `invert`. Images are turned as their EXIF
+    orientation says, and what is transparent is black.
     An input of a forgotten class is answered with label 0 and `forgotten: true`, unless `on_forgotten` asks otherwise.
     With a `task` its classes compete alone; a wholly forgotten one is always answered as forgotten.
     """

@@ -40,7 +40,7 @@ _SENTENCES = {
     **dict.fromkeys(("dataclass_type", "dict_type", "model_type", "model_attributes_type"), "should be a JSON object"),
     **dict.fromkeys(("uuid_parsing", "uuid_type"), "should be a UUID"),
     "tuple_type": "should be a list",
-    "extra_forbidden": "there is no such field; check its spelling",
+    **dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "there is no such field; check its spelling"),
 }
 """Where the words of pydantic are those of Python, or repeat the input."""
 

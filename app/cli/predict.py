@@ -34,6 +34,10 @@ def predict(
         Literal["zero", "token", "probabilities", "next_best"], typer.Option(help="What is answered if forgotten.")
     ] = "zero",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Give every class's probability.")] = False,
+    invert: Annotated[
+        Literal["false", "true", "auto"],
+        typer.Option(help="Of images: take light for dark; digits are light on dark. auto: if the edge is light."),
+    ] = "false",
     url: Url = LOCAL,
     key: Key = "",
     as_json: Json = False,
@@ -50,6 +54,7 @@ def predict(
                     task=task,
                     on_forgotten=on_forgotten,
                     probabilities=probabilities,
+                    invert=invert,
                 ),
             )
             for file in files

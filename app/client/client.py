@@ -32,6 +32,7 @@ from app.schemas import (
     ForgetRequest,
     ForgetStatus,
     Health,
+    Invert,
     Job,
     JobKind,
     JobStatus,
@@ -242,20 +243,24 @@ class Client:
         task: int | None = None,
         on_forgotten: OnForgotten = "zero",
         probabilities: bool = False,
+        invert: Invert = "false",
     ) -> Predictions:
         """Classify inputs with the serving version, or with one by number.
 
         `inputs`: a list of flat or nested lists of numbers in 0..1; a numpy array [N, …] of floats in 0..1 or of
-        uint8; or the bytes of one PNG or JPEG or of a .npy file.
+        uint8; or the bytes of one PNG or JPEG or of a .npy file. `invert` is for images: digits are light on dark, and
+        `auto` inverts an image with a light edge, such as ink on paper.
         """
         path = f"{_path(model, version)}/predict"
         options = {"task": task, "on_forgotten": on_forgotten, "probabilities": probabilities}
+        inverted = {"invert": invert} if invert != "false" else {}
         content = encoding.npy(inputs) if isinstance(inputs, encoding.Array) else inputs
         if isinstance(content, bytes):
             headers = {"Content-Type": encoding.media_type(content)}
-            answer = self._connection.request("POST", path, query=options, content=content, headers=headers)
+            query = options | inverted
+            answer = self._connection.request("POST", path, query=query, content=content, headers=headers)
         else:
-            answer = self._connection.request("POST", path, body={"inputs": content, **options})
+            answer = self._connection.request("POST", path, query=inverted, body={"inputs": content, **options})
         return self._connection.parsed(Predictions, answer)
 
     # --- jobs --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.operations.serving import ServedVersion
-from app.schemas import FORGOTTEN_TOKEN, OnForgotten
+from app.schemas import FORGOTTEN_TOKEN, Invert, OnForgotten
 
 Floats = npt.NDArray[np.float32]
 Labels = list[int | str | None]
@@ -19,11 +19,13 @@ Labels = list[int | str | None]
 
 @dataclass(frozen=True)
 class Options:
-    """How forgotten inputs are answered, and whether probabilities are listed."""
+    """How inputs are read, how forgotten ones are answered, and whether probabilities are listed."""
 
     task: int | None = None
     on_forgotten: OnForgotten = "zero"
     probabilities: bool = False
+    invert: Invert = "false"
+    """Of an image, before it is classified."""
 
 
 class PredictionJson(msgspec.Struct, omit_defaults=True):

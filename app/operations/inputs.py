@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from typing import Any, NoReturn
@@ -10,20 +9,18 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from app.errors import FieldError, InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
 from app.operations.answers import Options
+from app.operations.pictures import decode_image
 from app.schemas import OnForgotten
 
 LARGEST_ROWS = 10_000
-LARGEST_PIXELS = 25_000_000
-"""Of an image before it is scaled: what a good camera makes, and 100 MB when decoded."""
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
-IMAGE_TYPES = {"image/png": PngImageFile, "image/jpeg": JpegImageFile}
+IMAGE_TYPES = ("image/png", "image/jpeg")
+ALIASES = {"image/jpg": "image/jpeg"}
+"""Names that are none, and meant all the same."""
 MEDIA_TYPES = (JSON_TYPE, *IMAGE_TYPES, NPY_TYPE)
 
 Shape = tuple[int, int, int]
@@ -37,7 +34,9 @@ def decode(media_type: str, content: bytes, options: Options, input_shape: Shape
     Raises `UnreadableInput`, `InvalidShape`, `InvalidValue`, `InvalidInput`, `UnsupportedMediaType`.
     """
     if media_type in IMAGE_TYPES:
-        return decode_image(content, input_shape), options
+        return decode_image(content, input_shape, options.invert), options
+    if options.invert != "false":
+        raise InvalidInput("invert is for images; send arrays and lists with light on dark as it is in the data set")
     if media_type == NPY_TYPE:
         return decode_npy(content, input_shape), options
     if media_type != JSON_TYPE:
@@ -147,7 +146,7 @@ def _refuse_outside(rows: npt.NDArray[np.floating[Any]], first_index: int = 0) -
         return
     inside = (rows >= 0) & (rows <= 1)
     index = first_index + int(inside.reshape(len(rows), -1).all(axis=1).argmin())
-    detail = "holds a value outside 0..1, NaN or infinity; scale inputs to 0..1"
+    detail = "holds a value outside 0..1, NaN or infinity; scale inputs to 0..1 (of digits 0 is the dark background)"
     raise InvalidValue(f"input {index} {detail}", errors=[FieldError(f"/inputs/{index}", detail)])
 
 
@@ -210,48 +209,3 @@ def _count_rows(sizes: tuple[int, ...], input_shape: Shape) -> int:
     if not 1 <= sizes[0] <= LARGEST_ROWS:
         raise InvalidShape(f"send 1 to {LARGEST_ROWS:,} inputs at a time")
     return sizes[0]
-
-
-# --- images --------------------------------------------------------------------------------------
-
-
-def decode_image(content: bytes, input_shape: Shape) -> Floats:
-    """One PNG or JPEG as float32 [1, C, H, W] in 0..1, converted to the input's channels and scaled to its size.
-
-    One channel: luminance. What is transparent becomes black. Of an animation the first picture counts. 16-bit grey
-    keeps its precision. Values are not inverted: MNIST is white on black. Raises `UnreadableInput`.
-    """
-    channels, height, width = input_shape
-    try:
-        with _open_image(content) as image:
-            pixels = _convert(image, channels).resize((width, height), Image.Resampling.BILINEAR)
-    except UnreadableInput:
-        raise
-    except Exception as error:  # Pillow's decoders raise more types than they document; all mean the same here
-        raise UnreadableInput("the image is truncated or damaged; it must be a PNG or a JPEG") from error
-    scaled = np.asarray(pixels, np.float32) / np.float32(65535 if pixels.mode == "F" else 255)
-    return scaled.reshape(1, height, width, channels).transpose(0, 3, 1, 2).clip(0, 1).copy()
-
-
-def _open_image(content: bytes) -> Image.Image:
-    """Read the header only. The class is chosen here, so that Pillow never tries its many other formats."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        image: Image.Image = PngImageFile(io.BytesIO(content))
-    elif content.startswith(b"\xff\xd8\xff"):
-        image = JpegImageFile(io.BytesIO(content))
-    else:
-        raise UnreadableInput("the body is neither a PNG nor a JPEG")
-    if image.width * image.height > LARGEST_PIXELS:
-        raise UnreadableInput(f"the image has more than {LARGEST_PIXELS:,} pixels; scale it down first")
-    return image
-
-
-def _convert(image: Image.Image, channels: int) -> Image.Image:
-    """To mode L or RGB, 8 bits; 16-bit grey for one channel to mode F, 0 to 65535."""
-    if image.mode.startswith("I"):
-        grey = image.convert("I").convert("F")
-        return grey if channels == 1 else Image.merge("RGB", [grey.point(lambda value: value / 257).convert("L")] * 3)
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image.convert("RGBA"))
-    return image.convert("L" if channels == 1 else "RGB")

@@ -97,6 +97,20 @@ def test_lists_arrays_and_images_of_the_same_input_get_the_same_answer(client: h
         )
 
 
+def test_ink_on_paper_is_inverted_and_image_jpg_is_a_jpeg(client: httpx.Client) -> None:
+    pixels = np.full((4, 4), 240, np.uint8)
+    pixels[1:3, 1:3] = 0
+    answers = []
+    for image, query in ((255 - pixels, {}), (pixels, {"invert": "true"}), (pixels, {"invert": "auto"}), (pixels, {})):
+        jpeg = io.BytesIO()
+        Image.fromarray(image).save(jpeg, "JPEG", quality=100)
+        sent = client.post(PREDICT, content=jpeg.getvalue(), params=query, headers={"Content-Type": "image/jpg"})
+        answers.append(round(sent.json()["predictions"][0]["confidence"], 2))
+    assert answers[0] == answers[1] == answers[2] != answers[3]
+    refused = client.post(PREDICT, json={"inputs": [ROW]}, params={"invert": "auto"})
+    assert_problem(refused, 422, "invalid-input")
+
+
 def test_the_query_says_how_images_and_arrays_are_answered(client: httpx.Client) -> None:
     npy = io.BytesIO()
     np.save(npy, np.zeros((1, 4, 4), np.float32))

@@ -20,7 +20,8 @@ from PIL import Image
 from app.errors import InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
 from app.operations import inputs
 from app.operations.answers import Options
-from app.operations.inputs import decode, decode_image, decode_json, decode_npy
+from app.operations.inputs import decode, decode_json, decode_npy
+from app.operations.pictures import decode_image
 from app.schemas import PredictRequest
 
 GREY = (1, 4, 3)
@@ -318,6 +319,92 @@ def test_what_is_transparent_becomes_black(mode: str) -> None:
     decoded = decode_image(picture(image.convert(mode) if mode != "PA" else image.quantize()), GREY)
     assert decoded[0, 0, 0, 0] == 1
     assert decoded.sum() == 1
+
+
+def png(width: int, height: int, depth: int, colour: int, scanlines: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    rows = b"".join(b"\0" + scanlines for _ in range(height))
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "scanline", "clear"),
+    [
+        (1, 0, bytes([0b10100000]), 1),
+        (2, 0, bytes([0b01110100]), 1),
+        (4, 0, bytes([0x5F, 0x50]), 5),
+        (8, 0, bytes([200, 255, 200]), 200),
+        (16, 0, struct.pack(">HHH", 40_000, 65_535, 40_000), 40_000),
+        (8, 2, bytes([9, 200, 9, 255, 255, 255, 9, 200, 9]), (9, 200, 9)),
+        (16, 2, struct.pack(">9H", 9, 51_201, 9, 65_535, 65_535, 65_535, 9, 51_201, 9), (9, 51_201, 9)),
+    ],
+)
+def test_the_transparent_value_of_a_picture_of_any_depth_becomes_black(
+    depth: int, colour: int, scanline: bytes, clear: int | tuple[int, ...]
+) -> None:
+    values = clear if isinstance(clear, tuple) else (clear,)
+    content = png(3, 4, depth, colour, scanline, (b"tRNS", struct.pack(f">{len(values)}H", *values)))
+    for shape in SHAPES:
+        decoded = decode_image(content, shape)
+        assert decoded[..., 0].max() == decoded[..., 2].max() == 0
+        assert decoded[..., 1].max() == (0 if depth == 1 else 1)
+
+
+TURNED: dict[int, Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]] = {
+    1: lambda pixels: pixels,
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: np.rot90,
+    7: lambda pixels: np.rot90(pixels, 2).T,
+    8: lambda pixels: np.rot90(pixels, -1),
+}
+"""How a camera stores an upright picture, by the EXIF orientation that it notes (JEITA CP-3451)."""
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "16-bit PNG"])
+def test_a_picture_is_seen_upright_as_its_exif_orientation_says(kind: str, orientation: int) -> None:
+    upright = np.zeros((32, 24), np.uint8)
+    upright[:16, :8] = 255
+    upright[24:, 16:] = 128
+    stored = np.ascontiguousarray(TURNED[orientation](upright))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(stored.astype(np.uint16) * 257 if kind == "16-bit PNG" else stored)
+    options = {"quality": 100} if kind == "JPEG" else {}
+    content = picture(image, kind.removeprefix("16-bit "), exif=exif, **options)
+    assert np.abs(decode_image(content, (1, 32, 24))[0, 0] - upright / 255).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12", b"Exif\0\0" + b"\xff" * 40]
+)
+def test_an_exif_that_cannot_be_read_changes_nothing(exif: bytes) -> None:
+    image = grey()
+    np.testing.assert_array_equal(decode_image(picture(image, exif=exif), GREY), decode_image(picture(image), GREY))
+
+
+def test_dark_on_light_is_inverted_where_it_is_asked_for() -> None:
+    ink = np.full((28, 28), 230, np.uint8)
+    ink[6:22, 12:16] = 20
+    paper, digit = picture(Image.fromarray(ink)), picture(Image.fromarray(255 - ink))
+    shape = (1, 28, 28)
+    as_digit = decode_image(digit, shape)
+    np.testing.assert_allclose(decode_image(paper, shape, "true"), as_digit, atol=1e-6)
+    np.testing.assert_allclose(decode_image(paper, shape, "auto"), as_digit, atol=1e-6)
+    np.testing.assert_array_equal(decode_image(digit, shape, "auto"), as_digit)
+    assert decode_image(paper, shape)[0, 0, 0, 0] == pytest.approx(230 / 255)
+
+
+def test_only_images_are_inverted() -> None:
+    for media_type, content in (("application/x-npy", npy(rows(1))), ("application/json", b'{"inputs": []}')):
+        with pytest.raises(InvalidInput, match="invert is for images"):
+            decode(media_type, content, Options(invert="auto"), GREY)
 
 
 def test_palettes_single_bits_and_cmyk_are_read_as_what_they_show() -> None:
