@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, print_json, show, show_list
+from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, identified, print_json, show, show_list
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 Scopes = Annotated[
@@ -35,19 +34,20 @@ def create(
 
 @app.command("list")
 def list_api_keys(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
-    """List the API keys, without their secrets."""
+    """List the API keys, newest first, without their secrets."""
     with connect(url, key) as client:
         show_list(
             client.api_keys(),
             ("id", "name", "scopes", "created", "revoked"),
             lambda found: (found.id, found.name, ", ".join(found.scopes), found.created_at, found.revoked_at),
             as_json=as_json,
+            newest_first=True,
         )
 
 
 @app.command()
 def revoke(
-    key_id: Annotated[UUID, typer.Argument(help="Id of the key.", show_default=False)],
+    key_id: Annotated[str, typer.Argument(help="Id of the key, or its beginning.", show_default=False)],
     *,
     url: Url = LOCAL,
     key: Key = "",
@@ -55,6 +55,7 @@ def revoke(
 ) -> None:
     """Revoke an API key at once."""
     with connect(url, key) as client:
-        client.revoke_api_key(key_id)
+        found = identified(key_id, client.api_keys, "an API key")
+        client.revoke_api_key(found)
     if as_json:
-        print_json({"revoked": str(key_id)})
+        print_json({"revoked": str(found)})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 import typer
 
+from app.cli.options import ForgetRequestId, identified_request
 from app.cli.terminal import LOCAL, Json, Key, Url, connect, print_json, print_table, show_list
 from app.errors import IntegrityViolation
 
@@ -18,26 +18,28 @@ def list_events(
     *,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
     event: Annotated[str | None, typer.Option(help="Only those of this kind, e.g. forget.completed.")] = None,
-    forget_request: Annotated[UUID | None, typer.Option(help="Only those of this forget request.")] = None,
+    forget_request: ForgetRequestId = None,
     url: Url = LOCAL,
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """List the entries of the audit log, oldest first."""
+    """List the entries of the audit log, newest first; oldest first with --json."""
     with connect(url, key) as client:
+        request = identified_request(client, forget_request)
         show_list(
-            client.audit_events(model=model, event=event, forget_request=forget_request),
+            client.audit_events(model=model, event=event, forget_request=request),
             ("index", "at", "event", "model", "version", "actor", "leaf hash"),
             lambda entry: (
                 entry.index,
-                entry.at.isoformat(timespec="seconds"),
+                entry.at,
                 entry.event,
                 entry.model,
                 entry.version,
                 entry.actor,
-                entry.leaf_hash[:16] + "…",
+                entry.leaf_hash[:8] + "…",
             ),
             as_json=as_json,
+            newest_first=True,
         )
 
 

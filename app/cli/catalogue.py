@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
 import typer
 
-from app.cli.terminal import LOCAL, Json, Key, Url, connect, show_list
+from app.cli.terminal import LOCAL, Json, Key, Url, connect, show, show_list
+from app.errors import NotFound
+
+if TYPE_CHECKING:
+    from app.schemas import ArchitectureInfo, Dataset, MethodInfo
+
+    Entry = TypeVar("Entry", Dataset, ArchitectureInfo, MethodInfo)
 
 app = typer.Typer()
+Name = Annotated[str | None, typer.Argument(help="Show this one alone, in full.", show_default=False)]
 
 
 @app.command()
-def datasets(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
-    """List the data sets that models can be trained on."""
+def datasets(name: Name = None, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """List the data sets that models can be trained on, or show one."""
     with connect(url, key) as client:
+        if name is not None:
+            show(_named(name, client.datasets(), "data set", "datasets"), as_json=as_json)
+            return
         show_list(
             client.datasets(),
             ("name", "shape", "classes", "train", "test", "here"),
@@ -29,9 +42,12 @@ def datasets(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
 
 
 @app.command()
-def architectures(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
-    """List the architectures."""
+def architectures(name: Name = None, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """List the architectures, or show one with its parameters."""
     with connect(url, key) as client:
+        if name is not None:
+            show(_named(name, client.architectures(), "architecture", "architectures"), as_json=as_json)
+            return
         show_list(
             client.architectures(),
             ("name", "description", "parameters"),
@@ -41,12 +57,22 @@ def architectures(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> 
 
 
 @app.command()
-def methods(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
-    """List the unlearning methods: what they claim, for what, and when not to use them."""
+def methods(name: Name = None, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """List the unlearning methods: what they claim, for what, and when not to use them; or show one."""
     with connect(url, key) as client:
+        if name is not None:
+            show(_named(name, client.methods(), "method", "methods"), as_json=as_json)
+            return
         show_list(
             client.methods(),
             ("name", "claim", "targets", "when not to use it"),
             lambda found: (found.name, found.claim, ", ".join(found.targets), found.when_not),
             as_json=as_json,
         )
+
+
+def _named(name: str, entries: Iterable[Entry], kind: str, command: str) -> Entry:
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    raise NotFound(f"there is no {kind} {name}; `forgettery {command}` lists them")

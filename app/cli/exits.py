@@ -30,6 +30,9 @@ EXIT_CODES: dict[type[ForgetteryError], int] = {
     GateMissed: 10,
 }
 
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
+
 EXIT_CODE_HELP = (
     "Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 invalid input, 4 not allowed, 5 not found, 6 conflict, "
     "7 gone, 8 out of reach, 9 evidence or bytes do not hold, 10 the model did not forget."

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from app.cli.options import Name, Seed, Wait, from_json
-from app.cli.progress import wait
+from app.cli.forget_requests import target_in_words
+from app.cli.options import Name, SamplesFile, Seed, Wait, from_json, rows_of
+from app.cli.progress import say, wait
 from app.cli.reports import show_report
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, show
-from app.errors import GateMissed, InvalidInput
+from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, print_json, print_table
+from app.errors import GateMissed
+
+if TYPE_CHECKING:
+    from app.schemas import ForgetPlan, ForgetRequest
 
 app = typer.Typer()
 
@@ -22,7 +25,6 @@ Tasks = Annotated[
     list[int] | None, typer.Option("--task", help="Index of a task, from 0: all of it without --class; repeat.")
 ]
 Samples = Annotated[list[int] | None, typer.Option("--sample", help="Row of the training file, from 0; repeat.")]
-SamplesFile = Annotated[Path | None, typer.Option(help="A file of such rows, one a line.", exists=True, dir_okay=False)]
 Refusal = Annotated[
     Literal["none", "calibrate", "push", "guard"] | None, typer.Option(help="How predict comes to answer 0.")
 ]
@@ -62,7 +64,7 @@ def forget(
     """Make a model forget classes, tasks, part of a task or samples, and say what that did to it."""
     from app.schemas import ForgetCreate  # noqa: PLC0415  see terminal.connect
 
-    rows = [*(samples or []), *(_rows_of(samples_file) if samples_file else [])]
+    rows = [*(samples or []), *rows_of(samples_file)]
     if not classes and not tasks and not rows:
         raise typer.BadParameter("name what to forget: --class, --task, both for part of a task, or --sample")
     asked = {
@@ -82,22 +84,48 @@ def forget(
     }
     with connect(url, key) as client:
         wanted = body(ForgetCreate, asked)
-        if dry_run:
-            show(client.plan_forget(name, wanted), as_json=as_json)
+        plan = client.plan_forget(name, wanted) if dry_run or wanted.method == "auto" else None
+        if plan is not None and dry_run:
+            _show_plan(plan, as_json=as_json)
             return
+        if plan is not None:
+            say(f"auto chooses {plan.method}: {plan.why}")
         request = client.forget(name, wanted)
         if wait_for_it:
             wait(client, request.job)
             request = client.forget_request(request.id)
         show_report(request, as_json=as_json)
     if request.verdict == "failed":
+        say(_after_a_miss(request, plan))
         missed = ", ".join((request.job.result or {}).get("missed", ())) or "the effect gate"
         raise GateMissed(f"missed: {missed}; version {request.parent_version} serves on")
 
 
-def _rows_of(path: Path) -> list[int]:
-    """The row numbers in a file, one a line; empty lines count for nothing."""
-    try:
-        return [int(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as row numbers, one a line") from error
+def _show_plan(plan: ForgetPlan, *, as_json: bool) -> None:
+    """What would happen and cost, what the request may fail by, and every method that could be used."""
+    if as_json:
+        print_json(plan.model_dump(mode="json"))
+        return
+    fields = plan.model_dump(exclude={"target", "why", "warnings", "candidates"}).items()
+    print_table("Nothing was changed. What would happen:", ("", ""), [("target", target_in_words(plan)), *fields])
+    typer.echo(f"Why {plan.method}: {plan.why}")
+    for warning in plan.warnings:
+        typer.echo(f"Warning: {warning}")
+    candidates = [
+        (each.method, each.claim, each.expected_seconds, each.applicable, " ".join(why.detail for why in each.reasons))
+        for each in plan.candidates
+    ]
+    print_table("Methods, in the server's order", ("method", "claim", "seconds", "applies", "why not"), candidates)
+
+
+def _after_a_miss(request: ForgetRequest, plan: ForgetPlan | None) -> str:
+    """What to do next: the candidate after the one that `auto` took, or a look at all of them."""
+    others = (
+        [each.method for each in plan.candidates if each.applicable and each.method != request.method] if plan else []
+    )
+    following = f"The next in the server's order is {others[0]}: repeat with --method {others[0]}. " if others else ""
+    return (
+        f"{request.method} did not do it, and nothing was published. {following}"
+        f"`forgettery compare {request.model}` with the same target measures all methods side by side; "
+        "`--method retrain` forgets exactly, at the price of a training."
+    )

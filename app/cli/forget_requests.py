@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from app.cli.terminal import LOCAL, Json, Key, Url, connect, show, show_list
+from app.cli.reports import show_report
+from app.cli.terminal import LOCAL, Json, Key, Url, connect, identified, show_list
+
+if TYPE_CHECKING:
+    from app.schemas import ForgetPlan, ForgetRequest
 
 app = typer.Typer(help="List and show forget requests.", no_args_is_help=True)
 Status = Literal["queued", "running", "completed", "failed", "cancelled"]
@@ -22,33 +25,43 @@ def list_forget_requests(
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """List forget requests."""
+    """List forget requests, newest first."""
     with connect(url, key) as client:
         show_list(
             client.forget_requests(model=model, status=status),
-            ("id", "model", "target", "method", "status", "verdict", "claim", "version"),
+            ("id", "model", "target", "status", "received", "method", "verdict", "claim", "version"),
             lambda request: (
                 request.id,
                 request.model,
-                request.target,
-                request.method,
+                target_in_words(request),
                 request.status,
+                request.received_at,
+                request.method,
                 request.verdict,
                 request.claim,
                 request.version,
             ),
             as_json=as_json,
+            newest_first=True,
         )
 
 
 @app.command("show")
 def show_forget_request(
-    request_id: Annotated[UUID, typer.Argument(help="Id of the forget request.", show_default=False)],
+    request_id: Annotated[str, typer.Argument(help="Id of the forget request, or its beginning.", show_default=False)],
     *,
     url: Url = LOCAL,
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Show one forget request; its report with --json."""
+    """Show what came of a forget request: its verdict and its report, all of it with --json."""
     with connect(url, key) as client:
-        show(client.forget_request(request_id), as_json=as_json, leave_out=("report", "job"))
+        found = identified(request_id, client.forget_requests, "a forget request")
+        show_report(client.forget_request(found), as_json=as_json)
+
+
+def target_in_words(asked: ForgetRequest | ForgetPlan) -> str:
+    """The classes and tasks by number, samples by how many; short enough for a cell."""
+    if asked.num_samples:
+        return f"{asked.num_samples} samples"
+    return "; ".join(f"{kind} {', '.join(map(str, wanted))}" for kind, wanted in asked.target.items())

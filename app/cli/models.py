@@ -15,11 +15,11 @@ Name = Annotated[str, typer.Argument(help="Name of the model.")]
 
 @app.command("list")
 def list_models(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
-    """List all models."""
+    """List all models, newest first."""
     with connect(url, key) as client:
         show_list(
             client.models(),
-            ("name", "data set", "architecture", "tasks", "serving", "latest", "forgotten"),
+            ("name", "data set", "architecture", "tasks", "serving", "latest", "forgotten", "created"),
             lambda model: (
                 model.name,
                 model.dataset,
@@ -28,8 +28,10 @@ def list_models(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> No
                 model.serving_version,
                 model.latest_version,
                 what_is_forgotten(model.forgotten),
+                model.created_at,
             ),
             as_json=as_json,
+            newest_first=True,
         )
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
+from app.cli.terminal import identified
 from app.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from app.client import Client
 
 
 def numbers(value: str) -> tuple[int, ...]:
@@ -29,6 +35,25 @@ def from_json(option: str, value: str) -> dict[str, Any]:
     return parsed
 
 
+def rows_of(path: Path | None) -> list[int]:
+    """The row numbers in a file, one a line; empty lines count for nothing, nor does a byte order mark."""
+    if path is None:
+        return []
+    try:
+        return [int(line) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as row numbers, one a line") from error
+
+
+def identified_request(client: Client, given: str | None) -> UUID | None:
+    """The id of the forget request that was named, if one was."""
+    return None if given is None else identified(given, client.forget_requests, "a forget request")
+
+
+ForgetRequestId = Annotated[
+    str | None, typer.Option(help="Only of this forget request, by its id or the beginning of it.")
+]
+SamplesFile = Annotated[Path | None, typer.Option(help="A file of such rows, one a line.", exists=True, dir_okay=False)]
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the work has ended.")]
 Seed = Annotated[int | None, typer.Option(help="Fixes every random choice.", show_default=False)]

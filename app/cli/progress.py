@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from app.cli.exits import INTERRUPTED
+from app.cli.terminal import LOCAL
+
 if TYPE_CHECKING:
     from app.client import Client
     from app.schemas import Job
@@ -17,7 +20,10 @@ def say(sentence: str) -> None:
 
 
 def wait(client: Client, job: Job) -> Job:
-    """Wait until the job has ended well, and show how far it is; raises what it failed with."""
+    """Wait until the job has ended well, and show how far it is; raises what it failed with.
+
+    Whoever interrupts the waiting is told that the job goes on, and the command ends.
+    """
     from rich.console import Console  # noqa: PLC0415  only commands that wait need it
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  likewise
 
@@ -35,7 +41,20 @@ def wait(client: Client, job: Job) -> Job:
             done = 1.0 if state.status == "succeeded" else state.progress.fraction
             bars.update(bar, completed=done, description=_where(state))
 
-        return client.wait_for_job(job, on_progress=advance)
+        try:
+            return client.wait_for_job(job, on_progress=advance)
+        except KeyboardInterrupt as interrupt:
+            bars.stop()
+            say(f"\nStopped waiting; the {job.kind} job {job.id} goes on.\n{how_to_follow(client, job)}")
+            raise typer.Exit(INTERRUPTED) from interrupt
+
+
+def how_to_follow(client: Client, job: Job) -> str:
+    """The commands that watch and cancel a job, as this terminal has to give them."""
+    where = "" if client.url == LOCAL else f" --url {client.url}"
+    return (
+        f"Watch it with: forgettery jobs watch {job.id}{where}\nCancel it with: forgettery jobs cancel {job.id}{where}"
+    )
 
 
 def _where(job: Job) -> str:

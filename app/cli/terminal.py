@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, TypeVar
+from uuid import UUID
 
 import typer
 
-from app.errors import FieldError, InvalidInput
+from app.errors import FieldError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from rich.table import Table
 
     from app.client import Client
 
     Item = TypeVar("Item", bound=BaseModel)
     Body = TypeVar("Body", bound=BaseModel)
 
+
+class Identified(Protocol):
+    """What has an id."""
+
+    @property
+    def id(self) -> UUID: ...  # noqa: D102  says it all
+
+
 LOCAL = "http://127.0.0.1:8000"
-_WIDE = 1000
-"""Columns of a terminal in which no table has to fold."""
+_ENDLESS = 1_000_000
+"""Columns of what is no terminal: no table has to fold there."""
+_LONGEST_WORD = 10
+"""Letters of a word, or of a date, that a terminal never cuts."""
+_GAP = 2
+"""Columns between two columns of a table."""
 Url = Annotated[str, typer.Option("--url", envvar="FORGETTERY_URL", help="The server's address.")]
 Key = Annotated[str, typer.Option("--key", envvar="FORGETTERY_KEY", help="An API key.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output; progress stays on standard error.")]
@@ -59,38 +75,123 @@ def print_json(value: object) -> None:
 
 def show(item: BaseModel, *, as_json: bool, leave_out: Sequence[str] = ()) -> None:
     """One resource, field by field."""
-    wire = item.model_dump(mode="json")
     if as_json:
-        print_json(wire)
+        print_json(item.model_dump(mode="json"))
         return
-    rows = [(name, value) for name, value in wire.items() if name not in leave_out]
+    rows = [(name, value) for name, value in item.model_dump().items() if name not in leave_out]
     print_table("", ("", ""), rows)
 
 
 def show_list(
-    items: Iterable[Item], columns: Sequence[str], row: Callable[[Item], Sequence[object]], *, as_json: bool
+    items: Iterable[Item],
+    columns: Sequence[str],
+    row: Callable[[Item], Sequence[object]],
+    *,
+    as_json: bool,
+    newest_first: bool = False,
 ) -> None:
-    """A list of resources, one a line."""
+    """A list of resources, one a line; JSON in the server's order, a table of what happened newest first if asked."""
     if as_json:
         print_json([item.model_dump(mode="json") for item in items])
         return
-    print_table("", columns, [row(item) for item in items])
+    rows = [row(item) for item in items]
+    print_table("", columns, reversed(rows) if newest_first else rows)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, in_full: bool = False) -> None:
-    """A table on standard output; `in_full`: as wide as it is, for figures that folding would make illegible."""
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  rich is not needed for --json
-    from rich.console import Console  # noqa: PLC0415  likewise
-    from rich.table import Table  # noqa: PLC0415  likewise
+def identified(given: str, found: Callable[[], Iterable[Identified]], what: str) -> UUID:
+    """The id that somebody gave whole or by its beginning; asks for the list in the second case only.
+
+    Raises NotFound where nothing begins so, InvalidInput where several do.
+    """
+    try:
+        return UUID(given)
+    except ValueError:
+        beginning = given.lower()
+    if not re.fullmatch(r"[0-9a-f-]{1,36}", beginning):
+        raise InvalidInput(f"{given!r} is no id of {what}, nor the beginning of one")
+    ids = [item.id for item in found() if str(item.id).startswith(beginning)]
+    if not ids:
+        raise NotFound(f"no id of {what} begins with {beginning}")
+    if len(ids) > 1:
+        raise InvalidInput(
+            f"{len(ids)} ids of {what} begin with {beginning}, {ids[0]} and {ids[1]} do; give more of it"
+        )
+    return ids[0]
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output. A terminal gets it no wider than it is, anything else one line for each row.
+
+    On a terminal text folds, figures and ids do not: columns for which there is no room come in a further table.
+    """
+    from rich.console import Console  # noqa: PLC0415  rich is not needed for --json
 
     if title:
         typer.echo(title)
-    table = Table(box=SIMPLE_HEAD, show_header=any(columns))
+    values = [list(row) for row in rows]
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _ENDLESS)
+    drawn = [_column(heading, [row[place] for row in values]) for place, heading in enumerate(columns)]
+    for part in _parts(drawn, console.width):
+        console.print(_table(part, _widths(part, console.width)))
+
+
+class _Column(NamedTuple):
+    """A column of a table, as text."""
+
+    heading: str
+    cells: list[str]
+    folds: bool
+
+    @property
+    def width(self) -> int:
+        return max(len(self.heading), *map(len, self.cells), 0)
+
+    @property
+    def least_width(self) -> int:
+        if not self.folds:
+            return self.width
+        words = [word for text in (self.heading, *self.cells) for word in text.split()]
+        return min(max(map(len, words), default=0), _LONGEST_WORD)
+
+
+def _column(heading: str, values: Sequence[object]) -> _Column:
+    folds = any(isinstance(value, str | datetime | dict | list | tuple) for value in values)
+    return _Column(heading, [_cell(value) for value in values], folds)
+
+
+def _parts(columns: list[_Column], width: int) -> list[list[_Column]]:
+    """The columns in as many tables as they need, the first column in each."""
+    parts: list[list[_Column]] = [[]]
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=in_full)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    Console(markup=False, highlight=False, width=_WIDE if in_full else None).print(table)
+        least = sum(each.least_width + _GAP for each in [*parts[-1], column]) - _GAP
+        if least > width and len(parts[-1]) > 1:
+            parts.append([columns[0]])
+        parts[-1].append(column)
+    return parts
+
+
+def _widths(columns: list[_Column], width: int) -> list[int]:
+    """Every column as narrow as it can be, then the room that is left to those that lack most."""
+    widths = [column.least_width for column in columns]
+    lacks = [column.width - column.least_width for column in columns]
+    for _ in range(min(width - sum(widths) - _GAP * (len(columns) - 1), sum(lacks))):
+        neediest = lacks.index(max(lacks))
+        widths[neediest] += 1
+        lacks[neediest] -= 1
+    return widths
+
+
+def _table(columns: list[_Column], widths: list[int]) -> Table:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415  see `print_table`
+    from rich.table import Table  # noqa: PLC0415  likewise
+
+    headed = any(column.heading for column in columns)
+    table = Table(box=SIMPLE_HEAD, show_header=headed, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(column.heading, overflow="fold", width=width)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _cell(value: object) -> str:
@@ -98,6 +199,8 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4f}"
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=_cell)
+    return " ".join(str(value).split())

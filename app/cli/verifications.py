@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
-from uuid import UUID
 
 import typer
 
-from app.cli.options import Seed, Wait
+from app.cli.options import ForgetRequestId, Seed, Wait, identified_request
 from app.cli.progress import wait
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, print_json, print_table, show_list
+from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, identified, print_json, print_table, show_list
 
 if TYPE_CHECKING:
     from app.schemas import Verification, VerificationControl, VerificationMeasurement
@@ -24,34 +23,38 @@ def list_verifications(
     *,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
     version: Annotated[int | None, typer.Option(help="Only those of this version.", min=1)] = None,
-    forget_request: Annotated[UUID | None, typer.Option(help="Only those of what this request forgot.")] = None,
+    forget_request: ForgetRequestId = None,
     depth: Annotated[Depth | None, typer.Option(help="Only those of this depth.")] = None,
     url: Url = LOCAL,
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """List verifications, those of every forget request among them."""
+    """List verifications, newest first, those of every forget request among them."""
     with connect(url, key) as client:
+        request = identified_request(client, forget_request)
         show_list(
-            client.verifications(model=model, version=version, forget_request=forget_request, depth=depth),
-            ("id", "model", "version", "forget request", "depth", "status", "verdict", "claim"),
+            client.verifications(model=model, version=version, forget_request=request, depth=depth),
+            ("id", "model", "version", "depth", "status", "forget request", "verdict", "claim"),
             lambda found: (
                 found.id,
                 found.model,
                 found.version,
-                found.forget_request,
                 found.depth,
                 found.status,
+                found.forget_request,
                 found.verdict,
                 found.claim,
             ),
             as_json=as_json,
+            newest_first=True,
         )
 
 
 @app.command("show")
 def show_one(
-    verification_id: Annotated[UUID, typer.Argument(help="Id of the verification.", show_default=False)],
+    verification_id: Annotated[
+        str, typer.Argument(help="Id of the verification, or its beginning.", show_default=False)
+    ],
     *,
     url: Url = LOCAL,
     key: Key = "",
@@ -59,7 +62,8 @@ def show_one(
 ) -> None:
     """Show one verification: verdict, criteria, control, and what it does not prove."""
     with connect(url, key) as client:
-        show_verification(client.verification(verification_id), as_json=as_json)
+        found = identified(verification_id, client.verifications, "a verification")
+        show_verification(client.verification(found), as_json=as_json)
 
 
 def verify(
@@ -71,7 +75,9 @@ def verify(
     reference: Annotated[
         Literal["wait", "cached", "none"] | None, typer.Option(help="Retrain, use those there are, or none.")
     ] = None,
-    forget_request: Annotated[UUID | None, typer.Option(help="What was forgotten; else the latest request.")] = None,
+    forget_request: Annotated[
+        str | None, typer.Option(help="What was forgotten, by an id or its beginning; else the latest request.")
+    ] = None,
     seed: Seed = None,
     wait_for_it: Wait = True,
     url: Url = LOCAL,
@@ -81,14 +87,14 @@ def verify(
     """Verify what a version has forgotten, beside the original and retrained models."""
     from app.schemas import VerifyCreate  # noqa: PLC0415  see terminal.connect
 
-    asked = {
-        "depth": depth,
-        "num_references": num_references,
-        "reference": reference,
-        "forget_request": forget_request,
-        "seed": seed,
-    }
     with connect(url, key) as client:
+        asked = {
+            "depth": depth,
+            "num_references": num_references,
+            "reference": reference,
+            "forget_request": identified_request(client, forget_request),
+            "seed": seed,
+        }
         found = client.verify(name, number, body(VerifyCreate, asked))
         if wait_for_it:
             wait(client, found.job)

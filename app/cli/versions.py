@@ -21,11 +21,11 @@ State = Annotated[Literal["available", "quarantined", "purged"] | None, typer.Op
 def list_versions(
     model: ModelName, *, state: State = None, url: Url = LOCAL, key: Key = "", as_json: Json = False
 ) -> None:
-    """List the versions of a model."""
+    """List the versions of a model, newest first."""
     with connect(url, key) as client:
         show_list(
             client.versions(model, state=state),
-            ("number", "state", "serving", "origin", "parent", "forgotten", "claim", "test accuracy"),
+            ("number", "state", "serving", "origin", "parent", "forgotten", "claim", "test accuracy", "created"),
             lambda version: (
                 version.number,
                 version.state,
@@ -35,8 +35,10 @@ def list_versions(
                 what_is_forgotten(version.forgotten),
                 version.claim,
                 version.metrics.test_accuracy,
+                version.created_at,
             ),
             as_json=as_json,
+            newest_first=True,
         )
 
 

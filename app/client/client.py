@@ -82,6 +82,11 @@ class Client:
         """Close the connections; the client is of no use afterwards."""
         self._connection.close()
 
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._connection.url
+
     # --- service and catalogues --------------------------------------------------------------------
 
     def health(self) -> Health:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,18 @@ def test_db_upgrade_makes_the_home_and_can_be_repeated(tmp_path: Path) -> None:
     home = {"FORGETTERY_HOME": str(tmp_path / "new" / "home")}
     assert [forgettery("db", "upgrade", environment=home).returncode for _ in range(2)] == [0, 0]
     assert (tmp_path / "new/home/forgettery.db").exists()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_port_that_is_taken_is_told_in_a_sentence_before_anything_starts(tmp_path: Path, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        home = {"FORGETTERY_HOME": str(tmp_path), "FORGETTERY_LOG_LEVEL": "error"}
+        result = forgettery("serve", "--host", host, "--port", str(port), environment=home)
+    assert result.returncode == EXIT_CODES[errors.Unavailable]
+    assert f"port {port} of {host} is taken by another process; stop it, or choose another with --port" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "server.json").exists()
 
 
 @pytest.mark.parametrize("command", [["serve"], ["worker"], ["db", "upgrade"]])

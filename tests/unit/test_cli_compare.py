@@ -14,6 +14,7 @@ from app.cli import app
 from app.errors import ClassNotFound, InvalidInput
 from app.problems import problem_of
 from tests.unit.recorder import NOBODY, Recorder, event_of, refused, run, sent
+from tests.unit.terminal import on_terminal
 
 JOB: dict[str, Any] = COMPARE_JOB
 FIGURES: dict[str, float | None] = {
@@ -144,3 +145,42 @@ def test_a_narrow_terminal_folds_no_figure(compared: Recorder, monkeypatch: pyte
     heading = next(line for line in lines if "of retraining" in line)
     assert heading.split()[0] == "method"
     assert heading.split()[-1] == "claim"
+
+
+def test_parameters_go_with_the_methods_they_are_of(recorder: Recorder) -> None:
+    options = ("--method", "euk", "--method", "scrub", "--parameters", '{"euk": {"layers": 2}}')
+    body = sent(recorder, "compare", "digits", "--class", "2", *options).body
+    assert body["methods"] == [{"method": "euk", "parameters": {"layers": 2}}, {"method": "scrub", "parameters": {}}]
+
+
+def test_parameters_of_a_method_that_is_not_compared_are_wrong_usage() -> None:
+    said = refused("compare", "digits", "--class", "2", "--method", "scrub", "--parameters", '{"euk": {"layers": 2}}')
+    assert "euk" in said
+
+
+def test_samples_come_from_a_file_too(recorder: Recorder, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.txt"
+    rows.write_text("\ufeff4711\n17\n", "utf-8")
+    body = sent(recorder, "compare", "digits", "--sample", "3", "--samples-file", str(rows)).body
+    assert body["target"]["samples"] == [3, 4711, 17]
+
+
+def test_who_does_not_wait_is_told_how_to_follow_the_job(compared: Recorder) -> None:
+    result = run(compared, "compare", "digits", "--class", "2", "--no-wait")
+    assert result.exit_code == 0, result.output
+    assert [asked.method for asked in compared.asked] == ["POST"]
+    assert f"forgettery jobs watch {JOB['id']}" in result.stderr
+    assert JOB["id"] in result.stdout
+
+
+def test_a_plot_cannot_be_had_without_waiting(tmp_path: Path) -> None:
+    assert "--no-wait" in refused("compare", "digits", "--class", "2", "--no-wait", "--plot", str(tmp_path / "a.svg"))
+
+
+def test_a_terminal_of_80_columns_cuts_no_figure(compared: Recorder) -> None:
+    lines = on_terminal(compared, "compare", "digits", "--class", "2")
+    assert max(map(len, lines)) <= 80
+    figures = [word for line in lines if line.startswith("finetune") for word in line.split()]
+    shown = [f"{value:.3f}" for value in FIGURES.values() if value is not None]
+    assert [figure for figure in figures if figure[0].isdigit()] == shown
+    assert "passed" in figures

@@ -12,6 +12,7 @@ from app.api.examples import COMPLETED_FORGET_REQUEST, FORGET_PLAN, FORGET_REQUE
 from app.cli import app
 from app.errors import GateMissed, InvalidInput
 from tests.unit.recorder import NOBODY, Recorder, event_of, refused, run, sent
+from tests.unit.terminal import interrupted
 
 FORGET = "/v1/models/digits/forget"
 COMPLETED: dict[str, Any] = COMPLETED_FORGET_REQUEST
@@ -151,3 +152,60 @@ def test_a_request_that_failed_names_what_was_missed_and_what_serves_on(recorder
     assert isinstance(result.exception, GateMissed)
     assert result.exception.detail == "missed: min_claim; version 1 serves on"
     assert "verdict failed, claim none, version none" in result.stdout
+
+
+def test_a_file_of_samples_may_begin_with_a_byte_order_mark(recorder: Recorder, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.txt"
+    rows.write_bytes(b"\xef\xbb\xbf4711\r\n17\r\n")
+    assert target_of(recorder, "--samples-file", str(rows)) == {"samples": [4711, 17]}
+
+
+def test_a_dry_run_is_a_table_of_the_plan_and_of_the_methods(recorder: Recorder) -> None:
+    recorder.answers[f"POST {FORGET}"] = FORGET_PLAN | {"warnings": ["It may refuse too much."]}
+    lines = run(recorder, "forget", "digits", "--class", "2", "--dry-run").stdout.splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.split()}
+    assert rows["target"] == ["classes", "2"]
+    assert rows["expected_seconds"] == ["2.5000"]
+    assert rows["edit"] == ["edited", "2.5000", "True"]
+    assert rows["sisa"][:3] == ["edited", "-", "False"]
+    assert "Warning: It may refuse too much." in lines
+
+
+def test_auto_says_what_it_chose_and_why_before_it_waits(recorder: Recorder) -> None:
+    ended(recorder)
+    recorder.answers[f"POST {FORGET}"] = FORGET_REQUEST | FORGET_PLAN | {"why": "It stands first."}
+    result = run(recorder, "forget", "digits", "--class", "2", "--method", "auto")
+    assert result.exit_code == 0, result.output
+    assert "auto chooses edit: It stands first." in result.stderr
+    assert [asked.body["dry_run"] for asked in recorder.asked if asked.path == FORGET] == [True, False]
+
+
+def test_after_a_miss_the_next_method_in_the_order_is_named(recorder: Recorder) -> None:
+    ended(recorder, status="failed", verdict="failed", claim=None, version=None)
+    candidates: list[dict[str, Any]] = FORGET_PLAN["candidates"]  # type: ignore[assignment]  # a literal of many kinds
+    plan = FORGET_PLAN | {"candidates": [*candidates, candidates[0] | {"method": "scrub"}]}
+    recorder.answers[f"POST {FORGET}"] = FORGET_REQUEST | plan
+    result = run(recorder, "forget", "digits", "--class", "2", "--method", "auto")
+    assert isinstance(result.exception, GateMissed)
+    assert "repeat with --method scrub" in result.stderr
+    assert "forgettery compare digits" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["forget", "digits", "--class", "2"], ["jobs", "watch", JOB["id"]]])
+def test_who_stops_waiting_is_told_that_the_job_goes_on_and_how_to_watch_and_cancel_it(
+    recorder: Recorder, command: list[str]
+) -> None:
+    running: dict[str, Any] = JOB | {"id": JOB["id"], "status": "running"}
+    recorder.answers |= {
+        f"POST {FORGET}": FORGET_REQUEST | {"job": running},
+        f"GET /v1/jobs/{JOB['id']}/events": event_of(running),
+        f"GET /v1/jobs/{JOB['id']}": running,
+    }
+    asked = len(command) > 3  # forgetting asks once more
+    code, said = interrupted(recorder, *command, when=lambda: len(recorder.asked) > 2 + asked)
+    assert code == 130
+    assert f"job {JOB['id']} goes on" in said
+    assert f"forgettery jobs watch {JOB['id']} --url {recorder.url}" in said
+    assert f"forgettery jobs cancel {JOB['id']} --url {recorder.url}" in said
+    assert "Traceback" not in said
+    assert not [asked for asked in recorder.asked if asked.path.endswith("/cancel")]

@@ -77,7 +77,7 @@ def test_verifications_are_listed_by_their_filters(verified: Recorder) -> None:
         "forget_request": REQUEST_ID,
     }
     lines = [line for line in result.stdout.splitlines() if " digits " in line]
-    assert [("completed" in line, "queued" in line) for line in lines] == [(True, False), (False, True)]
+    assert [("completed" in line, "queued" in line) for line in lines] == [(False, True), (True, False)]  # newest first
 
 
 def test_one_verification_is_shown_and_is_the_servers_own_as_json(verified: Recorder) -> None:

@@ -1,0 +1,156 @@
+"""What lists and reports look like: on a terminal, in a pipe, and by which part of an id things are found."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from app.api import verification_examples
+from app.api.examples import (
+    API_KEY,
+    AUDIT_EVENT,
+    COMPLETED_FORGET_REQUEST,
+    FORGET_PLAN,
+    JOB,
+    METHOD,
+    MODEL,
+    VERSION,
+)
+from app.cli import app
+from app.errors import InvalidInput, NotFound
+from tests.unit.recorder import Recorder, page_of, run
+from tests.unit.terminal import on_terminal
+
+EARLIER = "aaaa1111-0000-4000-8000-000000000001"
+LATER = "aaaa2222-0000-4000-8000-000000000002"
+MOMENT = "2026-11-30T17:49:04.123456Z"
+REQUEST: dict[str, Any] = COMPLETED_FORGET_REQUEST
+LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "/v1/jobs": (JOB | {"created_at": MOMENT, "model": "handwritten-digits"}, ["jobs", "list"]),
+    "/v1/forget-requests": (REQUEST | {"received_at": MOMENT}, ["forget-requests", "list"]),
+    "/v1/verifications": (verification_examples.VERIFICATION, ["verifications", "list"]),
+    "/v1/api-keys": (API_KEY, ["api-keys", "list"]),
+}
+OTHERS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "/v1/models": (MODEL, ["models", "list"]),
+    "/v1/models/digits/versions": (VERSION, ["versions", "list", "digits"]),
+    "/v1/audit/events": (AUDIT_EVENT | {"model": "handwritten-digits"}, ["audit", "list"]),
+    "/v1/methods": (METHOD, ["methods"]),
+}
+
+
+@pytest.fixture
+def listed(recorder: Recorder) -> Recorder:
+    """A server that has two of everything, the earlier first."""
+    for path, (item, _) in LISTS.items():
+        two = [item | {"id": EARLIER}, item | {"id": LATER}]
+        recorder.answers[f"GET {path}"] = page_of(*two)
+        recorder.answers |= {f"GET {path}/{each['id']}": each for each in two}
+    for path, (item, _) in OTHERS.items():
+        recorder.answers[f"GET {path}"] = page_of(item, item)
+    return recorder
+
+
+@pytest.mark.parametrize("command", [command for _, command in (LISTS | OTHERS).values()], ids=" ".join)
+def test_a_terminal_of_80_columns_has_room_for_every_list(listed: Recorder, command: list[str]) -> None:
+    lines = on_terminal(listed, *command)
+    assert max(map(len, lines)) <= 80
+    assert any(len(line) > 40 for line in lines)
+
+
+@pytest.mark.parametrize("command", [command for _, command in LISTS.values()], ids=" ".join)
+def test_ids_are_whole_on_a_terminal_and_in_a_pipe(listed: Recorder, command: list[str]) -> None:
+    for lines in (on_terminal(listed, *command), run(listed, *command).stdout.splitlines()):
+        assert any(line.startswith(EARLIER) for line in lines)
+        assert any(line.startswith(LATER) for line in lines)
+
+
+@pytest.mark.parametrize("command", [command for _, command in (LISTS | OTHERS).values()], ids=" ".join)
+def test_a_pipe_gets_one_line_for_each_row_whatever_its_width(listed: Recorder, command: list[str]) -> None:
+    printed = CliRunner().invoke(app, [*command, "--url", listed.url], env={"COLUMNS": "20"}).stdout
+    assert len(printed.strip().splitlines()) == 4  # names, a line, two rows
+
+
+@pytest.mark.parametrize("command", [command for _, command in LISTS.values()], ids=" ".join)
+def test_what_happened_last_is_listed_first_and_json_keeps_the_servers_order(
+    listed: Recorder, command: list[str]
+) -> None:
+    printed = run(listed, *command).stdout
+    assert printed.index(LATER) < printed.index(EARLIER)
+    assert [item["id"] for item in json.loads(run(listed, *command, "--json").stdout)] == [EARLIER, LATER]
+
+
+def test_times_are_told_to_the_second(listed: Recorder) -> None:
+    assert "2026-11-30 17:49:04Z" in run(listed, "jobs", "list").stdout
+    assert "2026-11-30 17:49:04Z" in run(listed, "jobs", "show", EARLIER).stdout
+
+
+def test_a_dry_run_and_a_report_fit_a_terminal(listed: Recorder) -> None:
+    listed.answers["POST /v1/models/digits/forget"] = FORGET_PLAN
+    for command in (["forget", "digits", "--class", "2", "--dry-run"], ["forget-requests", "show", EARLIER]):
+        assert max(map(len, on_terminal(listed, *command))) <= 80
+
+
+@pytest.mark.parametrize("kind", ["jobs", "forget-requests", "verifications"])
+def test_the_beginning_of_an_id_is_enough(listed: Recorder, kind: str) -> None:
+    result = run(listed, kind, "show", "AAAA2", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["id"] == LATER
+
+
+def test_the_beginning_of_an_id_is_enough_wherever_one_is_asked_for(listed: Recorder) -> None:
+    listed.answers |= {
+        f"POST /v1/jobs/{LATER}/cancel": JOB,
+        f"DELETE /v1/api-keys/{LATER}": {},
+    }
+    assert run(listed, "jobs", "cancel", "aaaa2").exit_code == 0
+    assert run(listed, "api-keys", "revoke", "aaaa2").exit_code == 0
+    for command in (["audit", "list"], ["verifications", "list"]):
+        run(listed, *command, "--forget-request", "aaaa2")
+        assert listed.asked[-1].query["forget_request"] == LATER
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "says"),
+    [
+        ("aaaa", InvalidInput, "2 ids of a job begin with aaaa"),
+        ("b", NotFound, "no id of a job"),
+        ("", InvalidInput, ""),
+    ],
+)
+def test_the_beginning_of_several_ids_or_of_none_is_refused(
+    listed: Recorder, given: str, kind: type[Exception], says: str
+) -> None:
+    result = run(listed, "jobs", "show", given)
+    assert isinstance(result.exception, kind), result.output
+    assert says in str(result.exception)
+
+
+def test_a_whole_id_is_asked_for_at_once(listed: Recorder) -> None:
+    run(listed, "jobs", "show", EARLIER)
+    assert [asked.path for asked in listed.asked] == [f"/v1/jobs/{EARLIER}"]
+
+
+def test_a_forget_request_is_shown_as_forget_showed_it(listed: Recorder) -> None:
+    shown = run(listed, "forget-requests", "show", EARLIER).stdout
+    assert "verdict passed, claim edited, version 2" in shown
+    assert "forget_accuracy" in shown
+    assert "What the effect gate demanded" in shown
+
+
+def test_one_method_is_shown_by_its_name_and_a_name_that_is_none_is_refused(listed: Recorder) -> None:
+    shown = run(listed, "methods", str(METHOD["name"]))
+    assert str(METHOD["when_not"]) in shown.stdout
+    assert "reference_paper" in shown.stdout
+    unknown = run(listed, "methods", "amnesia")
+    assert isinstance(unknown.exception, NotFound)
+    assert "`forgettery methods` lists them" in unknown.exception.detail
+
+
+def test_figures_that_do_not_fit_beside_each_other_come_in_a_second_table(listed: Recorder) -> None:
+    lines = on_terminal(listed, "verifications", "list")
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith(EARLIER) for line in lines) >= 2
