@@ -36,8 +36,8 @@ def compose(*arguments: str, environment: dict[str, str]) -> subprocess.Complete
     )
 
 
-def services() -> dict[str, Any]:
-    rendered = compose("config", "--format", "json", environment=SECRETS)
+def services(**environment: str) -> dict[str, Any]:
+    rendered = compose("config", "--format", "json", environment=SECRETS | environment)
     assert rendered.returncode == 0, rendered.stderr
     found: dict[str, Any] = json.loads(rendered.stdout)["services"]
     return found
@@ -81,6 +81,64 @@ def test_compose_sets_only_settings_that_exist() -> None:
     environment = services()["server"]["environment"]
     Settings.model_validate({name.removeprefix("FORGETTERY_").lower(): value for name, value in environment.items()})
     assert set(environment) <= {f"FORGETTERY_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_compose_passes_every_documented_variable_of_the_server_through() -> None:
+    page = (ROOT / "docs/configuration.md").read_text().partition("## Client")[0]
+    documented = set(re.findall(r"^\| `(FORGETTERY_\w+)`", page, re.MULTILINE))
+    decided = {
+        *("FORGETTERY_HOME", "FORGETTERY_HOST", "FORGETTERY_PORT"),  # by the image
+        *("FORGETTERY_DATABASE_URL", "FORGETTERY_WORKER"),  # by the compose file
+    }
+    assert decided < documented
+    # A boolean can hardly be told from its default otherwise; nothing is validated here.
+    wanted = {name: f"as given for {name}" for name in documented - decided}
+    found = services(**wanted)
+    for name in ("server", "worker", "migrate"):
+        passed = found[name]["environment"]
+        secret = set() if name == "server" else {"FORGETTERY_ADMIN_KEY"}
+        assert {key: passed.get(key) for key in wanted.keys() - secret} == {
+            key: value for key, value in wanted.items() if key not in secret
+        }
+
+
+def test_what_is_not_given_to_compose_leaves_the_servers_defaults() -> None:
+    environment = services()["server"]["environment"]
+    given = {name.removeprefix("FORGETTERY_").lower(): value for name, value in environment.items()}
+    settings = Settings.model_validate(given)
+    fixed = {"admin_key", "database_url", "worker"}
+    for name, field in Settings.model_fields.items():
+        if name in given and name not in fixed:
+            assert getattr(settings, name) == field.get_default(call_default_factory=True), name
+
+
+def test_every_container_is_bounded_and_writes_to_its_volume_and_to_memory_alone() -> None:
+    for name, service in services().items():
+        assert int(service["mem_limit"]) >= 2**30, name
+        assert 0 < service["pids_limit"] <= 1024, name
+        assert service["read_only"] is True, name
+        assert "/tmp" in {each.partition(":")[0] for each in service["tmpfs"]}, name
+        assert "no-new-privileges:true" in service["security_opt"], name
+
+
+def test_the_gpu_profile_of_the_compose_file_is_valid_once_it_is_no_comment(tmp_path: Path) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    block = re.search(r"^  # worker-gpu:\n(?:  #.*\n)+", text, re.MULTILINE)
+    assert block is not None
+    uncommented = text.replace(block[0], re.sub(r"^  # ", "  ", block[0], flags=re.MULTILINE))
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(uncommented)
+    rendered = subprocess.run(
+        [SCRIPTS / "docker-compose", "--file", file, "--profile", "gpu", "config", "--format", "json"],
+        env={"PATH": os.environ["PATH"]} | SECRETS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rendered.returncode == 0, rendered.stderr
+    worker = json.loads(rendered.stdout)["services"]["worker-gpu"]
+    assert worker["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+    assert worker["command"] == ["worker"]
 
 
 def test_every_requirement_is_pinned_with_hashes() -> None:
