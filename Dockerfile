@@ -23,7 +23,7 @@ LABEL org.opencontainers.image.title="forgettery" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --system --gid 10001 forgettery \
     && useradd --system --uid 10001 --gid forgettery --home-dir /data --shell /usr/sbin/nologin forgettery \
-    && install --directory --owner=forgettery --group=forgettery --mode=0750 /data
+    && install --directory --owner=forgettery --group=forgettery --mode=0700 /data
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -14,6 +14,21 @@ from app.errors import StorageUnavailable, Unauthenticated
 from app.operations.api_keys import any_key
 from app.settings import Settings
 
+_FOR_THE_OWNER_ALONE = 0o700
+
+
+def keep_private() -> None:
+    """From now on nobody but its owner may read what this process makes, nor what the processes that it starts make."""
+    os.umask(0o777 & ~_FOR_THE_OWNER_ALONE)
+
+
+def make_home(home: Path) -> None:
+    """Make the data root unless it is there. Raises `StorageUnavailable`."""
+    try:
+        home.mkdir(_FOR_THE_OWNER_ALONE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(home) from error
+
 
 @contextmanager
 def open_home(settings: Settings) -> Iterator[Database]:
@@ -51,19 +66,21 @@ def _refuse_without_key(settings: Settings, database: Database) -> None:
 @contextmanager
 def _held(settings: Settings) -> Iterator[None]:
     """The home's lock, which the kernel drops however the process ends. Servers on PostgreSQL may share a home."""
+    make_home(settings.home)
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(settings.home / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise StorageUnavailable(
-            f"{settings.home} cannot be written; set FORGETTERY_HOME or its permissions"
-        ) from error
+        raise _not_writable(settings.home) from error
     try:
         if settings.embedded_database:
             _lock(descriptor, settings.home)
         yield
     finally:
         os.close(descriptor)
+
+
+def _not_writable(home: Path) -> StorageUnavailable:
+    return StorageUnavailable(f"{home} cannot be written; set FORGETTERY_HOME or its permissions")
 
 
 def _lock(descriptor: int, home: Path) -> None:

@@ -32,7 +32,7 @@ from app.api.problems import install_problem_handlers
 from app.api.request_context import RequestContext
 from app.api.resources import Resources
 from app.database.engine import Database
-from app.home import open_home
+from app.home import keep_private, open_home
 from app.operations.serving import ServedVersions
 from app.precautions import doubts
 from app.predictor.client import Predictor
@@ -106,6 +106,7 @@ def work(settings: Settings) -> None:
 
 
 def _prepare(settings: Settings) -> None:
+    keep_private()
     logs.configure(settings.log_level)
     for doubt in doubts(settings):
         _log.warning(doubt)

@@ -44,10 +44,11 @@ def worker() -> None:
 @database.command()
 def upgrade() -> None:
     """Bring the database of FORGETTERY_DATABASE_URL to the schema of this version; safe to repeat."""
-    migrate = server_part("app.database.migrate")
+    migrate, home = server_part("app.database.migrate"), server_part("app.home")
     chosen = settings()
+    home.keep_private()
     if chosen.embedded_database:
-        chosen.home.mkdir(parents=True, exist_ok=True)
+        home.make_home(chosen.home)
     migrate.upgrade(chosen.resolved_database_url)
     typer.echo(f"the database is at revision {migrate.newest()}", err=True)
 

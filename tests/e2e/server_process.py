@@ -18,6 +18,8 @@ from app.errors import Unavailable
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
 STOP_SECONDS = 40
+READABLE_BY_ALL = 0o022
+"""The umask of most machines."""
 
 
 def environment(home: Path, settings: dict[str, str] | None = None) -> dict[str, str]:
@@ -58,7 +60,13 @@ class Server:
         command = [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port)]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                umask=READABLE_BY_ALL,
             )
 
     def stop(self) -> int | None:

@@ -18,7 +18,7 @@ from app.schemas import ForgetCreate, ForgetTarget, Job, ModelCreate
 from app.specs import Mlp, Training
 from tests.e2e.conftest import StartServer
 from tests.e2e.processes import assert_no_process_is_left
-from tests.e2e.server_process import ROOT, Server, environment
+from tests.e2e.server_process import READABLE_BY_ALL, ROOT, Server, environment
 
 TINY = Mlp(hidden=(8,))
 
@@ -45,6 +45,13 @@ def assert_nothing_is_half_done(client: Client, home: Path, model: str, versions
         stored = home / "models" / model / str(number)
         assert {"model.safetensors", "manifest.json", "README.md"} <= {file.name for file in stored.iterdir()}
     assert client.verify_audit_log().ok
+
+
+def assert_private(home: Path) -> None:
+    """Nobody but the owner can read anything in it."""
+    paths = [home, *home.rglob("*")]
+    assert [path for path in paths if path.stat().st_mode & 0o077] == []
+    assert len(paths) > 10
 
 
 def test_a_job_survives_the_death_of_the_server_and_takes_effect_once(start_server: StartServer) -> None:
@@ -74,6 +81,7 @@ def test_a_job_survives_the_death_of_the_server_and_takes_effect_once(start_serv
         forgotten = client.forget_request(request.id)
         assert forgotten.status in {"completed", "failed"}
         assert_nothing_is_half_done(client, server.home, "survivor", [1, 2] if forgotten.version else [1])
+        assert_private(server.home)
 
 
 def test_told_to_stop_it_gives_running_jobs_back_and_leaves_no_process(start_server: StartServer) -> None:
@@ -148,7 +156,7 @@ def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(
     start_server: StartServer, tmp_path: Path, database_url: str
 ) -> None:
     settings = {"FORGETTERY_WORKER": "external", "FORGETTERY_DATABASE_URL": database_url}
-    home = tmp_path / "home"
+    home = tmp_path / "shared"
     assert (
         subprocess.run(
             [sys.executable, "-m", "app.cli", "db", "upgrade"],
@@ -156,6 +164,7 @@ def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(
             env=environment(home, settings),
             check=False,
             capture_output=True,
+            umask=READABLE_BY_ALL,
         ).returncode
         == 0
     )
@@ -166,6 +175,7 @@ def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        umask=READABLE_BY_ALL,
     )
     try:
         server = start_server(home, settings)
@@ -176,6 +186,7 @@ def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(
             assert client.model("external").forgotten.classes == [2]
             assert [version.state for version in client.versions("external")] == ["quarantined", "available"]
             assert client.verify_audit_log().ok
+            assert_private(home)
     finally:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(40) == 0

@@ -146,7 +146,8 @@ def test_a_setting_that_is_not_valid_is_named_by_its_variable() -> None:
 def test_db_upgrade_makes_the_home_and_can_be_repeated(tmp_path: Path) -> None:
     home = {"FORGETTERY_HOME": str(tmp_path / "new" / "home")}
     assert [forgettery("db", "upgrade", environment=home).returncode for _ in range(2)] == [0, 0]
-    assert (tmp_path / "new/home/forgettery.db").exists()
+    assert (tmp_path / "new/home").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new/home/forgettery.db").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
