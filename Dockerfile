@@ -36,6 +36,6 @@ VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['FORGETTERY_PORT']}/healthz\", timeout=3)"]
+    CMD ["python", "-c", "import os, urllib.request; urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ['FORGETTERY_PORT']}/healthz\", timeout=3)"]
 ENTRYPOINT ["forgettery"]
 CMD ["serve"]

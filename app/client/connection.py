@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from app import __version__
 from app.addresses import without_credentials
 from app.client.problems import error_from_response
+from app.client.proxies import proxy_for
 from app.errors import IdempotencyKeyInUse, InvalidInput, Unavailable
 from app.key_text import sendable
 from app.schemas import Page
@@ -31,8 +32,23 @@ class Connection:
     def __init__(self, url: str, key: str | None, timeout: float, transport: httpx.BaseTransport | None) -> None:
         headers = {"User-Agent": f"forgettery/{__version__}"} | _authorization(key)
         self.url = without_credentials(url.rstrip("/"))
+        self._through = ""
         with self._named_faults():
-            self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout, transport=transport)
+            base = httpx.URL(url.rstrip("/"))
+            proxy = None if transport else proxy_for(base)
+            if proxy:
+                self._through = f" through the proxy {proxy.url} (which NO_PROXY can leave out)"
+            # The environment's proxies are looked up above, so that messages name the one that is used; its
+            # certificates count as ever.
+            self._http = httpx.Client(
+                base_url=base,
+                headers=headers,
+                timeout=timeout,
+                transport=transport,
+                proxy=proxy,
+                verify=httpx.create_ssl_context(),
+                trust_env=False,
+            )
 
     def close(self) -> None:
         """Close the pooled sockets."""
@@ -54,7 +70,7 @@ class Connection:
                 method, path, params=_present(query), json=body, content=content, headers=headers
             )
         if not response.is_success:
-            raise error_from_response(response)
+            raise error_from_response(response, self._through)
         return response
 
     def start_work(self, path: str, body: BaseModel | None = None) -> httpx.Response:
@@ -96,7 +112,7 @@ class Connection:
         with self._named_faults(), self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
             if not response.is_success:
                 response.read()
-                raise error_from_response(response)
+                raise error_from_response(response, self._through)
             yield response
 
     def parsed(self, kind: type[Shape], response: httpx.Response) -> Shape:
@@ -113,7 +129,9 @@ class Connection:
             raise self._not_ours() from error
 
     def _not_ours(self) -> Unavailable:
-        return Unavailable(f"{self.url} does not answer as a Forgettery server of this version does; check the URL")
+        return Unavailable(
+            f"{self.url}{self._through} does not answer as a Forgettery server of this version does; check the URL"
+        )
 
     @contextmanager
     def _named_faults(self) -> Iterator[None]:
@@ -122,10 +140,13 @@ class Connection:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise InvalidInput(f"{self.url!r} is no http or https URL") from error
         except httpx.TimeoutException as error:
-            raise Unavailable(f"{self.url} did not answer in time; try again or raise the timeout") from error
+            raise Unavailable(
+                f"{self.url}{self._through} did not answer in time; try again or raise the timeout"
+            ) from error
         except httpx.TransportError as error:
-            sentence = f"no server answers at {self.url} ({error}); start one with `forgettery serve` or check the URL"
-            raise Unavailable(sentence) from error
+            raise Unavailable(
+                f"no server answers at {self.url}{self._through} ({error}); start one with `forgettery serve` or check the URL"
+            ) from error
 
 
 def _authorization(key: str | None) -> dict[str, str]:

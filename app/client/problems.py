@@ -40,13 +40,16 @@ def error_from_problem(problem: Problem) -> ForgetteryError:
     return error
 
 
-def error_from_response(response: httpx.Response) -> ForgetteryError:
-    """The exception behind an answer that is no success; its body must have been read."""
+def error_from_response(response: httpx.Response, through: str = "") -> ForgetteryError:
+    """The exception behind an answer that is no success; its body must have been read.
+
+    `through`: what stands between us and the server, which may have answered in its stead.
+    """
     try:
         return error_from_problem(Problem.model_validate_json(response.content))
     except ValidationError:
         address = without_credentials(str(response.request.url))
-        sentence = f"{address} answered {response.status_code} without saying why; check the URL"
+        sentence = f"{address}{through} answered {response.status_code} without saying why; check the URL"
         return _category(response.status_code)(sentence)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.e2e.server_process import Server, free_port
+from tests.e2e.server_process import ROOT, Server, free_port
 
 NAME = "by-command"
 
@@ -25,6 +28,23 @@ def trained(server: Server) -> subprocess.CompletedProcess[str]:
 def forgotten(server: Server, trained: Any) -> dict[str, Any]:
     found: dict[str, Any] = server.run_json("forget", NAME, "--class", "2", "--reason", "by the command line")
     return found
+
+
+PROXIED = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+
+
+def test_a_server_on_this_machine_is_found_where_all_else_goes_through_a_proxy(server: Server) -> None:
+    listed = server.run("models", "list", settings=PROXIED)
+    assert listed.returncode == 0, listed.stderr
+
+
+def test_the_health_check_of_the_image_asks_no_proxy(server: Server) -> None:
+    words = re.search(r"^HEALTHCHECK.*?CMD (\[.*?\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)
+    assert words
+    _, *arguments = json.loads(words[1])
+    settings = PROXIED | {"FORGETTERY_PORT": str(server.port)}
+    checked = subprocess.run([sys.executable, *arguments], env=os.environ | settings, capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_training_prints_the_version_on_standard_output_and_progress_beside_it(trained: Any) -> None:

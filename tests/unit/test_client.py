@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import traceback
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +21,7 @@ from app import errors
 from app.client import Client
 from app.client import connection as connection_module
 from app.client import jobs as jobs_module
+from app.client.proxies import proxy_for
 from app.problems import problem_of
 from app.schemas import ForgetCreate, ForgetTarget, Job, ModelCreate
 
@@ -203,6 +206,74 @@ def test_a_password_in_the_address_is_not_shown_for_an_answer_without_a_reason()
         pytest.raises(errors.Unavailable, match=r"^http://server/healthz answered 502"),
     ):
         client.health()
+
+
+@pytest.fixture
+def refusing_proxy() -> Iterator[str]:
+    """The address of a proxy that lets nothing through, with the password that it asks for."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(407)
+
+        def log_message(self, *_: object) -> None:
+            """Not to standard error."""
+
+    with HTTPServer(("127.0.0.1", 0), Refuse) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://user:TOPSECRET@127.0.0.1:{proxy.server_port}"
+        proxy.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_the_proxy_on_the_way_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, refusing_proxy: str, variable: str
+) -> None:
+    monkeypatch.setenv(variable, refusing_proxy)
+    shown = refusing_proxy.replace("user:TOPSECRET@", "")
+    with Client("http://forgettery.example") as client, pytest.raises(errors.InvalidInput) as caught:
+        client.health()
+    assert f"http://forgettery.example/healthz through the proxy {shown}" in caught.value.detail
+    assert "answered 407" in caught.value.detail
+    monkeypatch.setenv(variable, "user:TOPSECRET@127.0.0.1:9")
+    with Client("http://forgettery.example") as client, pytest.raises(errors.Unavailable) as lost:
+        client.health()
+    assert "http://forgettery.example through the proxy http://127.0.0.1:9 " in lost.value.detail
+    assert "NO_PROXY" in lost.value.detail
+    assert "TOPSECRET" not in caught.value.detail + lost.value.detail
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "http://127.8.9.1:9"])
+def test_this_machine_is_never_reached_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, refusing_proxy: str, url: str
+) -> None:
+    for variable in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, refusing_proxy)
+    with Client(url) as client, pytest.raises(errors.Unavailable, match="no server answers") as caught:
+        client.health()
+    assert "proxy" not in caught.value.detail
+
+
+def test_no_proxy_leaves_the_proxy_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "forgettery.example")
+    assert proxy_for(httpx.URL("http://forgettery.example:8000")) is None
+    assert proxy_for(httpx.URL("https://elsewhere.example")) is None
+    elsewhere = proxy_for(httpx.URL("http://elsewhere.example"))
+    assert elsewhere
+    assert elsewhere.url == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["nonsense://user:TOPSECRET@proxy", "socks5://user:TOPSECRET@proxy", "http://proxy:port"]
+)
+def test_a_proxy_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(errors.InvalidInput, match=r"the proxy \S+ of the environment") as caught:
+        Client("http://forgettery.example")
+    assert "TOPSECRET" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_lists_are_fetched_page_after_page_with_their_filters() -> None:
