@@ -5,7 +5,7 @@ ForgetteryError
 │   ├── InvalidShape, InvalidValue, UnreadableInput, InvalidPageToken, IdempotencyKeyReused
 │   └── NotApplicable
 ├── MalformedRequest       not even HTTP
-├── PayloadTooLarge, UnsupportedMediaType, MethodNotAllowed
+├── RequestTooSlow, PayloadTooLarge, UnsupportedMediaType, MethodNotAllowed
 ├── Unauthenticated
 ├── Forbidden
 │   ├── MissingScope, ForeignOrigin, ForeignHost
@@ -16,7 +16,7 @@ ForgetteryError
 │   ├── ModelExists, ClassForgotten, AlreadyForgotten, NothingLeft, NoServingVersion
 │   ├── VersionRemembers, VersionServing, JobRunning, JobFinished, JobCancelled
 │   ├── NothingForgotten, VerificationPending
-│   └── IdempotencyKeyInUse, FirstKeyMustBeAdmin
+│   └── IdempotencyKeyInUse, FirstKeyMustBeAdmin, LastAdminKey
 ├── Gone
 │   └── VersionGone, ModelGone
 ├── Unavailable
@@ -104,6 +104,10 @@ class NotApplicable(InvalidInput):
 
 class MalformedRequest(ForgetteryError):
     """What was received is no HTTP request."""
+
+
+class RequestTooSlow(ForgetteryError):
+    """The request did not arrive in time."""
 
 
 class PayloadTooLarge(ForgetteryError):

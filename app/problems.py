@@ -13,6 +13,7 @@ from app.errors import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    RequestTooSlow,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
@@ -22,6 +23,7 @@ from app.schemas import Problem, ProblemError
 _STATUSES: dict[type[ForgetteryError], int] = {
     InvalidInput: 422,
     MalformedRequest: 400,
+    RequestTooSlow: 408,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     MethodNotAllowed: 405,

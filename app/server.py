@@ -13,15 +13,16 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.problems import MEDIA_TYPE
-from app.errors import MalformedRequest, Unavailable
-from app.problems import problem_of
+from app.errors import Unavailable
+from app.http_protocol import HttpProtocol
 from app.settings import Settings
 
 _GRACE_SECONDS = 10
 """What requests in flight get after SIGTERM; streams of events end by themselves."""
+
+_REST_SECONDS = 5
+"""How long a connection may rest between two requests."""
 
 
 def run_server(app: FastAPI, settings: Settings) -> None:
@@ -39,6 +40,7 @@ def run_server(app: FastAPI, settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_REST_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = _Server(config, app, settings)
@@ -88,21 +90,6 @@ def _cannot_listen(host: str, port: int, error: OSError) -> Unavailable:
     if error.errno == errno.EADDRINUSE:
         return Unavailable(f"port {port} of {host} is taken by another process; stop it, or choose another with --port")
     return Unavailable(f"{host}, port {port}, cannot be listened on ({error}); choose another --host or --port")
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 by uvicorn; what cannot be read as a request, so that no application sees it, is a problem as well."""
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's sentence names no cause
-        """Answer and hang up."""
-        error = MalformedRequest("this is no HTTP request, or its method is unknown; check what sent it")
-        body = problem_of(error).model_dump_json(exclude_none=True).encode()
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\nContent-Type: {MEDIA_TYPE}\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
 
 
 class _Server(uvicorn.Server):
