@@ -54,7 +54,9 @@ ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", example
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 """Free text; no database but SQLite stores a null character."""
 ClassIndex = Annotated[int, Field(ge=0, lt=2**31)]
-NewTask = Annotated[list[ClassIndex], Field(min_length=1)]
+SampleIndex = Annotated[int, Field(ge=0, lt=2**53)]
+ClassList = Annotated[list[ClassIndex], Field(min_length=1, max_length=10_000, fail_fast=True)]
+NewTask = ClassList
 ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
 Method = Literal["auto", "edit", MethodName]
@@ -334,10 +336,10 @@ class TrainRequest(Asked):
         default=None, description="What is left out, or all of it, is as in the model's own `training`."
     )
     from_scratch: bool = Field(default=False, description="Start from fresh weights instead of the serving version.")
-    classes: list[ClassIndex] | None = Field(
-        default=None, min_length=1, description="Learn from these classes alone; empty: from every retained one."
+    classes: ClassList | None = Field(
+        default=None, description="Learn from these classes alone; empty: from every retained one."
     )
-    tasks: Annotated[list[NewTask], Field(min_length=1, max_length=1000)] | None = Field(
+    tasks: Annotated[list[NewTask], Field(min_length=1, max_length=1000, fail_fast=True)] | None = Field(
         default=None,
         description="Further tasks, each a list of classes, learned after those of the serving version; empty: learn "
         "what is retained once more, the tasks in their order.",
@@ -458,14 +460,12 @@ class ServingRequest(Asked):
 class ForgetTarget(Asked):
     """What is to be forgotten: classes, tasks, classes of a task, or samples."""
 
-    classes: list[ClassIndex] | None = Field(
-        default=None, min_length=1, description="With `tasks`: these classes of them alone."
+    classes: ClassList | None = Field(default=None, description="With `tasks`: these classes of them alone.")
+    tasks: ClassList | None = Field(
+        default=None, description="Of models that learn tasks; index from 0, in the order of learning."
     )
-    tasks: list[ClassIndex] | None = Field(
-        default=None, min_length=1, description="Of models that learn tasks; index from 0, in the order of learning."
-    )
-    samples: list[Annotated[int, Field(ge=0, lt=2**53)]] | None = Field(
-        default=None, min_length=1, max_length=100_000, description="Rows of the training file, from 0, each once."
+    samples: Annotated[list[SampleIndex], Field(min_length=1, max_length=100_000, fail_fast=True)] | None = Field(
+        default=None, description="Rows of the training file, from 0, each once."
     )
 
     @model_validator(mode="after")
@@ -910,7 +910,7 @@ class ApiKeyCreate(Asked):
         json_schema_extra={"examples": [{"name": "dashboard", "scopes": ["read", "predict"]}]},
     )
     name: Text = Field(min_length=1, max_length=100)
-    scopes: list[ApiScope] = Field(min_length=1)
+    scopes: list[ApiScope] = Field(min_length=1, max_length=100, fail_fast=True)
 
 
 class ApiKey(Answered):

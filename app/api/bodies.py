@@ -17,10 +17,15 @@ from starlette.requests import Request
 
 from app.api.validation import error_from_body, without_refused_nulls
 from app.comparison_schemas import CompareCreate
-from app.errors import UnreadableInput
+from app.errors import PayloadTooLarge, UnreadableInput
 from app.schemas import ApiKeyCreate, Asked, ForgetCreate, ModelCreate, ServingRequest, TrainRequest, VerifyCreate
 
 Body = TypeVar("Body", bound=Asked)
+
+# Parsing lets nobody else run meanwhile, and pydantic notes every fault before anyone asks for the first hundred.
+_MOST_VALUES = 110_000
+"""A request names 100,000 samples at most."""
+_MOST_NAMES = 1000
 
 
 def json_body(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
@@ -41,8 +46,10 @@ def json_body(kind: type[Body]) -> Callable[[Request], Awaitable[Body]]:
 def parse(kind: type[Body], content: bytes) -> Body:
     """The body of a request, in which null means left out.
 
-    Raises `UnreadableInput`, or `InvalidInput` with a pointer to every fault.
+    Raises `PayloadTooLarge`, `UnreadableInput`, or `InvalidInput` with a pointer to every fault.
     """
+    if content.count(b",") > _MOST_VALUES or content.count(b":") > _MOST_NAMES:
+        raise PayloadTooLarge(f"the body may have at most {_MOST_VALUES:,} values and {_MOST_NAMES:,} names")
     try:
         return kind.model_validate_json(content, strict=True)
     except ValidationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,6 +36,7 @@ from app.schemas import Invert, OnForgotten, Predictions
 router = APIRouter(prefix="/v1/models/{model}", tags=["predict"])
 
 # FastAPI would parse a declared body; these are read as they are.
+_SMALL = 1 << 20
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -87,7 +89,14 @@ async def _body(request: Request, options: Annotated[Options, Depends(_options)]
     media_type = ALIASES.get(media_type, media_type)
     if media_type not in MEDIA_TYPES:
         raise UnsupportedMediaType(f"name one of {', '.join(MEDIA_TYPES)} in the Content-Type header")
-    return predict.Body(media_type, await request.body(), options)
+    return predict.Body(media_type, await _content(request), options)
+
+
+async def _content(request: Request) -> bytes:
+    chunks = [chunk async for chunk in request.stream()]
+    if sum(map(len, chunks)) <= _SMALL:
+        return b"".join(chunks)
+    return await run_in_threadpool(b"".join, chunks)  # which lets others run while it copies
 
 
 InputBody = Annotated[predict.Body, Depends(_body)]

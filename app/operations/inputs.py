@@ -75,6 +75,15 @@ _row_decoders: list[msgspec.json.Decoder[Any]] = [
     msgspec.json.Decoder(list[list[list[float]]]),
 ]
 _NESTING = re.compile(rb"[\s\[]*")
+_FRAME = 1 << 16
+"""What a body may have beside its rows, and what is decoded at once: a decoder lets nobody else run meanwhile."""
+_CHARACTERS = 64
+"""Of a number, at most, with the blanks around it."""
+_INPUTS = re.compile(rb'"inputs"\s*:\s*\[')
+_FLAT = rb"\[[^\[\]]*+\]"
+_NESTED = rb"\[\s*(?:" + _FLAT + rb"\s*,?\s*)*+\]"
+_TWICE_NESTED = rb"\[\s*(?:" + _NESTED + rb"\s*,?\s*)*+\]"
+_ROW = re.compile(rb"\s*(" + rb"|".join((_FLAT, _NESTED, _TWICE_NESTED)) + rb")\s*([,\]])")
 
 
 def decode_json(content: bytes, input_shape: Shape) -> tuple[Floats, Options]:
@@ -83,8 +92,9 @@ def decode_json(content: bytes, input_shape: Shape) -> tuple[Floats, Options]:
     A row is a flat list of C x H x W numbers or a nested one of C x H x W, or of H x W if there is one channel.
     Raises `UnreadableInput`, `InvalidInput`, `InvalidShape`, `InvalidValue`; their errors point to the row.
     """
+    frame, texts = _cut_out_rows(content, input_shape) if len(content) > _FRAME else (content, None)
     try:
-        body = _body_decoder.decode(content)
+        body = _body_decoder.decode(frame)
     except msgspec.ValidationError as error:  # its message may repeat what was sent, so it is not passed on
         field = _FAULTY_FIELD.search(str(error))
         _refuse_field(f"/{field[1]}" if field else "")
@@ -95,9 +105,32 @@ def decode_json(content: bytes, input_shape: Shape) -> tuple[Floats, Options]:
     if body.task is not None and body.task < 0:
         _refuse_field("/task")
     rows = np.empty((len(body.inputs), *input_shape), np.float32)
-    for index, row in enumerate(body.inputs):
+    for index, row in enumerate(texts or body.inputs):
         rows[index] = _decode_row(bytes(row), index, input_shape)
     return rows, Options(body.task, body.on_forgotten or "zero", body.probabilities or False)
+
+
+def _cut_out_rows(content: bytes, input_shape: Shape) -> tuple[bytes, list[bytes]]:
+    """A large body with a 0 for every row, and the rows: each is looked at alone, up to the length that it may have."""
+    begin = _INPUTS.search(content, 0, _FRAME)
+    if begin is None:
+        _refuse_field("")
+    longest = (math.prod(input_shape) + 1) * _CHARACTERS
+    texts: list[bytes] = []
+    position, following = begin.end(), b","
+    while following == b",":
+        row = _ROW.match(content, position, position + longest)
+        if row is None and _NESTING.fullmatch(content, position, position + longest):
+            raise UnreadableInput("the body is not valid JSON: it is truncated or nested too deeply")
+        if row is None:
+            _refuse_row_shape(len(texts), input_shape)
+        if len(texts) == LARGEST_ROWS:
+            _refuse_field("/inputs")
+        texts.append(row[1])
+        position, following = row.end(), row[2]
+    if len(content) - position > _FRAME:
+        _refuse_field("")
+    return content[: begin.end()] + b"0," * (len(texts) - 1) + b"0]" + content[position:], texts
 
 
 def _refuse_field(pointer: str) -> NoReturn:

@@ -35,6 +35,8 @@ _DEEP = 16
 _STEP = {2: 85, 4: 17}
 """By bits of a sample: what one more is of 8 bits, where Pillow does not say so by itself."""
 _LIGHT = 0.5
+_AT_ONCE = 1_000_000
+"""Pixels."""
 
 
 def decode_image(content: bytes, input_shape: tuple[int, int, int], invert: Invert = "false") -> Floats:
@@ -49,7 +51,10 @@ def decode_image(content: bytes, input_shape: tuple[int, int, int], invert: Inve
     channels, height, width = input_shape
     try:
         with _open_image(content) as image:
-            pixels = _in_channels(_on_black(image, content), channels)
+            image.draft(
+                None, (2 * max(height, width),) * 2
+            )  # a JPEG need not be decoded in a size that nobody looks at
+            pixels = _converted(image, content, channels)
             turn = _UPRIGHT.get(_orientation(image))
             upright = pixels if turn is None else pixels.transpose(turn)
             scaled = upright.resize((width, height), Image.Resampling.BILINEAR)
@@ -83,14 +88,24 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _converted(image: Image.Image, content: bytes, channels: int) -> Image.Image:
+    """In the channels of the model, without transparency; strip by strip, as Pillow lets nobody else run meanwhile."""
+    image.load()
+    whole = Image.new("RGB" if channels > 1 else "F" if image.mode.startswith("I") else "L", image.size)
+    height = max(_AT_ONCE // image.width, 1)
+    for top in range(0, image.height, height):
+        strip = image.crop((0, top, image.width, min(top + height, image.height)))
+        whole.paste(_in_channels(_on_black(strip, content), channels), (0, top))
+    return whole
+
+
 def _on_black(image: Image.Image, content: bytes) -> Image.Image:
     """Without transparency: black shows through."""
-    image.load()
     clear = image.info.get("transparency")
     if image.mode in {"LA", "PA", "RGBA"} or (image.mode == "P" and clear is not None):
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, image.convert("RGBA"))
-    if clear is None or not isinstance(image, PngImageFile):
+    if clear is None or not content.startswith(_PNG_BEGIN):
         return image
     # One grey or colour of the file is transparent. Pillow scales the pixels to 8 bits, but not this value.
     pixels = np.array(image.convert("L") if image.mode == "1" else image)

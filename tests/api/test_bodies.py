@@ -175,3 +175,22 @@ def test_nan_and_infinity_are_no_numbers(client: httpx.Client) -> None:
         response = client.post("/v1/models", content=content, headers=JSON_TYPE)
         assert response.status_code == 422
         assert number not in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"target": {"samples": [' + b"null," * 200_000 + b"1]}}",
+        b"{" + b",".join(b'"%d":null' % number for number in range(2000)) + b"}",
+    ],
+)
+def test_a_body_of_more_parts_than_any_request_has_is_not_read(client: httpx.Client, content: bytes) -> None:
+    for method, path, _ in ROUTES:
+        response = client.request(method, path, content=content, headers=JSON_TYPE)
+        assert_problem(response, 413, "payload-too-large")
+
+
+@pytest.mark.parametrize("faulty", [{"target": {"classes": [None] * 9000}}, {"target": {"samples": [None] * 9000}}])
+def test_of_a_list_the_first_fault_is_enough(client: httpx.Client, faulty: dict[str, Any]) -> None:
+    problem = assert_problem(client.post("/v1/models/digits/forget", json=faulty), 422, "invalid-input")
+    assert [fault["pointer"].rpartition("/")[2] for fault in problem["errors"]] == ["0"]

@@ -4,8 +4,9 @@ import io
 import json
 import math
 import struct
+import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from app.errors import InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
-from app.operations import inputs
+from app.operations import inputs, pictures
 from app.operations.answers import Options
 from app.operations.inputs import decode, decode_json, decode_npy
 from app.operations.pictures import decode_image
@@ -76,6 +77,65 @@ def test_options_come_from_the_body_and_whole_numbers_count_as_numbers() -> None
     decoded, options = decode_json(json.dumps(body).encode(), GREY)
     assert options == Options(3, "token", probabilities=True)
     assert decoded.sum() == 6
+
+
+LONG = (1, 28, 28)
+TAIL = '], "on_forgotten": "token"}'
+
+
+def large(rows: Sequence[Any], begin: str = '{"inputs": [', end: str = TAIL) -> bytes:
+    return (begin + ", ".join(json.dumps(row) for row in rows) + end).encode()
+
+
+def test_a_large_body_is_read_as_a_small_one_is() -> None:
+    expected = np.random.default_rng(0).random((90, *LONG)).astype(np.float32)
+    flat, nested = expected.reshape(90, -1).tolist(), expected[:, 0].tolist()
+    for rows_ in (flat, nested, expected.tolist(), flat[:30] + nested[30:]):
+        content = large(rows_)
+        assert len(content) > inputs._FRAME
+        decoded, options = decode_json(content, LONG)
+        np.testing.assert_array_equal(decoded[: len(rows_)], expected)
+        assert options == Options(on_forgotten="token")
+    decoded, options = decode_json(large(flat, '{"task": 3, "inputs" : \n[', "]}"), LONG)
+    assert (len(decoded), options) == (90, Options(3))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "pointer"),
+    [
+        (large([[0.5] * 784] * 90 + [[0.5] * 783]), InvalidShape, "/inputs/90"),
+        (large([[0.5] * 784] * 90 + [[0.5] * 100_000]), InvalidShape, "/inputs/90"),
+        (large([[0.5] * 784] * 90 + [[2] * 784]), InvalidValue, "/inputs/90"),
+        (large([[0.5] * 784] * 90 + ["8417.25"]), InvalidShape, "/inputs/90"),
+        (large([[0.5] * 784] * 90 + [[[["8417.25"]]]]), InvalidValue, "/inputs/90"),
+        (large([[0.5] * 784] * 90, end='], "task": -1}'), InvalidInput, "/task"),
+        (large([[0.5] * 784] * 90, end='], "no_such": 1}'), InvalidInput, ""),
+        (large([[0.5] * 784] * 90, end="]" + " " * 100_000 + "}"), InvalidInput, ""),
+        (large([[0.5] * 784] * 90, end="]"), UnreadableInput, None),
+        (large([[0.5] * 784] * 90, end=","), UnreadableInput, None),
+        (large([[0.5] * 784] * 90, '{"task": {"inputs": [', "]}}"), InvalidInput, "/task"),
+        (large([[0]] * 10_001 + ["x" * 100_000]), InvalidInput, "/inputs"),
+        (b'{"on_forgotten": "' + b"8" * 100_000 + b'"}', InvalidInput, ""),
+    ],
+)
+def test_of_a_large_body_what_is_wrong_is_pointed_at(
+    content: bytes, kind: type[InvalidInput], pointer: str | None
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode_json(content, LONG)
+    assert isinstance(caught.value, kind)
+    assert [fault.pointer for fault in caught.value.errors] == ([pointer] if pointer is not None else [])
+
+
+def test_a_row_of_any_length_takes_no_more_memory_than_one_that_fits() -> None:
+    content = b'{"inputs": [[' + b"0," * 5_000_000 + b"0]]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidShape):
+            decode_json(content, LONG)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_null_means_left_out() -> None:
@@ -399,6 +459,16 @@ def test_dark_on_light_is_inverted_where_it_is_asked_for() -> None:
     np.testing.assert_allclose(decode_image(paper, shape, "auto"), as_digit, atol=1e-6)
     np.testing.assert_array_equal(decode_image(digit, shape, "auto"), as_digit)
     assert decode_image(paper, shape)[0, 0, 0, 0] == pytest.approx(230 / 255)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "I;16", "L"])
+def test_a_picture_converted_strip_by_strip_is_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = grey(size=(50, 40))
+    content = picture(image.convert("I").convert("I;16") if mode == "I;16" else image.convert(mode))
+    at_once = [decode_image(content, shape) for shape in SHAPES]
+    monkeypatch.setattr(pictures, "_AT_ONCE", 120)
+    for whole, shape in zip(at_once, SHAPES, strict=True):
+        np.testing.assert_array_equal(decode_image(content, shape), whole)
 
 
 def test_only_images_are_inverted() -> None:
