@@ -451,7 +451,7 @@ class ServingRequest(Asked):
     """Which version is to serve."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [{"version": 2}]})
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, lt=2**31)
 
 
 # --- forget --------------------------------------------------------------------------------------
@@ -869,7 +869,7 @@ class PredictRequest(Asked):
         },
     )
     inputs: list[Any] = Field(min_length=1, max_length=10_000)
-    task: int | None = Field(default=None, ge=0, description="Let this task's classes compete alone.")
+    task: int | None = Field(default=None, ge=0, lt=2**31, description="Let this task's classes compete alone.")
     on_forgotten: OnForgotten = "zero"
     probabilities: bool = False
 

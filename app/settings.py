@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -71,7 +72,7 @@ class Settings(BaseSettings):
     def _supported_database(cls, value: str) -> str:
         if value and not value.startswith(_SQLITE):
             try:
-                TypeAdapter(PostgresDsn).validate_python(value)
+                TypeAdapter(PostgresDsn).validate_python(_with_host(value))
             except ValidationError as error:  # it would repeat the address, which holds a password
                 raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
         return value
@@ -100,3 +101,11 @@ class Settings(BaseSettings):
     def resolved_torch_threads(self) -> int:
         """Threads of a job: the number set, or the number of cores this process may use."""
         return self.torch_threads or len(os.sched_getaffinity(0))
+
+
+def _with_host(url: str) -> str:
+    """For pydantic, which knows no address whose host is the folder of a socket, in the query."""
+    parts = urlsplit(url)
+    if parts.hostname is None and "host" in parse_qs(parts.query):
+        return urlunsplit(parts._replace(netloc=parts.netloc + "localhost"))
+    return url

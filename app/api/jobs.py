@@ -72,7 +72,7 @@ async def watch_job(
     held: ResourcesDependency,
     job_id: JobInPath,
     last_event_id: Annotated[
-        str | None, Header(description="Go on after this event.", max_length=20, pattern=r"^\d+$")
+        str | None, Header(description="Go on after this event.", max_length=20, pattern=r"^[0-9]+$")
     ] = None,
 ) -> Response:
     """Server-sent events: the job now, then after every change, up to its last state, with which the stream ends."""

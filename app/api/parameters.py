@@ -1,14 +1,24 @@
-"""What stands in paths: bounded, so that what no resource can have is 404 before the database is asked."""
+"""What stands in paths and queries: bounded, so that what no resource can have is 404 before the database is asked."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query
+from pydantic import BeforeValidator
 
+
+def _only_digits(value: Any) -> Any:
+    """A resource has one address: 1.0, +1 and 1_0 are whole numbers to a lenient reader only."""
+    if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
+        raise ValueError("should be a whole number, in digits alone")
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_only_digits)]
 ModelInPath = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", examples=["digits"])]
-VersionInPath = Annotated[int, Path(ge=1, lt=2**31, examples=[2])]
+VersionInPath = Annotated[WholeNumber, Path(ge=1, lt=2**31, examples=[2])]
 DatasetInPath = Annotated[str, Path(max_length=100, examples=["mnist"])]
 JobInPath = Annotated[UUID, Path()]
 ForgetRequestInPath = Annotated[UUID, Path()]

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.api import examples
 from app.api.authentication import PredictCaller
 from app.api.openapi import Responses, answers_to_body
-from app.api.parameters import ModelInPath, VersionInPath
+from app.api.parameters import ModelInPath, VersionInPath, WholeNumber
 from app.api.resources import Resources, ResourcesDependency
 from app.errors import (
     InvalidShape,
@@ -66,7 +66,7 @@ _RESPONSES: Responses = answers_to_body(
 
 async def _options(
     task: Annotated[
-        int | None, Query(ge=0, lt=2**31, description="Of image and npy bodies: only this task's classes.")
+        WholeNumber | None, Query(ge=0, lt=2**31, description="Of image and npy bodies: only this task's classes.")
     ] = None,
     on_forgotten: Annotated[
         OnForgotten, Query(description="Of image and npy bodies: what a forgotten input gets.")

@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from app.api.identity_cache import IdentityCache
 from app.api.metrics import Metrics
+from app.api.parameters import WholeNumber
 from app.database.engine import Database
 from app.operations.pages import PageQuery
 from app.operations.serving import ServedVersions
@@ -63,7 +64,7 @@ def _writing(held: ResourcesDependency) -> Iterator[Session]:
 
 
 async def _page(
-    limit: Annotated[int, Query(ge=1, le=1000, description="The most items of a page.")] = 100,
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000, description="The most items of a page.")] = 100,
     page_token: Annotated[
         str | None,
         Query(max_length=2000, description="`next_page_token` of the page before; its filters must be sent again."),

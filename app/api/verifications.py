@@ -15,7 +15,7 @@ from app.api.bodies import VerifyBody, described
 from app.api.examples import page as page_of
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import answers, answers_to_body
-from app.api.parameters import ModelFilter, ModelInPath, VerificationInPath, VersionInPath
+from app.api.parameters import ModelFilter, ModelInPath, VerificationInPath, VersionInPath, WholeNumber
 from app.api.resources import PageParameters, ReadingSession, WritingSession
 from app.errors import (
     ForgetRequestNotFound,
@@ -87,7 +87,7 @@ def list_verifications(
     session: ReadingSession,
     page: PageParameters,
     model: ModelFilter = None,
-    version: Annotated[int | None, Query(ge=1, lt=2**31, description="Of this version only.")] = None,
+    version: Annotated[WholeNumber | None, Query(ge=1, lt=2**31, description="Of this version only.")] = None,
     forget_request: Annotated[UUID | None, Query(description="Of what this request forgot only.")] = None,
     depth: Annotated[Depth | None, Query(description="Of this depth only.")] = None,
 ) -> Page[Verification]:

@@ -77,6 +77,7 @@ _row_decoders: list[msgspec.json.Decoder[Any]] = [
 _NESTING = re.compile(rb"[\s\[]*")
 _FRAME = 1 << 16
 """What a body may have beside its rows, and what is decoded at once: a decoder lets nobody else run meanwhile."""
+_TASKS_END = 2**31
 _CHARACTERS = 64
 """Of a number, at most, with the blanks around it."""
 _INPUTS = re.compile(rb'"inputs"\s*:\s*\[')
@@ -102,7 +103,7 @@ def decode_json(content: bytes, input_shape: Shape) -> tuple[Floats, Options]:
         raise UnreadableInput("the body is not valid JSON (NaN and Infinity are not JSON either)") from error
     if not 1 <= len(body.inputs) <= LARGEST_ROWS:
         _refuse_field("/inputs")
-    if body.task is not None and body.task < 0:
+    if body.task is not None and not 0 <= body.task < _TASKS_END:
         _refuse_field("/task")
     rows = np.empty((len(body.inputs), *input_shape), np.float32)
     for index, row in enumerate(texts or body.inputs):

@@ -6,12 +6,13 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
-from sqlalchemy import Select, literal, tuple_
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+from sqlalchemy import BigInteger, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.types import TypeEngine
 
 from app.database.tables import Table
 from app.errors import InvalidPageToken
@@ -20,8 +21,19 @@ RowType = TypeVar("RowType", bound=Table)
 Item = TypeVar("Item")
 
 # What a database column can be compared with, whoever made up the token.
-_Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+_BigInteger = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Text = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=300)]
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("there is no such time in UTC") from None
+
+
+_Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 _COUNT: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[Annotated[int, Field(ge=0)]])
 
 
@@ -94,6 +106,12 @@ def _read_token(token: str, of: str, types: TypeAdapter[tuple[Any, ...]]) -> lis
 
 
 def _key_types(keys: Sequence[InstrumentedAttribute[Any]]) -> TypeAdapter[tuple[Any, ...]]:
-    bounded: dict[type, Any] = {int: _Integer, str: _Text, datetime: AwareDatetime}
-    types = tuple(bounded.get(key.type.python_type, key.type.python_type) for key in keys)
+    types = tuple(_bounded(key.type) for key in keys)
     return TypeAdapter(tuple[types])  # type: ignore[valid-type]  # the columns' types are known at run time only
+
+
+def _bounded(column: TypeEngine[Any]) -> Any:
+    if isinstance(column, BigInteger):
+        return _BigInteger
+    bounded: dict[type, Any] = {int: _Integer, str: _Text, datetime: _Instant}
+    return bounded.get(column.python_type, column.python_type)

@@ -5,6 +5,7 @@ import traceback
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from app.database.engine import Database
 from app.settings import Settings
 
 
@@ -43,3 +44,32 @@ def test_a_secret_that_is_not_valid_is_refused_without_being_repeated(
 def test_settings_are_shown_without_their_secrets() -> None:
     settings = Settings(admin_key=SecretStr("TOPSECRET"), database_url="postgresql://user:TOPSECRET@host/forgettery")
     assert "TOPSECRET" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://name:secret@database:5432/forgettery",
+        "postgresql+psycopg:///forgettery?host=/run/postgresql",
+        "postgresql+psycopg://name@/forgettery?host=/run/postgresql",
+    ],
+)
+def test_an_address_of_postgresql_names_a_host_or_the_folder_of_a_socket(url: str) -> None:
+    assert Settings(database_url=url).resolved_database_url == url
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg:///forgettery", "mysql://database/forgettery", "forgettery"])
+def test_what_is_no_address_of_a_database_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(database_url=url)
+
+
+def test_a_database_is_reached_by_the_folder_of_its_socket(database: Database) -> None:
+    if database.is_sqlite:
+        return
+    url = database.engine.url.set(host=None).render_as_string(hide_password=False)
+    assert "host=" in url
+    reached = Database(Settings(database_url=url).resolved_database_url)
+    with reached.reading() as session:
+        assert session.connection().closed is False
+    reached.dispose()
