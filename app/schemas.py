@@ -468,6 +468,13 @@ class ForgetTarget(Asked):
         default=None, description="Rows of the training file, from 0, each once."
     )
 
+    @field_validator("classes", "tasks")
+    @classmethod
+    def _each_once(cls, numbers: list[int] | None) -> list[int] | None:
+        if numbers is not None and len(set(numbers)) < len(numbers):
+            raise ValueError("name each once")
+        return numbers
+
     @model_validator(mode="after")
     def _one_kind(self) -> ForgetTarget:
         if self.samples is not None and (self.classes is not None or self.tasks is not None):

@@ -7,6 +7,7 @@ behind the caller: dependencies are resolved in the order of a route's parameter
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
@@ -50,6 +51,7 @@ def parse(kind: type[Body], content: bytes) -> Body:
     """
     if content.count(b",") > _MOST_VALUES or content.count(b":") > _MOST_NAMES:
         raise PayloadTooLarge(f"the body may have at most {_MOST_VALUES:,} values and {_MOST_NAMES:,} names")
+    _refuse_names_given_twice(content)
     try:
         return kind.model_validate_json(content, strict=True)
     except ValidationError as error:
@@ -57,6 +59,21 @@ def parse(kind: type[Body], content: bytes) -> Body:
         if rest is None:
             raise error_from_body(error, content) from None  # its message repeats the input
     return parse(kind, rest)
+
+
+def _refuse_names_given_twice(content: bytes) -> None:
+    """Readers differ in which of two values they take; what is no JSON at all is left to who says why."""
+    try:
+        json.loads(content, object_pairs_hook=_with_names_given_once)
+    except (ValueError, RecursionError):
+        return
+
+
+def _with_names_given_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise UnreadableInput("the body gives a name of an object twice; give each once")
+    return named
 
 
 def described(kind: type[Asked]) -> dict[str, Any]:

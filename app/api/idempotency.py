@@ -9,6 +9,7 @@ the answer.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Annotated
 from fastapi import Depends, Header
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -114,8 +116,18 @@ async def _idempotency(
         ),
     ] = None,
 ) -> Idempotency:
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    if idempotency_key is not None:
+        asked += await run_in_threadpool(_in_one_order, await request.body())
     return Idempotency(idempotency_key, hashlib.sha256(asked).digest(), held.idempotency_keys_in_use)
+
+
+def _in_one_order(content: bytes) -> bytes:
+    """Bodies that say the same are the same, in whatever order a library writes their names."""
+    try:
+        return json.dumps(json.loads(content), sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        return content  # no JSON, which the route refuses
 
 
 IdempotencyDependency = Annotated[Idempotency, Depends(_idempotency)]

@@ -81,6 +81,7 @@ _TASKS_END = 2**31
 _CHARACTERS = 64
 """Of a number, at most, with the blanks around it."""
 _INPUTS = re.compile(rb'"inputs"\s*:\s*\[')
+_NAMES = re.compile(rb'"(inputs|task|on_forgotten|probabilities)"\s*:')
 _FLAT = rb"\[[^\[\]]*+\]"
 _NESTED = rb"\[\s*(?:" + _FLAT + rb"\s*,?\s*)*+\]"
 _TWICE_NESTED = rb"\[\s*(?:" + _NESTED + rb"\s*,?\s*)*+\]"
@@ -94,6 +95,9 @@ def decode_json(content: bytes, input_shape: Shape) -> tuple[Floats, Options]:
     Raises `UnreadableInput`, `InvalidInput`, `InvalidShape`, `InvalidValue`; their errors point to the row.
     """
     frame, texts = _cut_out_rows(content, input_shape) if len(content) > _FRAME else (content, None)
+    names = _NAMES.findall(frame)
+    if len(set(names)) < len(names):
+        raise UnreadableInput("the body gives a name twice; give each once")
     try:
         body = _body_decoder.decode(frame)
     except msgspec.ValidationError as error:  # its message may repeat what was sent, so it is not passed on
@@ -195,11 +199,11 @@ _NPY_HEADER = re.compile(r"\{[^{}]*\}\s*")
 _NPY_DTYPE = re.compile(r"'descr':\s*'([<>|=][a-zA-Z]\d{1,4})'")
 _NPY_ORDER = re.compile(r"'fortran_order':\s*(True|False)")
 _NPY_SHAPE = re.compile(r"'shape':\s*\(((?:\d{1,9},\s*){0,8}(?:\d{1,9})?)\)")
-_NPY_DTYPES: dict[str, type[np.generic]] = {"<f4": np.float32, "|u1": np.uint8}
+_NPY_DTYPES: dict[str, type[np.generic]] = {"<f8": np.float64, "<f4": np.float32, "|u1": np.uint8}
 
 
 def decode_npy(content: bytes, input_shape: Shape) -> Floats:
-    """Inputs float32 [N, C, H, W] of a .npy file of float32 in 0..1, or of uint8, divided by 255.
+    """Inputs float32 [N, C, H, W] of a .npy file of float32 or float64 in 0..1, or of uint8, divided by 255.
 
     Its shape is that of one input, flat, H x W if there is one channel, or C x H x W, or of N such inputs. Raises
     `UnreadableInput`, `InvalidInput` for other types (pickled objects are never read), `InvalidShape`, `InvalidValue`.
@@ -209,7 +213,9 @@ def decode_npy(content: bytes, input_shape: Shape) -> Floats:
     if not (order and shape and _NPY_HEADER.fullmatch(header)):
         raise UnreadableInput("the header of the .npy file cannot be read")
     if dtype is None or dtype[1] not in _NPY_DTYPES:
-        raise InvalidInput("a .npy file must hold float32 in 0..1 or uint8, little-endian; pickled objects are refused")
+        raise InvalidInput(
+            "a .npy file must hold float32 or float64 in 0..1, or uint8, little-endian; pickled objects are refused"
+        )
     sizes = tuple(int(size) for size in re.findall(r"\d+", shape[1]))
     rows = _count_rows(sizes, input_shape)
     if len(data) != rows * math.prod(input_shape) * np.dtype(_NPY_DTYPES[dtype[1]]).itemsize:
@@ -218,7 +224,7 @@ def decode_npy(content: bytes, input_shape: Shape) -> Floats:
     if array.dtype == np.uint8:
         return array.reshape(rows, *input_shape).astype(np.float32, order="C") / np.float32(255)
     _refuse_outside(array.reshape(rows, *input_shape))
-    return np.ascontiguousarray(array.reshape(rows, *input_shape))
+    return np.ascontiguousarray(array.reshape(rows, *input_shape), np.float32)
 
 
 def _split_npy(content: bytes) -> tuple[str, memoryview]:

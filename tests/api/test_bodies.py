@@ -194,3 +194,22 @@ def test_a_body_of_more_parts_than_any_request_has_is_not_read(client: httpx.Cli
 def test_of_a_list_the_first_fault_is_enough(client: httpx.Client, faulty: dict[str, Any]) -> None:
     problem = assert_problem(client.post("/v1/models/digits/forget", json=faulty), 422, "invalid-input")
     assert [fault["pointer"].rpartition("/")[2] for fault in problem["errors"]] == ["0"]
+
+
+def test_a_name_given_twice_is_refused(client: httpx.Client, model: None) -> None:
+    for method, path, body in ROUTES:
+        name, value = next(iter(body.items()))
+        twice = json.dumps(body)[:-1] + f', "{name}": {json.dumps(value)}}}'
+        response = client.request(method, path, content=twice, headers=JSON_TYPE)
+        assert "twice" in assert_problem(response, 422, "unreadable-input")["detail"]
+    nested_twice = b'{"target": {"classes": [1], "classes": [2]}}'
+    response = client.post("/v1/models/digits/forget", content=nested_twice, headers=JSON_TYPE)
+    assert_problem(response, 422, "unreadable-input")
+
+
+@pytest.mark.parametrize("kind", ["classes", "tasks", "samples"])
+def test_what_is_to_be_forgotten_is_named_once(client: httpx.Client, model: None, kind: str) -> None:
+    for path in ("forget", "compare"):
+        response = client.post(f"/v1/models/digits/{path}", json={"target": {kind: [1, 1]}})
+        problem = assert_problem(response, 422, "invalid-input")
+        assert all(fault["pointer"].startswith(f"/target/{kind}") for fault in problem["errors"])

@@ -53,6 +53,15 @@ def test_the_same_request_again_gets_the_same_answer_and_starts_nothing(
     assert number_of_jobs(database) == 1
 
 
+def test_the_same_body_in_another_order_is_the_same(client: httpx.Client, database: Database) -> None:
+    headers = KEY | {"Content-Type": "application/json"}
+    first = client.post("/v1/models", content=b'{"name": "digits", "dataset": "mnist"}', headers=headers)
+    again = client.post("/v1/models", content=b'{"dataset":"mnist",\n"name":"digits"}', headers=headers)
+    assert again.content == first.content
+    assert again.headers["idempotency-replayed"] == "true"
+    assert number_of_jobs(database) == 1
+
+
 def test_another_body_or_path_with_the_key_is_422(client: httpx.Client) -> None:
     client.post("/v1/models", json=BODY, headers=KEY)
     other_body = client.post("/v1/models", json=BODY | {"name": "other"}, headers=KEY)

@@ -162,6 +162,7 @@ def test_the_body_has_the_fields_and_defaults_of_the_published_schema() -> None:
         ('{"inputs": [[NaN]]}', UnreadableInput, None),
         ('{"inputs": [[Infinity]]}', UnreadableInput, None),
         ('{"inputs": ' + "[" * 100_000, UnreadableInput, None),
+        ('{"inputs": [[0]], "inputs": [[8417.25]]}', UnreadableInput, None),
         ("[]", InvalidInput, ""),
         ("{}", InvalidInput, ""),
         ('{"inputs": [], "8417.25": 1}', InvalidInput, ""),
@@ -264,7 +265,8 @@ def test_arrays_are_read_as_numpy_wrote_them(
 @pytest.mark.parametrize(
     ("array", "kind"),
     [
-        (np.zeros((2, 12), np.float64), InvalidInput),
+        (np.zeros((2, 12), np.float16), InvalidInput),
+        (np.full((2, 12), 1 + 1e-12, np.float64), InvalidValue),
         (np.zeros((2, 12), ">f4"), InvalidInput),
         (np.zeros((2, 12), np.int64), InvalidInput),
         (np.zeros((2, 12), np.bool_), InvalidInput),
@@ -286,6 +288,12 @@ def test_an_array_that_does_not_fit_is_refused(array: npt.NDArray[Any], kind: ty
     with pytest.raises(InvalidInput) as caught:
         decode_npy(npy(array), GREY)
     assert isinstance(caught.value, kind)
+
+
+def test_numpys_own_floats_are_taken() -> None:
+    array = rows(3).astype(np.float64)
+    np.testing.assert_array_equal(decode_npy(npy(array), GREY), array.astype(np.float32))
+    np.testing.assert_array_equal(decode_npy(npy(np.asfortranarray(array)), GREY), array.astype(np.float32))
 
 
 def test_a_pickle_in_an_array_is_never_run() -> None:
