@@ -26,6 +26,7 @@ from app.api import (
     versions,
 )
 from app.api.body_limit import BodyLimit
+from app.api.head import HeadAsGet
 from app.api.metrics import Metrics
 from app.api.openapi import TAGS, install_openapi
 from app.api.problems import install_problem_handlers
@@ -88,7 +89,8 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
     for router in _ROUTERS:
         app.include_router(router)
     app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)
-    app.add_middleware(RequestContext, metrics=metrics)  # added last, so it is the outermost
+    app.add_middleware(RequestContext, metrics=metrics)
+    app.add_middleware(HeadAsGet)  # added last, so it is the outermost
     return app
 
 

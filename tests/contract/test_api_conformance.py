@@ -25,7 +25,7 @@ NOT_OURS = {
     "positive_data_acceptance",  # valid by its schema is not always possible: a model must exist, a class be there
     "negative_data_rejection",  # a path that no resource can have is 404, by contract
     "missing_required_header",
-    "unsupported_method",  # HEAD and OPTIONS are 405 as they should, with a problem document
+    "unsupported_method",  # OPTIONS is 405 as it should be, with a problem document
     "use_after_free",  # deleted names stay known as 410
     "ensure_resource_availability",
     "ignored_auth",  # tests/api/test_authentication.py knows which routes are open
