@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.metrics import Metrics
@@ -56,14 +57,19 @@ class RequestContext:
             self._record(scope, answer.status or _CLIENT_CLOSED_REQUEST, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        # The template, not the path: one series per route, however many models there are.
-        route = getattr(scope.get("route"), "path", "none")
-        self._metrics.request(route, scope["method"], status, seconds)
+        self._metrics.request(_route(scope), scope["method"], status, seconds)
         actor = scope["state"].get("actor")
         milliseconds = round(seconds * 1000, 2)
         _log.info(
             "request", method=scope["method"], path=scope["path"], status=status, milliseconds=milliseconds, actor=actor
         )
+
+
+def _route(scope: Scope) -> str:
+    """The template, not the path: one series per route, however many models there are; `none` where none was found."""
+    if isinstance(scope.get("endpoint"), StaticFiles):
+        return f"{scope['root_path'].removeprefix(scope.get('app_root_path', ''))}/{{file}}"
+    return getattr(scope.get("route"), "path", "none")
 
 
 class _Answer:

@@ -14,7 +14,7 @@ from app.api.openapi import Responses, answers, open_route
 from app.api.problems import problem_response
 from app.api.resources import ReadingSession, ResourcesDependency
 from app.errors import NotReady
-from app.operations import jobs, readiness
+from app.operations import figures, readiness
 from app.schemas import Health, Readiness
 
 router = APIRouter(tags=["service"])
@@ -52,6 +52,6 @@ async def get_readiness(request: Request, held: ResourcesDependency) -> Readines
     responses=answers(200, None) | _TEXT,
 )
 def get_metrics(_: Reader, session: ReadingSession, held: ResourcesDependency) -> Response:
-    """Requests and predictions of this process, jobs of the database, in Prometheus's text format."""
-    content = held.metrics.render(jobs.count_by_status(session))
+    """Requests and predictions of this process, jobs and verdicts of the database, in Prometheus's text format."""
+    content = held.metrics.render(figures.look(session))
     return Response(content, media_type=CONTENT_TYPE_PLAIN_1_0_0)

@@ -4,7 +4,7 @@ Every claim raises the job's fence. Whatever is written about a running job is g
 status `running`; a guard that finds no row raises `LostClaim`, and the transaction leaves nothing. So an attempt that
 was taken for dead may wake at any moment and harm nothing.
 
-All functions but `claimable`, `standing`, `abandoned` and `any_lapsed` write and need a session of `Database.writing()`.
+All functions but `claimable`, `next_in_line`, `standing`, `abandoned` and `any_lapsed` write and need a session of `Database.writing()`.
 """
 
 from __future__ import annotations
@@ -120,6 +120,11 @@ def abandoned(session: Session, job_id: UUID, kind: str) -> list[UUID]:
 def claimable(session: Session, kinds: Collection[str]) -> bool:
     """Whether `claim` would find a job now; reads only, so that an idle worker never takes SQLite's write lock."""
     return session.scalar(select(_next_job(kinds).exists())) is True
+
+
+def next_in_line(session: Session, kinds: Collection[str]) -> JobRow | None:
+    """The oldest job of these kinds that could run now, and waits for a worker alone; reads only."""
+    return session.scalars(_next_job(kinds)).first()
 
 
 def claim(session: Session, owner: str, kinds: Collection[str], *, lease: timedelta = LEASE) -> Claim | None:

@@ -1,10 +1,10 @@
-"""Jobs: look at, list, cancel, count."""
+"""Jobs: look at, list, cancel."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database.tables import JobRow, ModelRow
@@ -71,8 +71,3 @@ def cancel_job(session: Session, caller: Caller, job_id: UUID) -> Job:
     caller.require(_SCOPES[get_job(session, job_id).kind])
     queue.request_cancel(session, job_id, endings(HANDLERS))
     return get_job(session, job_id)
-
-
-def count_by_status(session: Session) -> dict[str, int]:
-    """How many jobs are in each status that occurs."""
-    return dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all())

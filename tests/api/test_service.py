@@ -2,21 +2,26 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 import re
 import sys
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import text, update
+from sqlalchemy.orm import Session
 
-from app import logs
+from app import __version__, logs
 from app.database.engine import Database, database_now
-from app.database.tables import WorkerRow
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, WorkerRow
+from app.jobs import queue
 from app.settings import Settings
 from tests.real_server import ADMIN_KEY, StartServer, assert_problem, serving
 
@@ -73,6 +78,147 @@ def test_metrics_count_requests_by_route_and_jobs_by_status(client: httpx.Client
     assert requests("none", "GET", "404") == 1
     assert samples["forgettery_jobs", ("status", "queued")] == 1
     assert samples["forgettery_jobs", ("status", "failed")] == 0
+
+
+Samples = dict[tuple[Any, ...], float]
+
+
+def scraped(client: httpx.Client) -> Samples:
+    """Every sample by its name and sorted labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value for family in families for sample in family.samples
+    }
+
+
+def test_metrics_tell_how_long_jobs_took_by_kind_and_outcome(client: httpx.Client, database: Database) -> None:
+    with database.writing() as session:
+        model = a_model(session)
+        for status, seconds in (("succeeded", 0.5), ("succeeded", 61.25), ("failed", 3), ("cancelled", None)):
+            a_job(session, model, status=status, seconds=seconds)
+    samples = scraped(client)
+
+    def durations(name: str, outcome: str, **labels: str) -> float:
+        wanted = {"kind": "train", "outcome": outcome, **labels}
+        return samples[f"forgettery_job_seconds_{name}", *sorted(wanted.items())]
+
+    assert durations("count", "succeeded") == 2
+    assert durations("sum", "succeeded") == pytest.approx(61.75, abs=0.01)
+    assert [durations("bucket", "succeeded", le=bound) for bound in ("1.0", "60.0", "300.0", "+Inf")] == [1, 1, 2, 2]
+    assert durations("count", "failed") == 1
+    assert not [name for name, *labels in samples if ("outcome", "cancelled") in labels]  # it never ran
+
+
+def test_metrics_tell_how_long_a_job_that_could_run_has_waited(client: httpx.Client, database: Database) -> None:
+    assert scraped(client)["forgettery_queue_age_seconds",] == 0
+    with database.writing() as session:
+        model = a_model(session)
+        first = a_job(session, model, status="queued", age=90)
+        a_job(session, model, status="queued", age=300, waits_for=[first.id])
+    assert scraped(client)["forgettery_queue_age_seconds",] == pytest.approx(90, abs=20)
+    with database.writing() as session:
+        session.execute(update(JobRow).where(JobRow.id == first.id).values(status="running"))
+    assert scraped(client)["forgettery_queue_age_seconds",] == 0
+
+
+def test_metrics_count_verdicts(client: httpx.Client, database: Database) -> None:
+    with database.writing() as session:
+        model = a_model(session)
+        for verdict in ("passed", "passed", "failed", None):
+            a_request(session, model, a_job(session, model, status="succeeded", seconds=1), verdict)
+    samples = scraped(client)
+    counts = {
+        verdict: samples["forgettery_verdicts_total", ("of", "forget_request"), ("verdict", verdict)]
+        for verdict in ("passed", "failed", "inconclusive")
+    }
+    assert counts == {"passed": 2, "failed": 1, "inconclusive": 0}
+    assert samples["forgettery_verdicts_total", ("of", "verification"), ("verdict", "passed")] == 0
+
+
+@on_sqlite
+def test_metrics_tell_what_runs_and_what_it_takes(client: httpx.Client) -> None:
+    samples = scraped(client)
+    build = next(dict(labels) for name, *labels in samples if name == "forgettery_build_info")
+    assert build == {"version": __version__, "python": platform.python_version()}
+    assert samples["process_resident_memory_bytes",] > 2**20
+    assert samples["process_open_fds",] > 0
+    assert any(name == "python_info" for name, *_ in samples)
+
+
+@on_sqlite
+def test_metrics_name_routes_of_pages_and_files_as_well(client: httpx.Client) -> None:
+    for path in ("/docs", "/", "/problems/not-found", "/assets/favicon.png", "/assets/swagger-ui.css", "/assets/none"):
+        client.get(path)
+    client.delete("/v1/models")
+    client.get("/nobody/knows")
+    counted = {
+        (labels["route"], labels["status"]): value
+        for (name, *pairs), value in scraped(client).items()
+        if name == "forgettery_requests_total" and (labels := dict(pairs))
+    }
+    assert counted["/docs", "200"] == 1
+    assert counted["/problems/{slug}", "200"] == 1
+    assert counted["/assets/{file}", "200"] == 2
+    assert counted["/assets/{file}", "404"] == 1
+    assert counted["/v1/models", "405"] == 1
+    assert [key for key in counted if key[0] == "none"] == [("none", "404")]
+
+
+def a_model(session: Session) -> ModelRow:
+    model = ModelRow(
+        id=uuid4(),
+        name="digits",
+        dataset="mnist",
+        architecture={"type": "mlp"},
+        learning={"mode": "standard"},
+        training={},
+        created_at=database_now(session),
+    )
+    session.add(model)
+    session.flush()
+    return model
+
+
+def a_job(
+    session: Session,
+    model: ModelRow,
+    *,
+    status: str,
+    seconds: float | None = None,
+    age: float = 0,
+    waits_for: Collection[UUID] = (),
+) -> JobRow:
+    """A job asked for `age` seconds ago that, if it ran, took so many seconds."""
+    job = queue.submit(
+        session, "train", model.id, {}, actor="somebody", request_id=None, publishing=False, waits_for=waits_for
+    )
+    now = database_now(session)
+    job.status, job.created_at = status, now - timedelta(seconds=age)
+    if seconds is not None:
+        job.started_at, job.finished_at = now - timedelta(seconds=seconds), now
+    session.flush()
+    return job
+
+
+def a_request(session: Session, model: ModelRow, job: JobRow, verdict: str | None) -> None:
+    row = ForgetRequestRow(
+        id=uuid4(),
+        model_id=model.id,
+        job_id=job.id,
+        target={"classes": [2]},
+        method="edit",
+        requested_method="edit",
+        refusal="push",
+        reference="none",
+        num_references=1,
+        parameters={},
+        seed=0,
+        status="completed",
+        verdict=verdict,
+        received_at=database_now(session),
+    )
+    session.add(row)
+    session.flush()
 
 
 @on_sqlite
