@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Header, Query
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api import examples
@@ -29,7 +29,7 @@ from app.errors import (
     VersionNotFound,
     VersionServing,
 )
-from app.operations import guards, versions
+from app.operations import guards, model_cards, versions
 from app.schemas import Page, Version, VersionState
 
 router = APIRouter(prefix="/v1/models/{model}/versions", tags=["versions"])
@@ -44,7 +44,18 @@ _WEIGHTS: Responses = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+_CARD: Responses = {
+    200: {
+        "content": {"text/markdown": {"schema": {"type": "string"}, "example": "# digits, version 2\n\nA classifier …"}}
+    }
+}
 _NOT_MODIFIED: Responses = {304: {"description": "The client has what this `ETag` names."}}
+
+
+class Markdown(PlainTextResponse):
+    """Markdown for people."""
+
+    media_type = "text/markdown"
 
 
 @router.get(
@@ -93,6 +104,17 @@ def get_version(
     if version.state == "available" and version.guard is None and matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return json_answer(version, 200, headers)
+
+
+@router.get(
+    "/{number}/card",
+    summary="Read the model card of a version",
+    response_class=Markdown,
+    responses=answers(200, None, ModelNotFound, ModelGone, VersionNotFound) | _CARD,
+)
+def get_card(_: Reader, session: ReadingSession, model: ModelInPath, number: VersionInPath) -> Response:
+    """Markdown for people: what the version is, what it forgot by which request and when, what was measured; in any state."""
+    return Markdown(model_cards.card(session, model, number))
 
 
 @router.get(

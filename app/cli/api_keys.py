@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, identified, print_json, show, show_list
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
+_PRESETS = {"auditor": ["read", "audit"]}
+Preset = Annotated[
+    Literal["auditor"] | None,
+    typer.Option(help="auditor: reads requests, verifications and the audit log (read and audit).", show_default=False),
+]
 Scopes = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option("--scope", help="read, predict, train, forget, audit or admin; repeat for several."),
 ]
 
@@ -18,8 +23,9 @@ Scopes = Annotated[
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
-    scopes: Scopes,
     *,
+    scopes: Scopes = None,
+    preset: Preset = None,
     url: Url = LOCAL,
     key: Key = "",
     as_json: Json = False,
@@ -27,8 +33,11 @@ def create(
     """Create an API key; its secret is shown this once."""
     from app.schemas import ApiKeyCreate  # noqa: PLC0415  see terminal.connect
 
+    chosen = list(dict.fromkeys([*(_PRESETS[preset] if preset else ()), *(scopes or ())]))
+    if not chosen:
+        raise typer.BadParameter("say what the key may do: --scope, or --preset auditor")
     with connect(url, key) as client:
-        wanted = body(ApiKeyCreate, {"name": name, "scopes": scopes})
+        wanted = body(ApiKeyCreate, {"name": name, "scopes": chosen})
         show(client.create_api_key(wanted), as_json=as_json)
 
 

@@ -60,7 +60,9 @@ def server_part(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "app":
             raise
-        raise Unavailable(f"this needs {error.name}; install the server: pip install 'forgettery[server]'") from error
+        raise Unavailable(
+            f"this needs {error.name}; install the extra `server`: pip install '.[server]' in the clone that this comes from"
+        ) from error
 
 
 def settings(*, host: str | None = None, port: int | None = None) -> Settings:

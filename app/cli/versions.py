@@ -50,6 +50,17 @@ def show_one(model: ModelName, number: Number, *, url: Url = LOCAL, key: Key = "
 
 
 @app.command()
+def card(model: ModelName, number: Number, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+    """Print the model card of a version, in Markdown."""
+    with connect(url, key) as client:
+        markdown = client.model_card(model, number)
+    if as_json:
+        print_json({"card": markdown})
+    else:
+        typer.echo(markdown, nl=False)
+
+
+@app.command()
 def weights(
     model: ModelName,
     number: Number,

@@ -152,6 +152,10 @@ class Client:
         """One version of a model."""
         return self._connection.read(Version, _path(model, number))
 
+    def model_card(self, model: str, number: int) -> str:
+        """The model card of a version, in Markdown."""
+        return self._connection.request("GET", f"{_path(model, number)}/card").text
+
     def download_weights(self, model: str, number: int, destination: Path) -> Path:
         """Write a version's safetensors file to `destination`; raises VersionCorrupted if its digest is another."""
         expected = self.version(model, number).digest

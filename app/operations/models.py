@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.audit import log
 from app.database.engine import Database, database_now
-from app.database.tables import ModelRow
+from app.database.tables import ModelRow, VersionRow
 from app.datasets import catalogue
 from app.errors import ModelExists
 from app.operations import reference_files, tasks, train, verifications, versions
 from app.operations.callers import Caller
-from app.operations.lookups import find_model, lock_model, refuse_while_jobs_wait
+from app.operations.lookups import find_model, lock_model, refuse_while_jobs_wait, waiting_jobs
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import job_view, model_view, model_views
 from app.schemas import Model, ModelAndJob, ModelCreate, Page
@@ -30,21 +30,17 @@ def check_dataset(settings: Settings, body: ModelCreate) -> None:
 def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAndJob:
     """Take a name for a model and queue the training of its first version.
 
-    Raises `ModelExists`, also for the name of a deleted model, and what `tasks.resolve` and `tasks.check_training` do.
+    A name whose first training was cancelled or failed is free again, and the new model takes its place. Raises
+    `ModelExists`, also for the name of a deleted model, and what `tasks.resolve` and `tasks.check_training` do.
     """
     learning = tasks.resolve(body.learning, body.architecture, catalogue.find(body.dataset))
     tasks.check_training(learning, body.training)
-    if session.scalar(select(ModelRow.id).where(ModelRow.name == body.name)):
-        raise ModelExists(f'a model named "{body.name}" exists or existed; names are never used again: choose another')
-    model = ModelRow(
-        id=uuid4(),
-        name=body.name,
-        dataset=body.dataset,
-        architecture=asdict(body.architecture),
-        learning=asdict(learning),
-        training=asdict(body.training),
-        created_at=database_now(session),
-    )
+    model = _of_free_name(session, body.name)
+    model.dataset = body.dataset
+    model.architecture = asdict(body.architecture)
+    model.learning = asdict(learning)
+    model.training = asdict(body.training)
+    model.created_at = database_now(session)
     session.add(model)
     session.flush()
     job = train.submit(session, caller, model, body.training)
@@ -58,6 +54,22 @@ def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAn
     )
     train.log_requested(session, caller, model, job)
     return ModelAndJob(model=model_view(session, model), job=job_view(job, model.name))
+
+
+def _of_free_name(session: Session, name: str) -> ModelRow:
+    """A new model, or the one of this name that never came to anything; its old jobs stay with it."""
+    model = session.scalar(select(ModelRow).where(ModelRow.name == name).with_for_update())
+    if model is None:
+        return ModelRow(id=uuid4(), name=name)
+    if model.deleted_at is None and not session.scalar(select(exists().where(VersionRow.model_id == model.id))):
+        jobs = waiting_jobs(session, model.id)
+        if not jobs:
+            return model
+        raise ModelExists(
+            f'a model named "{name}" is waiting for its first version; its name is free again once job {jobs[0].id} '
+            "is cancelled: wait, or choose another"
+        )
+    raise ModelExists(f'a model named "{name}" exists or existed; names are never used again: choose another')
 
 
 def get_model(session: Session, name: str) -> Model:

@@ -70,11 +70,17 @@ def _share(value: float | None) -> str:
 
 
 def _forgotten(manifest: Manifest) -> str:
+    samples = manifest.forgotten.num_samples
+    rows = f"Training rows: {samples:,}." if samples else ""
     if not manifest.forgotten.classes:
-        return ""
+        return f"## Forgotten\n\n{rows}{_claim(manifest)}" if rows else ""
     names = _names(tuple(manifest.class_names[index] for index in manifest.forgotten.classes))
-    claim = f" Claim: **{manifest.claim}** ({_CLAIMS[manifest.claim]})." if manifest.claim else ""
-    return f"## Forgotten\n\nClasses: {names}.{claim} Inputs of forgotten classes are answered `0`, `forgotten: true`."
+    classes = f"## Forgotten\n\nClasses: {names}.{_claim(manifest)}"
+    return f"{classes} Inputs of forgotten classes are answered `0`, `forgotten: true`.{' ' if rows else ''}{rows}"
+
+
+def _claim(manifest: Manifest) -> str:
+    return f" Claim: **{manifest.claim}** ({_CLAIMS[manifest.claim]})." if manifest.claim else ""
 
 
 def _verification(report: dict[str, Any] | None) -> str:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from app.database.engine import Database
+from app.database.tables import JobRow
 from app.schemas import ModelAndJob
 from app.settings import Settings
 from tests.real_server import assert_problem
@@ -35,6 +38,35 @@ def test_a_new_model_is_answered_with_its_job(client: httpx.Client) -> None:
 def test_a_name_is_taken_once(client: httpx.Client) -> None:
     assert client.post("/v1/models", json=BODY).status_code == 202
     assert_problem(client.post("/v1/models", json=BODY), 409, "model-exists")
+
+
+def test_a_cancelled_first_training_frees_the_name(client: httpx.Client) -> None:
+    first = client.post("/v1/models", json={"name": "digits", "dataset": "mnist", "training": {"epochs": 7}}).json()
+    problem = assert_problem(
+        client.post("/v1/models", json={"name": "digits", "dataset": "mnist"}), 409, "model-exists"
+    )
+    assert first["job"]["id"] in problem["detail"]
+    client.post(f"/v1/jobs/{first['job']['id']}/cancel")
+    again = client.post("/v1/models", json={"name": "digits", "dataset": "mnist", "architecture": {"type": "cnn"}})
+    assert again.status_code == 202
+    assert again.json()["model"]["architecture"]["type"] == "cnn"
+    assert client.get("/v1/models/digits").json()["architecture"]["type"] == "cnn"
+    jobs = client.get("/v1/jobs", params={"model": "digits"}).json()["items"]
+    assert [job["status"] for job in jobs] == ["cancelled", "queued"]
+    assert [model["name"] for model in client.get("/v1/models").json()["items"]] == ["digits"]
+
+
+def test_a_failed_first_training_frees_the_name_and_a_deleted_model_does_not(
+    client: httpx.Client, database: Database
+) -> None:
+    body = {"name": "digits", "dataset": "mnist"}
+    job = client.post("/v1/models", json=body).json()["job"]
+    with database.writing() as session:
+        session.execute(update(JobRow).where(JobRow.id == UUID(job["id"])).values(status="failed"))
+    job = client.post("/v1/models", json=body).json()["job"]
+    client.post(f"/v1/jobs/{job['id']}/cancel")
+    assert client.delete("/v1/models/digits").status_code == 204
+    assert_problem(client.post("/v1/models", json=body), 409, "model-exists")
 
 
 def test_of_many_requests_for_a_name_one_gets_it(client: httpx.Client) -> None:

@@ -222,6 +222,18 @@ def a_request(session: Session, model: ModelRow, job: JobRow, verdict: str | Non
 
 
 @on_sqlite
+def test_the_pages_scripts_load_no_picture_from_another_host(client: httpx.Client) -> None:
+    for page in ("/docs", "/redoc"):
+        scripts = re.findall(r'<script src="([^"]+)"', client.get(page).text)
+        assert scripts, page
+        for address in scripts:
+            script = client.get(address)
+            assert script.headers["content-type"].startswith("text/javascript")
+            assert len(script.content) > 100_000
+            assert re.findall(r'src:"(?:https?:)?//[^"]*"', script.text) == []
+
+
+@on_sqlite
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_the_documentation_loads_from_this_server_alone(client: httpx.Client, path: str) -> None:
     page = client.get(path)

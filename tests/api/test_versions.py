@@ -3,13 +3,17 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from app.database.engine import Database
-from app.operations.lookups import find_model
+from app.database.tables import ForgetRequestRow
+from app.jobs import queue
+from app.operations.lookups import find_model, find_version
 from app.schemas import Version
 from app.settings import Settings
 from tests.real_server import assert_problem
@@ -148,3 +152,54 @@ def test_unknown_versions_and_models_are_404(client: httpx.Client, stored: list[
         assert_problem(client.get(path), 404, "version-not-found")
     assert_problem(client.post(f"{VERSIONS}/9/purge"), 404, "version-not-found")
     assert_problem(client.get("/v1/models/none/versions"), 404, "model-not-found")
+
+
+@pytest.mark.parametrize("state", ["available", "quarantined", "purged"])
+def test_the_model_card_is_markdown_with_dates_in_every_state(
+    client: httpx.Client, database: Database, stored: list[StoredVersion], state: str
+) -> None:
+    leave_in_state(database, 1, state)
+    answer = client.get(f"{VERSIONS}/1/card")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/markdown")
+    created = client.get(f"{VERSIONS}/1").json()["created_at"]
+    assert answer.text.startswith("# digits, version 1\n")
+    assert f"- State: {state}." in answer.text
+    assert f"- Created: {created[:19]}Z." in answer.text
+    assert stored[0].digest in answer.text
+    assert_problem(client.get(f"{VERSIONS}/9/card"), 404, "version-not-found")
+
+
+def test_the_model_card_names_the_forget_request_and_its_dates(
+    client: httpx.Client, database: Database, stored: list[StoredVersion]
+) -> None:
+    request_id = uuid4()
+    received = datetime(2026, 3, 14, 9, 26, 53, 589793, UTC)
+    with database.writing() as session:
+        model = find_model(session, "digits")
+        job = queue.submit(session, "forget", model.id, {}, actor="somebody", request_id=None)
+        session.add(
+            ForgetRequestRow(
+                id=request_id,
+                model_id=model.id,
+                job_id=job.id,
+                target={"classes": [2]},
+                method="edit",
+                requested_method="edit",
+                refusal="push",
+                reference="none",
+                num_references=1,
+                parameters={},
+                seed=0,
+                status="completed",
+                verdict="passed",
+                claim="edited",
+                received_at=received,
+                completed_at=received + timedelta(seconds=10),
+            )
+        )
+        version = find_version(session, model, 2)
+        version.forget_request_id = request_id
+    row = f"| `{request_id}` | `edit` | edited | passed | 2026-03-14T09:26:53Z | 2026-03-14T09:27:03Z |"
+    assert row in client.get(f"{VERSIONS}/2/card").text
+    assert row not in client.get(f"{VERSIONS}/1/card").text

@@ -16,11 +16,16 @@ def walk_through() -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_walk_through_works_as_written(server: Server) -> None:
+def pasted(server: Server, blocks: list[str]) -> subprocess.CompletedProcess[str]:
+    script = "\necho ---\n".join(["set -euo pipefail", *blocks]).replace(ADDRESS, f"URL={server.url}")
+    return subprocess.run(["bash"], input=script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_the_walk_through_works_as_written_and_a_second_time(server: Server) -> None:
     blocks = walk_through()
     assert blocks[0].startswith(ADDRESS)
-    script = "\necho ---\n".join(["set -euo pipefail", *blocks]).replace(ADDRESS, f"URL={server.url}")
-    result = subprocess.run(["bash"], input=script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert pasted(server, blocks[:1]).returncode == 0
+    result = pasted(server, blocks)
     assert result.returncode == 0, result.stderr
     created, before, forgetting, after, evidence, samples = [
         documents(part) for part in result.stdout.split("---\n") if part.strip()
@@ -37,6 +42,19 @@ def test_the_walk_through_works_as_written(server: Server) -> None:
     candidates = {candidate["method"]: candidate for candidate in samples[0]["candidates"]}
     assert candidates["retrain"]["expected_seconds"] > 0
     assert not candidates["edit"]["applicable"]
+
+
+def test_the_walk_through_ends_with_the_reason_when_something_fails(server: Server) -> None:
+    first = walk_through()[0]
+    refused = pasted(server, [first.replace('"mnist"', '"nonsense"')])
+    assert refused.returncode != 0
+    assert "dataset-not-found" in refused.stdout
+    cancelled = server.run_json("train", "cancelled-at-once", "--epochs", "1000", "--no-wait")
+    server.run("jobs", "cancel", cancelled["id"])
+    functions = first[: first.index("\ncall $URL")]
+    waited = pasted(server, [functions, f"""echo '{{"job":{{"id":"{cancelled["id"]}"}}}}' | finish"""])
+    assert waited.returncode != 0
+    assert '"status":"cancelled"' in waited.stderr
 
 
 def documents(text: str) -> list[Any]:

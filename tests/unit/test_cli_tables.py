@@ -21,7 +21,7 @@ from app.api.examples import (
 )
 from app.cli import app
 from app.errors import InvalidInput, NotFound
-from tests.unit.recorder import Recorder, page_of, run
+from tests.unit.recorder import Recorder, page_of, refused, run
 from tests.unit.terminal import on_terminal
 
 EARLIER = "aaaa1111-0000-4000-8000-000000000001"
@@ -154,3 +154,27 @@ def test_figures_that_do_not_fit_beside_each_other_come_in_a_second_table(listed
     lines = on_terminal(listed, "verifications", "list")
     assert max(map(len, lines)) <= 80
     assert sum(line.startswith(EARLIER) for line in lines) >= 2
+
+
+def test_the_model_card_is_printed_as_it_is(recorder: Recorder) -> None:
+    card = "# digits, version 2\n\nA *classifier* of größe.\n"
+    recorder.answers["GET /v1/models/digits/versions/2/card"] = card.encode()
+    assert run(recorder, "versions", "card", "digits", "2").stdout == card
+    assert json.loads(run(recorder, "versions", "card", "digits", "2", "--json").stdout) == {"card": card}
+
+
+@pytest.mark.parametrize(
+    ("options", "scopes"),
+    [
+        (["--preset", "auditor"], ["read", "audit"]),
+        (["--preset", "auditor", "--scope", "predict"], ["read", "audit", "predict"]),
+        (["--scope", "predict"], ["predict"]),
+    ],
+)
+def test_a_preset_stands_for_its_scopes(recorder: Recorder, options: list[str], scopes: list[str]) -> None:
+    run(recorder, "api-keys", "create", "somebody", *options)
+    assert recorder.asked[-1].body["scopes"] == scopes
+
+
+def test_a_key_that_may_do_nothing_is_wrong_usage() -> None:
+    assert "--preset auditor" in refused("api-keys", "create", "somebody")
