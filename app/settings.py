@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -42,7 +41,9 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
     torch_threads: int = Field(
-        0, ge=0, description="Threads torch computes with in a job; 0 takes the number of cores."
+        0,
+        ge=0,
+        description="Threads torch computes with in a job; 0: one for a small network, else a part of the cores.",
     )
     max_body_mb: float = Field(64, gt=0, description="The largest request body accepted, in MiB.")
     worker: Literal["embedded", "external"] = Field(
@@ -96,11 +97,6 @@ class Settings(BaseSettings):
     def embedded_database(self) -> bool:
         """Whether the database is an SQLite file, which the server migrates by itself."""
         return self.resolved_database_url.startswith(_SQLITE)
-
-    @property
-    def resolved_torch_threads(self) -> int:
-        """Threads of a job: the number set, or the number of cores this process may use."""
-        return self.torch_threads or len(os.sched_getaffinity(0))
 
 
 def _with_host(url: str) -> str:

@@ -18,13 +18,15 @@ from sqlalchemy.orm import Session
 
 from app import logs
 from app.database.engine import Database
+from app.database.tables import ModelRow
 from app.errors import DatabaseUnavailable, ForgetteryError, InternalError, StorageUnavailable
 from app.jobs import queue
 from app.jobs.attempt import Attempt
-from app.jobs.engine import Order
+from app.jobs.engine import ATTEMPTS_AT_ONCE, Order
 from app.jobs.handlers import Handler
 from app.jobs.queue import LostClaim
 from app.lifelines import end_with_parent, end_with_writer
+from app.threads import job_threads
 
 _NICENESS = 10
 """An attempt gives way to the server and the predictor, so that predictions stay quick while a model trains."""
@@ -80,12 +82,21 @@ def _make(attempt: Attempt, handler: Handler) -> None:
 def _run(attempt: Attempt, handler: Handler) -> None:
     for module in handler.preload:  # already there, unless the fork server could not import it: then this says why
         importlib.import_module(module)
-    _prepare_torch(attempt.settings.resolved_torch_threads)
+    _prepare_torch(_threads(attempt))
     os.nice(_NICENESS)
     handler.run(attempt)
     with attempt.database.reading() as session:
         if queue.standing(session, attempt.claim) != "lost":
             raise RuntimeError(f"the handler of {attempt.kind!r} returned without succeeding")
+
+
+def _threads(attempt: Attempt) -> int:
+    """What is set, else what suits the network; every attempt of a worker counts on as many others as it makes at once."""
+    if attempt.settings.torch_threads:
+        return attempt.settings.torch_threads
+    with attempt.database.reading() as session:
+        model = session.get_one(ModelRow, attempt.model_id)
+    return job_threads(model.architecture, jobs_at_once=ATTEMPTS_AT_ONCE)
 
 
 def _prepare_torch(threads: int) -> None:

@@ -13,6 +13,10 @@ Sight = Literal["waiting", "running", "ended", "unknown"]
 """`unknown`: the engine itself lost the attempt, so that its end says nothing about the job."""
 
 
+ATTEMPTS_AT_ONCE = 2
+"""Of one worker; they share its cores."""
+
+
 @dataclass(frozen=True)
 class Order:
     """All that an attempt needs to compute in another process; picklable."""

@@ -13,7 +13,7 @@ import structlog
 from app.database.engine import Database
 from app.errors import StorageUnavailable
 from app.jobs import queue, workers
-from app.jobs.engine import Engine, Order, Sight
+from app.jobs.engine import ATTEMPTS_AT_ONCE, Engine, Order, Sight
 from app.jobs.handlers import Handler, endings
 from app.jobs.queue import LEASE, Claim, LostClaim
 from app.settings import Settings
@@ -37,7 +37,7 @@ class Pace:
     farewell: float = 10
     """For an attempt whose job has ended to clean up and exit."""
     housekeeping: float = 60
-    attempts: int = 2
+    attempts: int = ATTEMPTS_AT_ONCE
 
 
 @dataclass

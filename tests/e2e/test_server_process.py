@@ -197,3 +197,10 @@ def wait_until_running(client: Client, job: Job) -> None:
     while client.job(job.id).status != "running":
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
+
+
+def test_a_small_network_is_trained_with_one_thread_unless_another_number_is_set(start_server: StartServer) -> None:
+    server = start_server(settings={"FORGETTERY_TORCH_THREADS": "0"})
+    with server.client() as client:
+        client.wait_for_job(create(client, "small", epochs=1))
+        assert client.version("small", 1).manifest["environment"]["threads"] == 1
