@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, identified, print_json, show, show_list
+from app.cli.terminal import LOCAL, Json, Key, Url, an_id, body, connect, identified, print_json, show, show_list
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 _PRESETS = {"auditor": ["read", "audit"]}
@@ -56,7 +56,7 @@ def list_api_keys(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> 
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="Id of the key, or its beginning.", show_default=False)],
+    key_id: Annotated[str, typer.Argument(help="Id of the key, or its beginning.", callback=an_id, show_default=False)],
     *,
     url: Url = LOCAL,
     key: Key = "",

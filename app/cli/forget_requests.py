@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from app.cli.reports import show_report
-from app.cli.terminal import LOCAL, Json, Key, Url, connect, identified, show_list
+from app.cli.terminal import LOCAL, Json, Key, Url, an_id, connect, identified, show_list
 
 if TYPE_CHECKING:
     from app.schemas import ForgetPlan, ForgetRequest
@@ -48,7 +48,9 @@ def list_forget_requests(
 
 @app.command("show")
 def show_forget_request(
-    request_id: Annotated[str, typer.Argument(help="Id of the forget request, or its beginning.", show_default=False)],
+    request_id: Annotated[
+        str, typer.Argument(help="Id of the forget request, or its beginning.", callback=an_id, show_default=False)
+    ],
     *,
     url: Url = LOCAL,
     key: Key = "",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from app.cli.progress import wait
-from app.cli.terminal import LOCAL, Json, Key, Url, connect, identified, show, show_list
+from app.cli.terminal import LOCAL, Json, Key, Url, an_id, connect, identified, show, show_list
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.schemas import Job
 
 app = typer.Typer(help="List, show, watch and cancel jobs.", no_args_is_help=True)
-JobId = Annotated[str, typer.Argument(help="Id of the job, or its beginning.", show_default=False)]
+JobId = Annotated[str, typer.Argument(help="Id of the job, or its beginning.", callback=an_id, show_default=False)]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 

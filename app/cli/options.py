@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from app.cli.terminal import identified
+from app.cli.terminal import an_id, identified
 from app.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def identified_request(client: Client, given: str | None) -> UUID | None:
 
 
 ForgetRequestId = Annotated[
-    str | None, typer.Option(help="Only of this forget request, by its id or the beginning of it.")
+    str | None, typer.Option(help="Only of this forget request, by its id or the beginning of it.", callback=an_id)
 ]
 SamplesFile = Annotated[Path | None, typer.Option(help="A file of such rows, one a line.", exists=True, dir_okay=False)]
 Name = Annotated[str, typer.Argument(help="Name of the model.")]

@@ -98,6 +98,13 @@ def show_list(
     print_table("", columns, reversed(rows) if newest_first else rows)
 
 
+def an_id(given: str | None) -> str | None:
+    """An id or the beginning of one, for the callback of an option or argument; anything else is wrong usage."""
+    if given is None or re.fullmatch(r"[0-9a-fA-F-]{1,36}", given):
+        return given
+    raise typer.BadParameter(f"{given!r} is no id, nor the beginning of one")
+
+
 def identified(given: str, found: Callable[[], Iterable[Identified]], what: str) -> UUID:
     """The id that somebody gave whole or by its beginning; asks for the list in the second case only.
 
@@ -107,8 +114,6 @@ def identified(given: str, found: Callable[[], Iterable[Identified]], what: str)
         return UUID(given)
     except ValueError:
         beginning = given.lower()
-    if not re.fullmatch(r"[0-9a-f-]{1,36}", beginning):
-        raise InvalidInput(f"{given!r} is no id of {what}, nor the beginning of one")
     ids = [item.id for item in found() if str(item.id).startswith(beginning)]
     if not ids:
         raise NotFound(f"no id of {what} begins with {beginning}")

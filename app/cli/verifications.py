@@ -8,7 +8,7 @@ import typer
 
 from app.cli.options import ForgetRequestId, Seed, Wait, identified_request
 from app.cli.progress import wait
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, identified, print_json, print_table, show_list
+from app.cli.terminal import LOCAL, Json, Key, Url, an_id, body, connect, identified, print_json, print_table, show_list
 
 if TYPE_CHECKING:
     from app.schemas import Verification, VerificationControl, VerificationMeasurement
@@ -53,7 +53,7 @@ def list_verifications(
 @app.command("show")
 def show_one(
     verification_id: Annotated[
-        str, typer.Argument(help="Id of the verification, or its beginning.", show_default=False)
+        str, typer.Argument(help="Id of the verification, or its beginning.", callback=an_id, show_default=False)
     ],
     *,
     url: Url = LOCAL,
@@ -76,7 +76,8 @@ def verify(
         Literal["wait", "cached", "none"] | None, typer.Option(help="Retrain, use those there are, or none.")
     ] = None,
     forget_request: Annotated[
-        str | None, typer.Option(help="What was forgotten, by an id or its beginning; else the latest request.")
+        str | None,
+        typer.Option(help="What was forgotten, by an id or its beginning; else the latest request.", callback=an_id),
     ] = None,
     seed: Seed = None,
     wait_for_it: Wait = True,

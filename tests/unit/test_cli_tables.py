@@ -118,7 +118,6 @@ def test_the_beginning_of_an_id_is_enough_wherever_one_is_asked_for(listed: Reco
     [
         ("aaaa", InvalidInput, "2 ids of a job begin with aaaa"),
         ("b", NotFound, "no id of a job"),
-        ("", InvalidInput, ""),
     ],
 )
 def test_the_beginning_of_several_ids_or_of_none_is_refused(
@@ -127,6 +126,11 @@ def test_the_beginning_of_several_ids_or_of_none_is_refused(
     result = run(listed, "jobs", "show", given)
     assert isinstance(result.exception, kind), result.output
     assert says in str(result.exception)
+
+
+@pytest.mark.parametrize("given", ["", "nonsense", "aaaa1111-0000-4000-8000-0000000000012"])
+def test_what_no_id_begins_with_is_wrong_usage(given: str) -> None:
+    assert "JOB_ID" in refused("jobs", "show", given).upper()
 
 
 def test_a_whole_id_is_asked_for_at_once(listed: Recorder) -> None:
