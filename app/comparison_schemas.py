@@ -44,7 +44,9 @@ class CompareCreate(Asked):
     refusal: Refusal | None = Field(
         default=None, description="The same for all; left out: `calibrate`, and `none` for samples."
     )
-    num_references: int = Field(default=1, ge=1, le=5, description="Retrained models to compare with.")
+    num_references: int = Field(
+        default=3, ge=1, le=5, description="Retrained models to compare with; of fewer than two nothing is approximate."
+    )
     seed: Seed = 0
 
 
@@ -52,6 +54,11 @@ class ComparedFigures(Answered):
     """How one model fares; shares are in 0..1, null where there is nothing to count."""
 
     forget_accuracy: float | None = Field(description="Forget training rows given their true class, as served.")
+    forget_accuracy_before_refusal: float | None = Field(
+        default=None,
+        description="Forget training rows that the method by itself, before any row was struck or null unit fitted, still "
+        "gives their true class; null of `edit`, which strikes, and of models that nothing was forgotten in.",
+    )
     retain_accuracy: float | None = Field(description="Retain training rows given their true class, as served.")
     test_accuracy: float | None = Field(description="Retained-class test inputs answered right, as served.")
     refusal_rate: float | None = Field(description="Forgotten-class test inputs answered as forgotten.")

@@ -219,6 +219,10 @@ class NothingLeft(Conflict):
     """No class would remain."""
 
 
+class ClaimOutOfReach(Conflict):
+    """The version could not claim as much as is demanded."""
+
+
 class NoServingVersion(Conflict):
     """The model has no serving version yet."""
 

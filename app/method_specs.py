@@ -37,6 +37,30 @@ CLAIM_CAP: dict[Refusal, Claim] = {"none": "exact", "calibrate": "exact", "push"
 """The most that may be claimed with each refusal, of the classifier alone: `push` trains it on the forget set, so the class
 is in the features; what a `guard` knows is in a network of its own."""
 
+EVIDENCE: dict[Claim, tuple[Claim, ...]] = {
+    "suppressed": ("suppressed",),
+    "edited": ("suppressed", "edited"),
+    "approximate": ("suppressed", "edited", "approximate"),
+    "exact": ("suppressed", "edited", "exact"),
+}
+"""Of each claim, the criteria that are its evidence; absence that is proven needs no comparison."""
+LEAST_REFERENCES = 2
+"""Retrained models that `approximate` needs: of fewer nobody knows how far two of them are apart."""
+
+
+def weakest(*claims: Claim) -> Claim:
+    """The weakest of these claims."""
+    return min(claims, key=CLAIMS.index)
+
+
+def claim_of_version(found: Claim, parent: Claim | None) -> Claim:
+    """What a version claims: it is about everything forgotten so far, so no more than its parent's, unless all was learned anew.
+
+    `found` is what there is evidence for, or may be; `parent` the claim of the version it is made from, None where that
+    one has forgotten nothing. Requests, versions, manifests, the audit log, dry runs and `min_claim` all go by it.
+    """
+    return found if parent is None or found == "exact" else weakest(found, parent)
+
 
 @dataclass(frozen=True)
 class MethodSpec:
@@ -60,7 +84,7 @@ class MethodSpec:
 
     def claim_with(self, refusal: Refusal) -> Claim:
         """The most that may be claimed together with this refusal."""
-        return min(self.claim, CLAIM_CAP[refusal], key=CLAIMS.index)
+        return weakest(self.claim, CLAIM_CAP[refusal])
 
 
 _AGAINST_PUSH = FieldError("/refusal", "Push would train every shard on the forget set; send another refusal.")
@@ -262,3 +286,9 @@ METHOD_SPECS: dict[MethodName, MethodSpec] = {
         when_not="When forgotten and retained classes share their directions: then little can be taken out.",
     ),
 }
+
+
+def sought_by(method: str, refusal: Refusal) -> Claim:
+    """The claim that a method and a refusal seek, whatever there is to show it by."""
+    spec = next((spec for name, spec in METHOD_SPECS.items() if name == method), None)
+    return weakest("edited", CLAIM_CAP[refusal]) if spec is None else spec.claim_with(refusal)

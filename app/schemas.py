@@ -394,6 +394,18 @@ class TaskMeasurements(Answered):
     false_refusal_rate_without_task: float | None
 
 
+class Memorisation(Answered):
+    """How well a trained version tells rows that it learned from rows that it never saw; on at most 3,000 of each."""
+
+    train_accuracy: float = Field(
+        description="Share of learned rows given their class, all retained classes competing."
+    )
+    unseen_accuracy: float = Field(description="The same of calibration rows, which nothing is fitted to.")
+    membership_auc: float = Field(
+        description="Chance that a learned row is answered with more confidence than an unseen one; .5 is none."
+    )
+
+
 class VersionMetrics(Answered):
     """What was measured on the test set when the version was made; rows of the matrix are true classes."""
 
@@ -418,6 +430,10 @@ class VersionMetrics(Answered):
     backward_transfer: float | None = Field(
         default=None,
         description="Mean change of earlier tasks since each was learned (Lopez-Paz and Ranzato 2017).",
+    )
+    memorisation: Memorisation | None = Field(
+        default=None,
+        description="Of the last training; what was forgotten since is not taken off. Null: made before it was measured.",
     )
 
 
@@ -552,7 +568,12 @@ class ForgetCreate(Asked):
         description="A retrained model to compare with: trained first, taken where there is one, or none. Left out: wait "
         "with methods that claim `approximate`, none with others; with `auto` wait stands for this.",
     )
-    num_references: int = Field(default=1, ge=1, le=10, description="Retrained models, each of a seed of its own.")
+    num_references: int = Field(
+        default=3,
+        ge=1,
+        le=10,
+        description="Retrained models, each of a seed of its own; of fewer than two nothing is approximate.",
+    )
     parameters: Parameters = Field(
         default_factory=EditParameters, description="Of the method, see GET /v1/methods; of `auto` the budgets alone."
     )
@@ -560,7 +581,9 @@ class ForgetCreate(Asked):
         default=None, gt=0, description="With `auto` alone: choose only what is expected to end within this time."
     )
     min_claim: Claim | None = Field(
-        default=None, description="A result that may claim less is not published; its request ends as failed."
+        default=None,
+        description="A result that may claim less is not published; its request ends as failed. One that no result could "
+        "reach is refused: 422 for the method and its references, 409 for what the version before claims.",
     )
     reason: Text | None = Field(
         default=None, max_length=1000, description="Kept with the request, never in the audit log."
@@ -676,11 +699,16 @@ class VerificationMeasurement(Answered):
     high: float | None
     original: float | None
     retrained: dict[str, float] = Field(description="By seed; of a distance: of each to the others.")
+    struck: float | None = Field(
+        default=None,
+        description="Of the original with the rows of the classes to forget struck, and nothing else done.",
+    )
     at_least: float | None
     at_most: float | None
     passed: bool | None = Field(description="Null: shown only, or nothing to judge it against.")
     power: bool | None = Field(
-        description="Whether the same threshold fails the original and passes retrained models; null: it was not tried."
+        description="Whether it fails the original, of classes with their rows struck, and passes every retrained model; "
+        "null: it was not tried."
     )
 
 
@@ -694,15 +722,29 @@ class VerificationCriterion(Answered):
     passed: bool | None = Field(description="Null where it could not be judged.")
     measurements: list[VerificationMeasurement]
     controlled: bool = Field(description="Whether the original and retrained models can be judged by it, too.")
+    power: bool | None = Field(
+        default=None,
+        description="Of what compares with retrained models: whether a figure of it has power. Without, it supports nothing "
+        "and stops nothing. Null: it does not compare, or it was not tried.",
+    )
 
 
 class VerificationControl(Answered):
     """What became, by the same criteria, of the models whose verdict is known beforehand."""
 
-    original_fails: bool | None = Field(description="Null where there is no original, or nothing to judge it by.")
-    retrained_pass: dict[str, bool | None] = Field(description="By seed, each judged by the others.")
-    failed_by_original: list[str] = Field(description="Names of the criteria that decided.")
+    original_fails: bool | None = Field(
+        description="Whether it fails a figure; null where there is no original, or nothing to judge it by."
+    )
+    retrained_pass: dict[str, bool | None] = Field(
+        description="By seed, each judged by the others: whether it passes every figure."
+    )
+    failed_by_original: list[str] = Field(description="Names of the criteria that it fails by a figure.")
     failed_by_retrained: dict[str, list[str]] = Field(description="By seed.")
+    num_figures: int = Field(default=0, description="Figures that compare with retrained models.")
+    num_with_power: int = Field(
+        default=0,
+        description="Those that fail the original and pass every retrained model; the others support no claim.",
+    )
 
 
 class VerificationReport(Answered):
@@ -717,6 +759,10 @@ class VerificationReport(Answered):
     rows: dict[str, int] = Field(description="How many rows of each set were looked at.")
     references: list[int] = Field(description="Seeds of the retrained models.")
     sought: Claim = Field(description="The most that method and refusal would allow.")
+    parent_claim: Claim | None = Field(
+        default=None,
+        description="Of the version it was made from, which a claim about everything forgotten so far cannot exceed.",
+    )
     criteria: list[VerificationCriterion]
     shown: list[VerificationMeasurement] = Field(description="Figures that decide nothing.")
     control: VerificationControl
@@ -732,6 +778,16 @@ class ForgetReport(Answered):
     gate: list[Criterion]
     settings: dict[str, Any] = Field(description="What the method chose or was told, thresholds included.")
     seconds: dict[str, float] = Field(description="Wall seconds by stage; `method` is the unlearning alone.")
+    forget_accuracy_before_refusal: float | None = Field(
+        default=None,
+        description="Share of the forget training set that the method by itself, before any row was struck or null unit "
+        "fitted, still gives its true class; null of `edit`, which strikes.",
+    )
+    left_by_method: bool | None = Field(
+        default=None,
+        description="Whether that is more than .05 of a class, so that no more than `edited` is claimed; null where there is "
+        "no figure, and of samples.",
+    )
     rehearsed_classes: list[int] = Field(
         default_factory=list, description="Classes forgotten earlier whose data was read to keep them refused."
     )
@@ -745,6 +801,14 @@ class ForgetReport(Answered):
         description="Of the same weights, on at most 3,000 rows of a set. The gate decides on publishing; this decides "
         "whether more than `edited` may be claimed, and says which criteria were missed.",
     )
+
+
+class MissedForSought(Answered):
+    """Why a version claims less than its method and refusal sought."""
+
+    name: str = Field(description="Of a criterion of the verification, or `parent_claim`.")
+    detail: str = Field(description="What it demands, and whether it did not hold or could not be judged.")
+    figures: list[VerificationMeasurement] = Field(description="Those that missed; empty where there are none.")
 
 
 class ForgetRequest(Answered):
@@ -764,8 +828,17 @@ class ForgetRequest(Answered):
     num_samples: int = Field(description="Samples to forget; lists name the first 100 of them, a single request all.")
     verification: UUID | None = Field(description="Of the result: GET /v1/verifications/{id} has all of it.")
     status: ForgetStatus
-    verdict: Verdict | None
-    claim: Claim | None
+    verdict: Verdict | None = Field(
+        description="`passed`: the effect gate held, and what was sought could be judged; `claim` says how much of it held, "
+        "`missed_for_sought` what did not. `inconclusive`: the gate held, and nothing could tell whether more than `edited` "
+        "did. `failed`: nothing was published."
+    )
+    claim: Claim | None = Field(description="What the version claims, about everything forgotten so far.")
+    sought: Claim | None = Field(
+        default=None,
+        description="The claim that method and refusal sought; `missed_for_sought` says why it is not `claim`.",
+    )
+    missed_for_sought: list[MissedForSought] = Field(default_factory=list)
     parent_version: int | None
     version: int | None
     report: ForgetReport | None
@@ -799,7 +872,8 @@ class ForgetPlan(Answered):
     reference: Reference
     num_references: int
     num_samples: int
-    claim: Claim = Field(description="The most that the result could claim.")
+    sought: Claim = Field(description="What method and refusal seek.")
+    claim: Claim = Field(description="The most that the version could claim, about everything forgotten by then.")
     parent_version: int | None
     quarantined_versions: list[int] = Field(description="Versions that would stop being reachable at once.")
     num_forget: int | None = Field(description="Training rows to forget; null while nothing was trained.")
@@ -820,13 +894,13 @@ class VerifyCreate(Asked):
     """A verification of what a version has forgotten."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_extra={"examples": [{"depth": "deep", "num_references": 2}]}
+        extra="forbid", frozen=True, json_schema_extra={"examples": [{"depth": "deep", "num_references": 3}]}
     )
     depth: Depth = Field(
         default="deep", description="`deep`: every layer, relearning, attacks calibrated by retrained models."
     )
     num_references: int = Field(
-        default=2, ge=1, le=10, description="Retrained models to compare with; the control of `deep` needs two."
+        default=3, ge=1, le=10, description="Retrained models to compare with; the control needs two."
     )
     reference: Reference = Field(
         default="wait", description="`wait`: retrain those that are missing; `cached`: use those there are; `none`."

@@ -29,7 +29,7 @@ from app.settings import Settings
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.verifying.observations import draw_sets, observe
+from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
 from benchmarks.methods_figures import Beside, figures
 from benchmarks.methods_models import original, reference
 from benchmarks.methods_report import write
@@ -54,10 +54,12 @@ def run_case(case: Case, data: Dataset, folder: Path, rows: list[str] | None = N
     before = original(case, data, models)
     references = {seed: reference(case, data, partition, seed, models) for seed in case.reference_seeds}
     sets = draw_sets(partition, "fast", case.seed)
+    seen = observe(before.model, data, sets, Context())
     beside = Beside(
         partition,
         sets,
-        observe(before.model, data, sets, Context()),
+        seen,
+        observe_struck(before.model, seen, data, sets, Context()),
         {seed: observe(found.model, data, sets, Context()) for seed, found in references.items()},
     )
     retraining = fmean(found.seconds for found in references.values()) if references else None
@@ -73,7 +75,7 @@ def _of_row(case: Case, row: Row, before: Classifier, data: Dataset, beside: Bes
         kind = sharded(case, data, beside.partition)
         before, own = kind.original, {"retraining_seconds": kind.retraining_seconds}
         originals, anew = (observe(model, data, beside.sets, Context()) for model in (before, kind.reference))
-        beside = Beside(beside.partition, beside.sets, originals, {case.seed: anew})
+        beside = Beside(beside.partition, beside.sets, originals, None, {case.seed: anew})
     try:
         result = run(case, row, data, beside.partition, before)
     except NotApplicable as problem:

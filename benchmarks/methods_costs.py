@@ -34,7 +34,7 @@ from app.unlearning.partition import Partition
 from app.unlearning.training import fit
 from app.unlearning.verifying.claims import Sought
 from app.unlearning.verifying.deep_verification import judge
-from app.unlearning.verifying.observations import draw_sets, observe
+from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
 from benchmarks.methods_models import original, reference
 from benchmarks.methods_runs import Clock
 from benchmarks.methods_setting import ARCHITECTURES, FIRST_SEED, Case, Target, compared_classes
@@ -99,7 +99,8 @@ def _verifying(
         references = {number: observe(retrained, data, sets, _CONTEXT) for number in range(count)}
         kept = time.process_time()
         after = observe(retrained, data, sets, _CONTEXT)
-        judge(after, partition, sets, _SOUGHT, _CONTEXT, original=original_seen, references=references)
+        struck = observe_struck(before, original_seen, data, sets, _CONTEXT)
+        judge(after, partition, sets, _SOUGHT, _CONTEXT, original=original_seen, struck=struck, references=references)
         found.setdefault(f"verify_{count}", []).append(time.process_time() - start)
         found.setdefault(f"verify_{count}_kept", []).append(time.process_time() - kept)
     return {name: median(seconds) for name, seconds in found.items()}

@@ -28,6 +28,8 @@ class Beside:
     partition: Partition
     sets: Sets
     original: Observation
+    struck: Observation | None
+    """The original with the rows of the classes to forget struck; None of samples."""
     references: dict[int, Observation]
     """Retrained models by seed; may be empty."""
 
@@ -36,7 +38,7 @@ def figures(result: Result, seen: Observation, beside: Beside) -> dict[str, Any]
     """Every figure as a JSON value; None where there is nothing to count or nobody to compare with."""
     report = judge(
         seen, beside.partition, beside.sets, result.sought, _CONTEXT, original=beside.original,
-        references=beside.references,
+        struck=beside.struck, references=beside.references,
     )  # fmt: skip
     return {
         "forget_accuracy": accuracy(seen.forget).value,

@@ -1,4 +1,4 @@
-"""The verification of the story in `app.api.examples`: class 2 of `digits`, edited, beside two retrained models."""
+"""The verification of the story in `app.api.examples`: class 2 of `digits`, edited, beside three retrained models."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ _MEASUREMENT = {
     "low": 0.0,
     "high": 0.0006,
     "original": 0.994,
-    "retrained": {"1": 0.0, "2": 0.0},
+    "retrained": {"1": 0.0, "2": 0.0, "3": 0.0},
+    "struck": 0.0,
     "at_least": None,
     "at_most": 0.01,
     "passed": True,
-    "power": True,
+    "power": False,
 }
 _REPORT = {
     "verdict": "passed",
@@ -26,8 +27,9 @@ _REPORT = {
     "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "forget_classes": [2],
     "rows": {"forget": 5362, "retain": 10000, "test_forget": 1032, "test_retain": 8968},
-    "references": [1, 2],
+    "references": [1, 2, 3],
     "sought": "edited",
+    "parent_claim": None,
     "criteria": [
         {
             "number": 1,
@@ -37,14 +39,17 @@ _REPORT = {
             "passed": True,
             "measurements": [_MEASUREMENT],
             "controlled": True,
+            "power": None,
         }
     ],
     "shown": [],
     "control": {
         "original_fails": True,
-        "retrained_pass": {"1": True, "2": True},
-        "failed_by_original": ["forgotten"],
-        "failed_by_retrained": {"1": [], "2": []},
+        "retrained_pass": {"1": True, "2": True, "3": True},
+        "failed_by_original": ["nearer", "prototypes"],
+        "failed_by_retrained": {"1": [], "2": [], "3": []},
+        "num_figures": 9,
+        "num_with_power": 4,
     },
     "does_not_prove": ["That no other attack finds more than the ones that were tried."],
 }

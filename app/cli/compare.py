@@ -18,6 +18,7 @@ app = typer.Typer()
 
 _FIGURES = {
     "forget_accuracy": "forget",
+    "forget_accuracy_before_refusal": "left",
     "retain_accuracy": "retain",
     "test_accuracy": "test",
     "refusal_rate": "refused",
@@ -117,7 +118,7 @@ def _show(comparison: Comparison, *, as_json: bool) -> None:
 
 
 def _figures(found: ComparedFigures) -> list[str | None]:
-    """Short enough for eleven columns."""
+    """Short enough for twelve columns."""
     return [None if value is None else f"{value:.3f}" for value in (getattr(found, name) for name in _FIGURES)]
 
 

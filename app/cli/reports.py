@@ -51,8 +51,15 @@ def show_report(request: ForgetRequest, *, as_json: bool) -> None:
         typer.echo(f"follow it with: forgettery jobs watch {request.job.id}")
         return
     typer.echo(f"verdict {request.verdict}, claim {request.claim or 'none'}, version {request.version or 'none'}")
+    if request.missed_for_sought:
+        missed = ", ".join(found.name for found in request.missed_for_sought)
+        typer.echo(f"sought {request.sought}, got {request.claim}: {missed}")
     rows = [(name, getattr(report.before, name), getattr(report.after, name)) for name in _FIGURES]
     print_table("", ("", "before", "after"), rows)
+    if report.forget_accuracy_before_refusal is not None:
+        left = "more than may be left" if report.left_by_method else "no more than may be left"
+        told = f" ({left})" if report.left_by_method is not None else ""
+        typer.echo(f"still answered by the method itself, before refusal: {report.forget_accuracy_before_refusal:.4f}{told}")
     show_tasks_before_and_after(report)
     criteria = [(found.name, found.value, found.threshold, "yes" if found.passed else "NO") for found in report.gate]
     print_table("What the effect gate demanded", ("criterion", "value", "threshold", "held"), criteria)

@@ -130,7 +130,8 @@ def _figure(number: int, found: VerificationMeasurement) -> tuple[object, ...]:
     retrained = sum(found.retrained.values()) / len(found.retrained) if found.retrained else None
     bounds = [f"≥ {found.at_least:.4f}"] if found.at_least is not None else []
     bounds += [f"≤ {found.at_most:.4f}"] if found.at_most is not None else []
-    held, power = _HELD[found.passed], "no power" if found.power is False else _HELD[found.power]
+    held = _HELD[found.passed]
+    power = "no power" if found.power is False else "yes" if found.power else None
     threshold = ", ".join(bounds) or None
     return number, found.metric, ", ".join(place), found.value, found.original, retrained, threshold, held, power
 
@@ -141,4 +142,6 @@ def _show_control(control: VerificationControl) -> None:
     ]
     for seed, passed in control.retrained_pass.items():
         rows.append((f"retrained {seed} passes", _HELD[passed], ", ".join(control.failed_by_retrained[seed]) or None))
+    power = f"{control.num_with_power} of {control.num_figures}"
+    rows.append(("figures with power, which alone support a claim", power, None))
     print_table("Control, by the same criteria", ("", "held", "what failed"), rows)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app import specs
-from app.database.tables import ModelRow
+from app.database.tables import ModelRow, VersionRow
 from app.errors import FieldError, NotApplicable
 from app.method_specs import (
-    CLAIM_CAP,
     CLAIMS,
     METHOD_SPECS,
-    Claim,
     MethodName,
     Target,
     reasons_against,
     reasons_against_edit,
 )
-from app.operations import costs, targets, tasks
-from app.schemas import Candidate, ForgetCreate, ProblemError, Reference
+from app.operations import claiming, costs, targets, tasks
+from app.schemas import Candidate, ForgetCreate, ProblemError
 
 PREFERENCE: dict[Target, tuple[str, ...]] = {
     "classes": (
@@ -42,6 +41,10 @@ PREFERENCE: dict[Target, tuple[str, ...]] = {
 """The first that fits is taken. The order is fixed: by how near retrained models each came in trials on MNIST while the methods
 were made, editing and exact retraining last for their claim and their time; nothing is measured on the model at hand."""
 
+_BEYOND_CHANCE = 1.645  # one-sided 95 %, in standard errors
+_EXACT_INSTEAD = "So the first method is taken whose weights were never fitted to them."
+_NO_EXACT = "No exact method keeps the limits, so expect the verdict inconclusive."
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -61,8 +64,8 @@ def choose(session: Session, model: ModelRow, body: ForgetCreate, target: target
 
     Raises NotApplicable where `auto` finds none, with what speaks against each.
     """
-    work = work_on(session, model, target)
-    found = candidates(model, target_kind(target), body.refusal, work, body.reference)
+    work, bounds = work_on(session, model, target), bounds_on(session, model, body, target)
+    found = candidates(model, target_kind(target), body.refusal, work, bounds)
     asked_for: Any = body.method
     references = _reference_seconds(body, work)
     if asked_for != "auto":
@@ -71,8 +74,42 @@ def choose(session: Session, model: ModelRow, body: ForgetCreate, target: target
     fitting = [each for each in judged if each.applicable]
     if not fitting:
         raise _none_fits(judged)
+    unshown = _cannot_be_shown(session, model, target)
+    exact = [each for each in fitting if each.claim == "exact"]
+    if unshown and exact:
+        return Chosen(exact[0].method, f"{unshown} {_EXACT_INSTEAD}", judged, references)
     best = _best(fitting)
-    return Chosen(best.method, _why(best, fitting, body), judged, references)
+    why = _why(best, fitting, body)
+    return Chosen(best.method, f"{why} {unshown} {_NO_EXACT}" if unshown else why, judged, references)
+
+
+def bounds_on(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> claiming.Bounds:
+    """What bounds the claim of a request on this model, beside its method."""
+    asked = claiming.Bounds(body.refusal, body.reference, body.num_references)
+    return claiming.with_parent(session, model, asked, samples="samples" in target)
+
+
+def _cannot_be_shown(session: Session, model: ModelRow, target: targets.Target) -> str | None:
+    """Of samples: why no comparison with retrained models could show that they are forgotten; None where one may.
+
+    The original must tell its rows from unseen ones, or nothing that it can be told by has power.
+    """
+    if "samples" not in target or model.serving_version is None:
+        return None
+    version = session.get_one(VersionRow, (model.id, model.serving_version))
+    found, count = version.metrics.get("memorisation"), len(target["samples"])
+    if found is None:
+        return f"How well version {version.number} tells its training rows from unseen ones was not measured."
+    seen, unseen, area = (found[name] for name in ("train_accuracy", "unseen_accuracy", "membership_auc"))
+    gap, least_gap = seen - unseen, _BEYOND_CHANCE * math.sqrt(max(unseen * (1 - unseen), 1 / count) / count)
+    edge, least_edge = area - 0.5, _BEYOND_CHANCE / math.sqrt(12 * count)
+    if gap > least_gap or edge > least_edge:
+        return None
+    return (
+        f"Version {version.number} tells its training rows from unseen ones by {gap:.3f} of accuracy and an AUC of {area:.3f}, "
+        f"which of {count} rows is no more than chance ({least_gap:.3f}, {0.5 + least_edge:.3f}): no comparison could show "
+        "that they are forgotten."
+    )
 
 
 def target_kind(target: targets.Target) -> Target:
@@ -93,20 +130,20 @@ def work_on(session: Session, model: ModelRow, target: targets.Target) -> costs.
 
 
 def candidates(
-    model: ModelRow, target: Target, refusal: specs.Refusal, work: costs.Work | None, reference: Reference = "wait"
+    model: ModelRow, target: Target, refusal: specs.Refusal, work: costs.Work | None, bounds: claiming.Bounds
 ) -> list[Candidate]:
     """Every method with its default parameters: whether it applies, its claim at most, and what it would take."""
-    names = [*PREFERENCE[target], *(name for name in ("edit", *METHOD_SPECS) if name not in PREFERENCE[target])]
-    found = [_candidate(name, model, target, refusal, work=work, reference=reference) for name in names]
+    found = [_candidate(name, model, target, refusal, work=work, bounds=bounds) for name in _in_order(target)]
     return sorted(found, key=lambda candidate: not candidate.applicable)
 
 
-def claim_of(method: str, refusal: specs.Refusal, reference: Reference) -> Claim:
-    """The most that may be claimed; without a reference nobody can say that a result is like a retrained model."""
-    if method == "edit":
-        return min("edited", CLAIM_CAP[refusal], key=CLAIMS.index)
-    most = METHOD_SPECS[costs.METHOD_NAMES[method]].claim_with(refusal)
-    return "edited" if most == "approximate" and reference == "none" else most
+def applicable(model: ModelRow, target: Target, refusal: specs.Refusal) -> list[str]:
+    """The methods that nothing speaks against, in the order of preference."""
+    return [name for name in _in_order(target) if not reasons(name, model, target, refusal)]
+
+
+def _in_order(target: Target) -> list[str]:
+    return [*PREFERENCE[target], *(name for name in ("edit", *METHOD_SPECS) if name not in PREFERENCE[target])]
 
 
 def reasons(method: str, model: ModelRow, target: Target, refusal: specs.Refusal) -> list[FieldError]:
@@ -126,13 +163,13 @@ def _candidate(
     refusal: specs.Refusal,
     *,
     work: costs.Work | None,
-    reference: Reference,
+    bounds: claiming.Bounds,
 ) -> Candidate:
     against = reasons(name, model, target, refusal)
     return Candidate(
         method=name,
         refusal=refusal,
-        claim=claim_of(name, refusal, reference),
+        claim=claiming.most_claimable(name, bounds),
         expected_seconds=None if against or work is None else work.seconds(name, default_parameters(name), refusal),
         applicable=not against,
         reasons=[ProblemError(pointer=fault.pointer, detail=fault.detail) for fault in against],

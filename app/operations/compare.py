@@ -61,10 +61,10 @@ def _methods(
     """Those wanted, if all apply with their parameters; all that apply where none is named."""
     kind = choosing.target_kind(target)
     if wanted is None:
-        found = [each for each in choosing.candidates(model, kind, refusal, None) if each.applicable]
+        found = choosing.applicable(model, kind, refusal)
         if not found:
             raise NotApplicable(f"no method forgets {kind} of this model with the refusal {refusal}; send another one")
-        return [ComparedMethod.model_validate({"method": each.method}) for each in found]
+        return [ComparedMethod.model_validate({"method": name}) for name in found]
     against = [
         FieldError(_pointer(place, fault.pointer), f"{each.method}: {fault.detail}")
         for place, each in enumerate(wanted)
@@ -148,6 +148,7 @@ def _compared(
         importance=parent.importance,
         guard=parent.guard,
         keeping=start.keeping if start.forgotten else None,
+        parent_claim=publishing.claim_of(start.parent),
     )
 
 

@@ -14,8 +14,8 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import FieldError, ForgetRequestNotFound, NotApplicable
 from app.jobs import queue
-from app.method_specs import CLAIMS
-from app.operations import choosing, costs, references, targets
+from app.method_specs import CLAIMS, sought_by
+from app.operations import choosing, claiming, costs, references, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model, some
 from app.operations.pages import PageQuery, paginate
@@ -32,7 +32,7 @@ def submit(
     """Check everything that can be known now, and queue the request behind the earlier ones on its model.
 
     `home` is where labels are kept. Raises what `targets.resolve` does, and `NotApplicable` with everything that speaks
-    against the method.
+    against the method; `ClaimOutOfReach` where the version before rules out the least claim.
     """
     model = lock_model(session, name)
     target = targets.resolve(session, model, body.target, home)
@@ -60,6 +60,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
     model = find_model(session, name)
     target = targets.resolve(session, model, body.target, home)
     chosen, settled = _settle(session, model, target, body)
+    bounds = choosing.bounds_on(session, model, settled, target)
     available = select(VersionRow.number).where(VersionRow.model_id == model.id, VersionRow.state == "available")
     work = choosing.work_on(session, model, target)
     return ForgetPlan(
@@ -73,7 +74,8 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
         reference=settled.reference,
         num_references=settled.num_references,
         num_samples=len(target.get("samples", [])),
-        claim=choosing.claim_of(settled.method, settled.refusal, settled.reference),
+        sought=sought_by(settled.method, bounds.refusal),
+        claim=claiming.most_claimable(settled.method, bounds),
         parent_version=model.serving_version,
         quarantined_versions=sorted(session.scalars(available)),
         num_forget=work.num_forget if work else None,
@@ -96,6 +98,7 @@ def _settle(
     reasons += _below_claim(settled)
     if reasons:
         raise NotApplicable("the method cannot do this; `errors` lists all that speaks against it", errors=reasons)
+    claiming.check_reach(settled.min_claim, settled.method, choosing.bounds_on(session, model, settled, target))
     return chosen, settled
 
 
@@ -109,10 +112,11 @@ def _by(method: str, body: ForgetCreate) -> ForgetCreate:
 
 
 def _below_claim(body: ForgetCreate) -> list[FieldError]:
-    most = choosing.claim_of(body.method, body.refusal, body.reference)
+    """What the request alone says against its `min_claim`, whatever the version before claims."""
+    most = claiming.most_claimable(body.method, claiming.Bounds(body.refusal, body.reference, body.num_references))
     if body.min_claim is None or CLAIMS.index(most) >= CLAIMS.index(body.min_claim):
         return []
-    asked = f"the refusal {body.refusal} and the reference {body.reference}"
+    asked = f"the refusal {body.refusal}, the reference {body.reference} and num_references {body.num_references}"
     return [FieldError("/min_claim", f"With {asked} this method may claim {most} at most.")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,11 +13,21 @@ from sqlalchemy.orm import Session
 from app.audit import log
 from app.audit.events import decimal_text
 from app.database.engine import database_now
-from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow
 from app.errors import NoServingVersion
 from app.jobs import queue
 from app.method_specs import Claim
-from app.operations import asked, guards, publishing, reference_files, references, targets, verifications, versions
+from app.operations import (
+    asked,
+    claiming,
+    guards,
+    publishing,
+    reference_files,
+    references,
+    targets,
+    verifications,
+    versions,
+)
 from app.schemas import ForgetStatus, VersionMetrics
 
 if TYPE_CHECKING:
@@ -57,6 +67,7 @@ def run(attempt: Attempt) -> None:
             "no training of this model succeeded, so there is nothing to forget from; train it first"
         )
     targets.refuse_unlearned(start.model, start.parent, request.target)
+    claiming.refuse_out_of_reach(request, start.parent, pushed=bool(start.pushed))
     done = _carried_out(attempt, start, request, loaded.dataset, parent)
     if done.outcome.claim is None:
         _refuse(attempt, start, done)
@@ -103,6 +114,7 @@ def _carried_out(
         importance=parent.importance,
         guard=parent.guard,
         keeping=start.keeping if start.forgotten else None,
+        parent_claim=publishing.claim_of(start.parent),
     )
     verification = verify(
         unlearned.model,
@@ -162,7 +174,7 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         parent=start.parent,
         forgotten=sorted([*start.forgotten, *request.target.get("classes", [])]),
         num_samples=len(start.forgotten_samples) + len(request.target.get("samples", [])),
-        claim=of_all_forgotten(start.parent, claim),
+        claim=claim,
         # What learning tasks came to, how much of earlier ones it cost, is the parent's; nothing was learned here.
         metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds),
         recipe={"forget": report.settings},
@@ -172,15 +184,6 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         forget_request=request.id,
         verification=done.verification.as_json(),
     )
-
-
-def of_all_forgotten(parent: VersionRow, claim: SupportedClaim) -> SupportedClaim:
-    """A version's claim is about everything it has forgotten: no more than its parent's, unless all was learned anew."""
-    from app.unlearning.verifying.claims import weakest
-
-    if parent.claim is None or claim.level == "exact":
-        return claim
-    return replace(claim, cap=weakest(claim.cap, publishing.CLAIM.validate_python(parent.claim)))
 
 
 def _bury(session: Session, request: ForgetRequestRow) -> None:

@@ -18,7 +18,7 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.datasets import labels
 from app.errors import VersionCorrupted
-from app.method_specs import CLAIMS
+from app.method_specs import weakest
 from app.operations import asked, versions
 from app.operations.tasks import tasks_of
 from app.operations.views import forgotten_classes, forgotten_samples
@@ -88,6 +88,11 @@ class Parent:
     """None also once it was deleted."""
 
 
+def claim_of(version: VersionRow | None) -> Claim | None:
+    """What a version claims; None of one that has forgotten nothing, and of none."""
+    return None if version is None or version.claim is None else CLAIM.validate_python(version.claim)
+
+
 @dataclass(frozen=True)
 class Inherited:
     """The claim of a version that was trained: what the parent may claim, and no more than `edited`."""
@@ -98,10 +103,8 @@ class Inherited:
     @property
     def level(self) -> Claim | None:
         """None where the parent claims nothing."""
-        if self.parent is None or self.parent.claim is None:
-            return None
-        claim: Claim = CLAIM.validate_python(self.parent.claim)
-        return min(claim, "edited", key=CLAIMS.index)
+        claim = claim_of(self.parent)
+        return None if claim is None else weakest(claim, "edited")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.database.tables import ForgetRequestRow, ModelRow, VerificationRow, VersionRow
 from app.errors import VersionCorrupted, VersionGone
-from app.method_specs import METHOD_SPECS, Claim
+from app.method_specs import METHOD_SPECS, Claim, weakest
 from app.operations import asked, publishing, references, verifications, versions
 from app.operations.unseen import Unseen, unseen_of
 from app.schemas import Depth
@@ -41,6 +41,8 @@ class _Case:
     model: ModelRow
     version: VersionRow
     original: VersionRow | None
+    """None once it is purged."""
+    parent_claim: Claim | None
     request: ForgetRequestRow
     unseen: Unseen
     recorded: VerificationRow | None
@@ -78,6 +80,7 @@ def _case(session: Session, verification_id: UUID) -> _Case:
         model=session.get_one(ModelRow, row.model_id),
         version=version,
         original=before if before is not None and before.state != "purged" else None,
+        parent_claim=publishing.claim_of(before),
         request=request,
         unseen=unseen_of(session, request, version),
         recorded=session.scalars(recorded).one_or_none(),
@@ -166,7 +169,7 @@ def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Gua
 
     Samples ask for none, and have classes once pushed pushed again. Of a guard that is gone nobody expects that it refuses.
     """
-    from app.unlearning.verifying.claims import Sought, weakest
+    from app.unlearning.verifying.claims import Sought
 
     edit = asked.edit_of(case.request)
     method: Claim = "edited"
@@ -179,7 +182,14 @@ def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Gua
     refusal: Refusal = _REFUSAL.validate_python(case.request.report["settings"]["refusal"])
     if refusal == "guard" and guard is None:
         refusal = "calibrate"
-    return Sought(method, refusal, edit.parameters.utility_budget, _proof(case, unlearned, partition))
+    return Sought(
+        method,
+        refusal,
+        edit.parameters.utility_budget,
+        _proof(case, unlearned, partition),
+        case.parent_claim,
+        case.request.report.get("forget_accuracy_before_refusal") if partition.forget_classes else None,
+    )
 
 
 def _proof(case: _Case, unlearned: Classifier, partition: Partition) -> AbsenceProof | None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import specs
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
+from app.method_specs import EVIDENCE, Claim, sought_by
 from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGuard
+
+_REFUSAL: TypeAdapter[specs.Refusal] = TypeAdapter(specs.Refusal)
 
 
 def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
@@ -153,6 +158,7 @@ def forget_request_view(
             "status": row.status,
             "verdict": row.verdict,
             "claim": row.claim,
+            **_sought(row),
             "parent_version": row.parent_version,
             "version": row.version,
             "report": row.report,
@@ -162,3 +168,34 @@ def forget_request_view(
             "job": job_view(job, model_name),
         }
     )
+
+
+def _sought(row: ForgetRequestRow) -> dict[str, Any]:
+    """What was sought, and of a completed request what was missed for it; both follow from what is stored."""
+    verification = (row.report or {}).get("verification")
+    if verification is None:
+        sought = sought_by(row.method, _REFUSAL.validate_python(row.refusal))
+        return {"sought": sought, "missed_for_sought": []}
+    sought = verification["sought"]
+    if row.status != "completed" or row.claim == sought:
+        return {"sought": sought, "missed_for_sought": []}
+    missed = [_missed(found) for found in verification["criteria"] if _is_missed(found, sought)]
+    parent = verification.get("parent_claim")
+    if not missed and parent is not None:
+        detail = f"The version before claims {parent}, and this one is about everything forgotten so far."
+        missed = [{"name": "parent_claim", "detail": detail, "figures": []}]
+    return {"sought": sought, "missed_for_sought": missed}
+
+
+def _is_missed(criterion: dict[str, Any], sought: Claim) -> bool:
+    """Whether it counts for the claim sought, and did not hold or could not be judged."""
+    counts = criterion["needed_for"] in EVIDENCE[sought] and criterion.get("power") is not False
+    return counts and criterion["passed"] is not True
+
+
+def _missed(criterion: dict[str, Any]) -> dict[str, Any]:
+    what = "did not hold" if criterion["passed"] is False else "could not be judged"
+    figures = [
+        figure for figure in criterion["measurements"] if figure["passed"] is False and figure["power"] is not False
+    ]
+    return {"name": criterion["name"], "detail": f"{criterion['statement']} It {what}.", "figures": figures}

@@ -23,7 +23,15 @@ from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.verification import Measurements, measure
 from app.unlearning.verifying.deep_verification import Verdict, judge
 from app.unlearning.verifying.figures import attack, margin, point, probe_recall
-from app.unlearning.verifying.observations import Observation, Sets, draw_sets, observe, observe_all, observe_original
+from app.unlearning.verifying.observations import (
+    Observation,
+    Sets,
+    draw_sets,
+    observe,
+    observe_all,
+    observe_original,
+    observe_struck,
+)
 from app.unlearning.verifying.outcome import conclude
 
 
@@ -32,6 +40,8 @@ class Figures:
     """How one model fares; shares are in 0..1, None where there is nothing to count."""
 
     forget_accuracy: float | None
+    forget_accuracy_before_refusal: float | None
+    """Share of the forget training set that a method by itself, before any row is struck, still gives its true class."""
     retain_accuracy: float | None
     test_accuracy: float | None
     refusal_rate: float | None
@@ -108,11 +118,12 @@ def compare(
     importance: Importance | None = None,
     guard: Guard | None = None,
     keeping: Edit | None = None,
+    parent_claim: Claim | None = None,
 ) -> Comparison:
     """Carry out and verify each; one that fails does not keep the others from going on. No model is touched.
 
     `references` are by seed, at least one: a method that draws with the same seed would meet itself.
-    `importance`, `guard` and `keeping` are as of `forgetting.forget`; `seed` draws the rows that are looked at. Same
+    `importance`, `guard`, `keeping` and `parent_claim` are as of `forgetting.forget`; `seed` draws the rows that are looked at. Same
     arguments, threads, torch and kind of CPU: same figures, seconds apart. Raises NotApplicable where a set is empty,
     and what ends the context.
     """
@@ -123,7 +134,8 @@ def compare(
         name = "edit" if isinstance(each, Edit) else each.method
         part.report(0.0, name, f"{place + 1} of {len(asked)}")
         try:
-            rows.append(bench.row(each, part, importance=importance, guard=guard, keeping=keeping))
+            row = bench.row(each, part, importance=importance, guard=guard, keeping=keeping, parent_claim=parent_claim)
+            rows.append(row)
         except ForgetteryError as error:
             rows.append(Row(each, None, None, None, error))
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # torch names it in its documentation alone
@@ -148,6 +160,7 @@ class _Bench:
         self._original, self._data, self._partition, self._references = original, data, partition, references
         self._sets: Sets = draw_sets(partition, "fast", seed)
         self._before = observe_original(original, data, self._sets, context.part(0.0, 0.5))
+        self._struck = observe_struck(original, self._before, data, self._sets, context)
         self._retraining_seconds = fmean(each.seconds for each in references.values())
         models = [each.model for each in references.values()]
         seen = observe_all(models, data, self._sets, context.part(0.5, 1.0), self._before)
@@ -162,6 +175,7 @@ class _Bench:
         importance: Importance | None,
         guard: Guard | None,
         keeping: Edit | None,
+        parent_claim: Claim | None,
     ) -> Row:
         """Forget, and verify what came of it as a forget request would."""
         unlearned = forget(
@@ -173,6 +187,7 @@ class _Bench:
             importance=importance,
             guard=guard,
             keeping=keeping,
+            parent_claim=parent_claim,
         )
         seen = observe(
             unlearned.model, self._data, self._sets, context.part(0.9, 1.0), self._before, guard=unlearned.guard
@@ -184,6 +199,7 @@ class _Bench:
             unlearned.sought,
             context,
             original=self._before,
+            struck=self._struck,
             references=self._retrained,
         )
         outcome = conclude(unlearned.report.gate, unlearned.sought, verification)
@@ -202,6 +218,7 @@ class _Bench:
         probe_gap = 0.0 if self._partition.forget_classes else None
         return Figures(
             _mean([each.forget_accuracy for each in measured]),
+            None,
             _mean([each.retain_accuracy for each in measured]),
             _mean([each.test_accuracy for each in measured]),
             _mean([each.refusal_rate for each in measured]),
@@ -213,11 +230,16 @@ class _Bench:
         )
 
     def _unlearned_figures(self, unlearned: Unlearned, seen: Observation) -> Figures:
-        return self._figures(unlearned.report.after, seen, unlearned.report.seconds["method"])
+        report = unlearned.report
+        before_refusal = report.forget_accuracy_before_refusal
+        return self._figures(report.after, seen, report.seconds["method"], before_refusal=before_refusal)
 
-    def _figures(self, measured: Measurements, seen: Observation, seconds: float | None) -> Figures:
+    def _figures(
+        self, measured: Measurements, seen: Observation, seconds: float | None, *, before_refusal: float | None = None
+    ) -> Figures:
         return Figures(
             measured.forget_accuracy,
+            before_refusal,
             measured.retain_accuracy,
             measured.test_accuracy,
             measured.refusal_rate,

@@ -17,11 +17,12 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
-from app.unlearning.gate import Criterion, judge_absence, judge_forgetting, judge_keeping, judge_method
+from app.unlearning.effect import effect_of
+from app.unlearning.gate import Criterion, judge_forgetting, judge_keeping, judge_method
 from app.unlearning.guard import Guard
 from app.unlearning.guard_fitting import fit_guard_of, recalibrated
 from app.unlearning.methods import METHODS
-from app.unlearning.methods.method import target_of
+from app.unlearning.methods.method import MethodResult, target_of
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
 from app.unlearning.sample_partition import without_forgotten
@@ -29,6 +30,7 @@ from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
 from app.unlearning.verifying.claims import AbsenceProof, Sought, weights_digest
+from app.unlearning.verifying.comparisons import MOST_LEFT_BY_METHOD
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class ForgetReport:
     """What was chosen or told, thresholds included; JSON values."""
     seconds: dict[str, float]
     """Wall seconds by stage; `method` is the unlearning alone."""
+    forget_accuracy_before_refusal: float | None = None
+    """Share of the forget training set that the method by itself, before any row is struck or null unit fitted, still gives
+    its true class; None of `edit`, which strikes."""
+    left_by_method: bool | None = None
+    """Of classes: whether that is more than may be left; None where there is no figure."""
     rehearsed_classes: list[int] = field(default_factory=list)
     """Classes forgotten earlier whose training rows were read to keep them refused."""
     importance_histogram: dict[str, list[int]] = field(default_factory=dict)
@@ -87,6 +94,8 @@ class _Made:
     """What the method by itself must hold."""
     trained_on: Tensor | None = None
     """As `MethodResult.trained_on`."""
+    still_answered: float | None = None
+    """As `Effect.still_answered`; None of `edit`."""
     importance_histogram: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -100,13 +109,15 @@ def forget(
     importance: Importance | None = None,
     guard: Guard | None = None,
     keeping: Edit | None = None,
+    parent_claim: Claim | None = None,
 ) -> Unlearned:
     """Forget what `partition` says, beside what `original` forgot earlier; `original` is not touched.
 
     Tasks all of whose classes are forgotten, by now or by earlier requests, are forgotten themselves. `importance` is
     that of the tasks of a static network, which the scope `network` needs. `guard` is that of the original, and
     is fitted anew: what it knows of retained rows is of its day. `keeping`
-    says how classes forgotten earlier are refused again where samples are forgotten, which have no refusal of their own.
+    says how classes forgotten earlier are refused again where samples are forgotten, which have no refusal of their own;
+    `parent_claim` what the version of the original claims of them.
     Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
     `failed`. Raises NotApplicable.
     """
@@ -146,8 +157,15 @@ def forget(
         context=context,
         guards=(guard, refitted),
     )
-    report = replace(report, importance_histogram=made.importance_histogram)
-    return Unlearned(made.model, report, _sought(made, refusing), made.importance, refitted)
+    sought = _sought(made, refusing, partition, parent_claim)
+    left = None if sought.still_answered is None else sought.still_answered > MOST_LEFT_BY_METHOD
+    report = replace(
+        report,
+        importance_histogram=made.importance_histogram,
+        forget_accuracy_before_refusal=made.still_answered,
+        left_by_method=left,
+    )
+    return Unlearned(made.model, report, sought, made.importance, refitted)
 
 
 def forget_classes(
@@ -184,18 +202,27 @@ def _edited(
 def _unlearned(original: Classifier, data: Dataset, partition: Partition, asked: Unlearning, context: Context) -> _Made:
     method = METHODS[asked.method]
     result = method.run(original, data, partition, asked.parameters, context, seed=asked.seed)
-    effect = [judge_method(original, result.model, partition)]
-    if not partition.forget_classes and not method.spec.reads_forget_set:
-        effect.append(judge_absence())
+    effect = effect_of(original, result.unstruck, data, partition, context.device)
+    absent = _absent(result, partition)
+    judged = judge_method(original, result.unstruck, partition, effect, absent=absent)
     return _Made(
         result.model,
         claim=method.spec.claim,
         settings={"method": asked.method, "parameters": asdict(asked.parameters), "chosen": result.settings},
         seconds={"unlearning": result.seconds},
         importance=result.importance,
-        effect=effect,
+        effect=judged,
         trained_on=result.trained_on,
+        still_answered=effect.still_answered,
     )
+
+
+def _absent(result: MethodResult, partition: Partition) -> bool:
+    """Whether no weight was ever fitted to what is forgotten."""
+    if result.trained_on is None:
+        return False
+    digest = weights_digest(result.model)
+    return AbsenceProof(digest, result.trained_on).holds(digest, partition)
 
 
 def _refusing(asked: Edit | Unlearning, partition: Partition, keeping: Edit | None) -> Edit:
@@ -229,12 +256,19 @@ def _fitted_guard(
     return fit_guard_of(model, data, classes, parameters, context, seed=refusing.seed)
 
 
-def _sought(made: _Made, refusing: Edit) -> Sought:
+def _sought(made: _Made, refusing: Edit, partition: Partition, parent_claim: Claim | None) -> Sought:
     """Pushing trains on rows that are forgotten, so nothing is proven of what it made."""
     proof = None
     if made.trained_on is not None and refusing.refusal != "push":
         proof = AbsenceProof(weights_digest(made.model), made.trained_on)
-    return Sought(made.claim, refusing.refusal, refusing.parameters.utility_budget, proof)
+    return Sought(
+        made.claim,
+        refusing.refusal,
+        refusing.parameters.utility_budget,
+        proof,
+        parent_claim,
+        made.still_answered if partition.forget_classes else None,
+    )
 
 
 def keep_forgotten(

@@ -15,6 +15,7 @@ from app.specs import Edit, Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.effect import EFFECT_FLOOR, Effect, Shift
 from app.unlearning.guard import Guard
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
@@ -24,6 +25,7 @@ REFUSAL_FLOOR: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.0, "push": 0.
 """The refusal rate each class must reach at least: `push` and `guard` are made to refuse, the others only never to answer."""
 
 _ONE_SIDED_95 = 1.645  # quantile of the normal distribution
+_ONE_IN_A_THOUSAND = 3.09  # likewise: an honest method, asked often, must not fail by chance
 _ROW_SHARE = 0.99  # random draws may hit the old float32 by chance, one in millions
 
 
@@ -67,19 +69,46 @@ def judge_forgetting(
     ]
 
 
-def judge_method(original: Classifier, computed: Classifier, partition: Partition) -> Criterion:
-    """That a method did something by itself: zeroing output rows, which is done for every method, does not count."""
-    struck = deepcopy(original), deepcopy(computed)
+def judge_method(
+    original: Classifier, unstruck: Classifier, partition: Partition, effect: Effect, *, absent: bool
+) -> list[Criterion]:
+    """That a method other than `edit` did something by itself that the answers show, and not the contrary.
+
+    Zeroing output rows, which is done for every method, does not count: `unstruck` is what it made before. Of weights
+    that were never fitted to the forget set (`absent`) answers may move anywhere.
+    """
+    found = [_method_changed_weights(original, unstruck, partition), _effect(effect, absent=absent)]
+    found.append(
+        _no_rise(
+            "direction",
+            "The method made the forget set no more certain than rows of the same classes that nothing was fitted to",
+            effect.direction,
+        )
+    )
+    if partition.forget_classes:
+        found.append(
+            _no_rise("class_direction", "The method made the classes to forget no more certain", effect.forget_shift)
+        )
+    return found
+
+
+def _method_changed_weights(original: Classifier, unstruck: Classifier, partition: Partition) -> Criterion:
+    struck = deepcopy(original), deepcopy(unstruck)
     for model in struck:
         strike(model, partition)
     changed = sum(weights_changed(*struck).values())
     return _at_least("method_changed_weights", "A weight differs beside the output rows that are struck.", changed, 1)
 
 
-def judge_absence() -> Criterion:
-    """Of samples, where the method reads retained rows alone: methods are known by that, `MethodSpec.reads_forget_set`."""
-    detail = "Whatever was fitted, was fitted to retained rows alone."
-    return _at_least("retained_rows_alone", detail, 1.0, 1.0)
+def _effect(effect: Effect, *, absent: bool) -> Criterion:
+    where = "the forget set and unseen rows of the same classes" if absent else "the forget set"
+    detail = f"The confidence in the true label moved, mean absolute change on {where}, in nats."
+    return _at_least("effect", detail, effect.change_anywhere if absent else effect.change, EFFECT_FLOOR)
+
+
+def _no_rise(name: str, what: str, shift: Shift) -> Criterion:
+    detail = f"{what}: mean change of the confidence in the true label, in nats, at most what chance explains."
+    return _at_most(name, detail, shift.value, _ONE_IN_A_THOUSAND * shift.error)
 
 
 def judge_keeping(
@@ -176,12 +205,24 @@ def _retained_groups(model: Classifier, partition: Partition) -> list[list[int]]
 
 
 def _retained_accuracy(before: Answers, after: Answers, groups: list[list[int]], budget: float) -> Criterion:
+    """A few hundred calibration inputs tell an accuracy to about a point, so the loss is judged beyond what chance explains."""
     was, now = (
         _mean([found.of_classes(classes).accuracy_in_task() for classes in groups]) for found in (before, after)
     )
     what = "Accuracy on retained classes" if len(groups) == 1 else "The mean over tasks of accuracy on retained classes"
-    detail = f"{what} is at most {budget} below the {was:.4f} before."
-    return _at_least("retained_accuracy", detail, now, was - budget)
+    detail = f"{what} is at most {budget} (beyond chance) below the {was:.4f} before."
+    chance = _ONE_SIDED_95 * _error_of_loss(before, after, groups)
+    return _at_least("retained_accuracy", detail, now, was - budget - chance)
+
+
+def _error_of_loss(before: Answers, after: Answers, groups: list[list[int]]) -> float:
+    """Standard error of the mean over groups of the difference of accuracies on the same inputs."""
+    errors = [
+        paired_error(*(found.in_task == found.labels for found in (was, now)))
+        for was, now in ((before.of_classes(classes), after.of_classes(classes)) for classes in groups)
+        if len(was.labels)
+    ]
+    return math.sqrt(sum(error**2 for error in errors)) / len(errors)
 
 
 def _mean(accuracies: Sequence[float | None]) -> float:
@@ -224,6 +265,10 @@ def paired_error(before: Tensor, after: Tensor) -> float:
 def _at_least(name: str, detail: str, value: float | None, threshold: float) -> Criterion:
     assert value is not None, "a partition has calibration rows of every class it is judged by"
     return Criterion(name, detail, value, threshold, value >= threshold)
+
+
+def _at_most(name: str, detail: str, value: float, threshold: float) -> Criterion:
+    return Criterion(name, detail, value, threshold, value <= threshold)
 
 
 def _below(name: str, detail: str, value: float | None, threshold: float | None) -> Criterion:

@@ -13,8 +13,13 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.data import Dataset
 from app.unlearning.growing import NO_TASK, owners
 from app.unlearning.guard import Guard, Guarded, margins_of_rows
+from app.unlearning.measuring.closeness import margins_among
+from app.unlearning.measuring.membership import area_under_curve
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.training import raw_logits
+
+MEMORISED_ROWS = 3000
+"""Rows of either kind that memorisation is measured on, at most."""
 
 _CPU = torch.device("cpu")
 
@@ -65,6 +70,18 @@ class Measurements:
 
 
 @dataclass(frozen=True)
+class Memorisation:
+    """How well a model tells rows that it learned from rows that it never saw; shares are in 0..1."""
+
+    train_accuracy: float
+    """Of learned rows, all classes that compete competing."""
+    unseen_accuracy: float
+    """Of calibration rows."""
+    membership_auc: float
+    """Chance that a learned row's true class has more confidence than an unseen one's; .5 is none."""
+
+
+@dataclass(frozen=True)
 class VersionMetrics:
     """What is kept with a version: measured on the test set, as served; but for `tasks`, with no task named."""
 
@@ -74,6 +91,8 @@ class VersionMetrics:
     sparsity: float
     num_parameters: int
     tasks: list[TaskMeasurements]
+    memorisation: Memorisation | None
+    """None where a set has no rows."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +234,32 @@ def version_metrics(
         sparsity=sparsity(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         tasks=_task_measurements(model, test, model.forgotten_classes, ()),
+        memorisation=memorisation(model, data, device),
+    )
+
+
+def memorisation(model: Classifier, data: Dataset, device: torch.device = _CPU) -> Memorisation | None:
+    """On at most MEMORISED_ROWS learned and as many calibration rows of classes that still compete.
+
+    Whoever tells those apart by whether the answer is right, or by how sure it is, has the simplest membership attacks
+    (Yeom et al. 2018, arXiv 1709.01604): what neither can, no comparison with retrained models will show.
+    """
+    competing = model.competing().cpu()
+    classes = competing.nonzero().flatten().tolist()
+    seen, unseen = (
+        measured_rows(rows_of(data.train_labels, rows, classes))[:MEMORISED_ROWS]
+        for rows in (data.train_rows, data.calibration_rows)
+    )
+    if min(len(seen), len(unseen)) == 0:
+        return None
+    rows = torch.cat([seen, unseen])
+    labels = data.train_labels[rows]
+    logits = raw_logits(model, data.train_images, rows, device).cpu().nan_to_num()
+    hits = logits.masked_fill(~competing, -torch.inf).argmax(dim=1) == labels
+    confidence = margins_among(logits, labels, competing)
+    area = area_under_curve(confidence[: len(seen)], confidence[len(seen) :])
+    return Memorisation(
+        float(hits[: len(seen)].double().mean()), float(hits[len(seen) :].double().mean()), area.estimate.value
     )
 
 

@@ -56,7 +56,7 @@ def test_a_verification_is_answered_with_its_job_and_its_defaults(digits: httpx.
     assert (found.depth, found.status, found.version, found.job.kind) == ("deep", "queued", 2, "verify")
     assert digits.get(f"/v1/verifications/{found.id}").json() == response.json()
     kinds = [job["kind"] for job in digits.get("/v1/jobs").json()["items"]]
-    assert kinds == ["train", "forget", "reference", "reference", "verify"]
+    assert kinds == ["train", "forget", "reference", "reference", "reference", "verify"]
 
 
 def test_the_same_key_starts_one_verification(digits: httpx.Client) -> None:

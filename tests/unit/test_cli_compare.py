@@ -19,6 +19,7 @@ from tests.unit.terminal import on_terminal
 JOB: dict[str, Any] = COMPARE_JOB
 FIGURES: dict[str, float | None] = {
     "forget_accuracy": 0.125,
+    "forget_accuracy_before_refusal": 0.45,
     "retain_accuracy": 0.991,
     "test_accuracy": 0.978,
     "refusal_rate": None,
@@ -73,7 +74,7 @@ def test_target_methods_and_what_is_the_same_for_all_are_sent(recorder: Recorder
 
 def test_methods_left_out_are_all_that_apply(recorder: Recorder) -> None:
     body = sent(recorder, "compare", "digits", "--task", "1", "--class", "3").body
-    assert (body["methods"], body["refusal"], body["num_references"]) == (None, None, 1)
+    assert (body["methods"], body["refusal"], body["num_references"]) == (None, None, 3)
     assert (body["target"]["tasks"], body["target"]["classes"]) == ([1], [3])
 
 
@@ -85,6 +86,7 @@ def test_the_table_shows_the_original_the_retrained_and_every_method_and_why_one
     assert rows["retrained"][0] == "0.000"
     assert rows["finetune"] == [
         "0.125",
+        "0.450",
         "0.991",
         "0.978",
         "-",
@@ -96,7 +98,7 @@ def test_the_table_shows_the_original_the_retrained_and_every_method_and_why_one
         "passed",
         "edited",
     ]
-    assert rows["euk"] == ["-"] * 9 + ["error", "-"]
+    assert rows["euk"] == ["-"] * 10 + ["error", "-"]
     assert "euk: euk stumbled" in result.stdout
 
 

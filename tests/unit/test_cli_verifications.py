@@ -44,9 +44,9 @@ def test_what_is_to_be_verified_and_how_deeply_is_sent(recorder: Recorder) -> No
     }
 
 
-def test_without_options_a_version_is_verified_deeply_beside_two_retrained_models(recorder: Recorder) -> None:
+def test_without_options_a_version_is_verified_deeply_beside_three_retrained_models(recorder: Recorder) -> None:
     body = sent(recorder, "versions", "verify", "digits", "2").body
-    assert (body["depth"], body["num_references"], body["reference"]) == ("deep", 2, "wait")
+    assert (body["depth"], body["num_references"], body["reference"]) == ("deep", 3, "wait")
     assert body["forget_request"] is None
 
 

@@ -112,6 +112,13 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
     return wide.gather(1, own).squeeze(1) - others
 
 
+def margins_among(logits: Tensor, labels: Tensor, competing: Tensor) -> Tensor:
+    """The same among the classes that compete, bool [C], every label among them; among all where only one competes."""
+    classes = competing if int(competing.sum()) > 1 else torch.ones_like(competing)
+    place = classes.cumsum(dim=0) - 1  # of each class among them
+    return margins(logits[:, classes], place[labels])
+
+
 def margin_divergence(unlearned: Tensor, retrained: Tensor) -> MarginDivergence:
     """KLoM: KL(retrained ‖ unlearned) of each input's margins over seeds, [S, N] and [T, N], S and T at least 2.
 

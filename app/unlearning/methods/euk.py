@@ -48,6 +48,8 @@ def euk(
             "held_out_accuracy_before": judge.before.utility,
             "held_out_floor": judge.floor,
         },
+        # Rows held out decide when to stop, which is a part in the weights, too.
+        trained_on=partition.train.retain if len(split.layers) == len(weight_layers(original)) else None,
     )
 
 

@@ -39,6 +39,8 @@ class MethodResult:
     """A model that forgot, in evaluation mode, and how it came about."""
 
     model: Classifier
+    unstruck: Classifier
+    """What the method made by itself, in evaluation mode: the classes to forget still compete unless it struck them."""
     settings: dict[str, Any]
     """Parameters, and what the method chose or was told; JSON values."""
     seconds: float
@@ -85,12 +87,14 @@ class Method:
         source = deepcopy(original).to(context.device).eval()
         with seeded(seed), deterministic_algorithms():
             computed = self.compute(source, data, partition, parameters, context, seed=seed)
-        strike(computed.model, partition)
+        model = computed.model.eval()
+        unstruck = deepcopy(model) if partition.forget_classes else model
+        strike(model, partition)
         told = {entry.name: getattr(parameters, entry.name) for entry in fields(parameters)}
         settings = {**told, **computed.settings, "seed": seed}
         context.report(1.0, "unlearning", "done")
         seconds = time.perf_counter() - start
-        return MethodResult(computed.model.eval(), settings, seconds, computed.importance, computed.trained_on)
+        return MethodResult(model, unstruck, settings, seconds, computed.importance, computed.trained_on)
 
 
 @torch.no_grad()

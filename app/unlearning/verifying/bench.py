@@ -25,8 +25,22 @@ class Bench:
     """Retrained models by seed; may be empty."""
     sets: Sets
     sought: Sought
+    struck: Observation | None = None
+    """The original with the rows of the classes to forget struck, and nothing else done; None of samples."""
+    held_out: int | None = None
+    """The seed of the candidate, where it is one of the references: the control."""
     figures: dict[tuple[int, ...], dict[tuple[str, Place], Estimate | float]] = field(default_factory=dict, repr=False)
     """Those computed before, by the `id` of their observations: the control asks for the same ones many times."""
+
+    @property
+    def others(self) -> Mapping[int, Observation]:
+        """The retrained models that the candidate is held against."""
+        return {seed: seen for seed, seen in self.references.items() if seed != self.held_out}
+
+    @property
+    def untouched(self) -> Observation | None:
+        """What a result must be told from: the original, of classes with their rows struck."""
+        return self.struck or self.original
 
     def beside(
         self,
@@ -40,28 +54,51 @@ class Bench:
         def one(seen: Observation) -> Estimate | float:
             return self._figure(metric, place, lambda: figure(seen), seen)
 
-        value = one(self.candidate)
-        original = None if self.original is None else point(one(self.original))
+        original, struck = (None if seen is None else point(one(seen)) for seen in (self.original, self.struck))
         retrained = {seed: point(one(reference)) for seed, reference in self.references.items()}
         if side is None:
-            return measured(metric, place, value, original=original, retrained=retrained)
-        return beside_retrained(metric, place, value, original=original, retrained=retrained, side=side)
+            return measured(metric, place, one(self.candidate), original=original, struck=struck, retrained=retrained)
+        return beside_retrained(
+            metric,
+            place,
+            one(self.candidate),
+            original=original,
+            struck=struck,
+            retrained=retrained,
+            side=side,
+            held_out=self.held_out,
+        )
 
     def between(
         self, metric: str, place: Place, distance: Callable[[Observation, Observation], float], side: Side | None
     ) -> Measurement:
-        """A figure of two models, averaged over the retrained ones; of each of those, over the others."""
+        """A figure of two models, averaged over the retrained ones; of each of those, over the others.
+
+        Among n retrained models, one that is farther from every other raises the figure of each of them, so that those
+        differ by (n - 2) / (n - 1) of what the models do; of two there is but one figure, and nothing to judge by.
+        """
 
         def two(first: Observation, second: Observation) -> float:
             return point(self._figure(metric, place, lambda: distance(first, second), first, second))
 
-        value, original = self._mean_distance(self.candidate, two), None
-        if self.original is not None:
-            original = self._mean_distance(self.original, two)
-        among = self._among_references(two)
+        def to_others(seen: Observation) -> float:
+            return fmean(two(seen, reference) for reference in self.others.values())
+
+        original, struck = (None if seen is None else to_others(seen) for seen in (self.original, self.struck))
+        among, count = self._among_references(two), len(self.references)
         if side is None:
-            return measured(metric, place, value, original=original, retrained=among)
-        return beside_retrained(metric, place, value, original=original, retrained=among, side=side)
+            return measured(metric, place, to_others(self.candidate), original=original, struck=struck, retrained=among)
+        return beside_retrained(
+            metric,
+            place,
+            to_others(self.candidate),
+            original=original,
+            struck=struck,
+            retrained=among,
+            side=side,
+            held_out=self.held_out,
+            coupling=(count - 2) / (count - 1) if count > 1 else 1.0,
+        )
 
     def _figure(
         self, metric: str, place: Place, compute: Callable[[], Estimate | float], *seen: Observation
@@ -71,9 +108,6 @@ class Bench:
         if (metric, place) not in known:
             known[metric, place] = compute()
         return known[metric, place]
-
-    def _mean_distance(self, model: Observation, distance: Callable[[Observation, Observation], float]) -> float:
-        return fmean(distance(model, reference) for reference in self.references.values())
 
     def _among_references(self, distance: Callable[[Observation, Observation], float]) -> dict[int, float]:
         if len(self.references) < 2:  # noqa: PLR2004  one has no other

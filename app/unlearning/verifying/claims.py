@@ -10,19 +10,11 @@ import torch
 from torch import Tensor
 
 from app.errors import GateMissed
-from app.method_specs import CLAIM_CAP, CLAIMS, Claim
+from app.method_specs import CLAIM_CAP, CLAIMS, EVIDENCE, Claim, claim_of_version, weakest
 from app.specs import Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.partition import Partition
 from app.unlearning.verifying.verdicts import Criterion, together
-
-EVIDENCE: dict[Claim, tuple[Claim, ...]] = {
-    "suppressed": ("suppressed",),
-    "edited": ("suppressed", "edited"),
-    "approximate": ("suppressed", "edited", "approximate"),
-    "exact": ("suppressed", "edited", "exact"),
-}
-"""Of each claim, the criteria that are its evidence; absence that is proven needs no comparison."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,12 @@ class Sought:
     utility_budget: float
     """Accuracy on retained classes that may be lost, 0..1."""
     proof: AbsenceProof | None = None
-    """Only looked at where the method's claim is `exact`."""
+    """Of methods that begin every layer anew and read retained rows alone."""
+    parent_claim: Claim | None = None
+    """That of the version it is made from, None where that one has forgotten nothing."""
+    still_answered: float | None = None
+    """Share of the classes' training images that the method by itself, nothing struck yet, still gives their class; None of
+    `edit`, which strikes, and of samples."""
 
     @property
     def claim(self) -> Claim:
@@ -84,30 +81,39 @@ class SupportedClaim:
 
     evidence: Evidence
     cap: Claim
+    parent: Claim | None = None
+    """As `Sought.parent_claim`."""
+
+    @property
+    def shown(self) -> Claim:
+        """What there is evidence for, up to the cap, whatever was forgotten before."""
+        return weakest(self.evidence.supports, self.cap)
 
     @property
     def level(self) -> Claim:
-        """The claim."""
-        return weakest(self.evidence.supports, self.cap)
+        """The claim of the version."""
+        return claim_of_version(self.shown, self.parent)
 
 
-def strongest_claim(criteria: Sequence[Criterion], sought: Claim) -> SupportedClaim | None:
-    """The strongest claim, up to the one sought, that these criteria are evidence for; None if there is none."""
+def strongest_claim(criteria: Sequence[Criterion], sought: Claim, parent: Claim | None = None) -> SupportedClaim | None:
+    """The strongest claim, up to the one sought, that these criteria are evidence for; None if there is none.
+
+    `parent` is as `Sought.parent_claim`.
+    """
     affordable = CLAIMS[: CLAIMS.index(sought) + 1]
     for claim in reversed(affordable):
         if all(held(criteria, level) is True for level in EVIDENCE[claim]):
-            return SupportedClaim(Evidence(claim, tuple(criteria)), sought)
+            return SupportedClaim(Evidence(claim, tuple(criteria)), sought, parent)
     return None
 
 
 def held(criteria: Sequence[Criterion], level: Claim) -> bool | None:
-    """Whether everything held that is needed for this level; None where something could not be judged, or nothing was."""
-    return together(criterion.passed for criterion in criteria if criterion.needed_for == level)
+    """Whether everything held that is needed for this level; None where something could not be judged, or nothing was.
 
-
-def weakest(*claims: Claim) -> Claim:
-    """The weakest of these claims."""
-    return min(claims, key=CLAIMS.index)
+    Criteria without power count for nothing and stop nothing.
+    """
+    counting = [found for found in criteria if found.needed_for == level and found.power is not False]
+    return together(found.passed for found in counting)
 
 
 def weights_digest(model: Classifier) -> str:

@@ -5,7 +5,7 @@ Any model can be judged, the original and a retrained one as well: that is the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from app.method_specs import Claim
 from app.unlearning.gate import REFUSAL_FLOOR
 from app.unlearning.measuring.closeness import jensen_shannon
 from app.unlearning.measuring.intervals import Estimate, paired_difference, share
+from app.unlearning.measuring.membership import area_under_curve, calibrated
 from app.unlearning.verifying.bench import Bench
 from app.unlearning.verifying.figures import (
     accuracy,
@@ -30,10 +31,16 @@ from app.unlearning.verifying.figures import (
     retained_agreement,
 )
 from app.unlearning.verifying.observations import Observation, Outputs
-from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all_passed, measured
+from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all_passed, beside_retrained, measured
 
 LARGEST_FORGET_ACCURACY = 0.01
 """Share of a forgotten class's training images that may still be given its label."""
+MOST_LEFT_BY_METHOD = 0.05
+"""Share of them that a method may leave answered before their row is struck, and still be called more than an edit."""
+LEAST_TO_TELL_APART = 3
+"""Retrained models that distances need: two of them have one distance, and nobody knows by how much it differs."""
+
+_NOTHING = 1e-12  # bits: what is no nearer at all is not nearer
 
 
 @dataclass(frozen=True)
@@ -59,22 +66,18 @@ def effect_criteria(bench: Bench) -> list[Criterion]:
     floor = REFUSAL_FLOOR[bench.sought.refusal]
     if about_classes and floor > 0:
         found.append(_refused(bench, floor))
-    # Of samples nothing but the weights can show that anything was done.
     found.append(_weights_changed(bench))
+    if bench.sought.still_answered is not None:
+        found.append(_left_by_method(bench.sought.still_answered))
     return found
 
 
 def comparison_drafts(bench: Bench) -> list[Draft]:
-    """What must be as in retrained models, by the fast set; there is at least one of them."""
-    about_classes = bool(bench.sets.forget_classes)
-    found = [
-        _accuracies(bench),
-        _no_farther_than_original(bench) if not about_classes else _nearer_than_original(bench),
-        _membership(bench),
-    ]
-    if len(bench.references) > 1:
+    """What must be as in retrained models, by the fast set; needs one of them at least."""
+    found = [_accuracies(bench), _nearer_than_untouched(bench), _membership(bench), _calibrated_membership(bench)]
+    if len(bench.references) >= LEAST_TO_TELL_APART:
         found.append(_as_two_retrained(bench))
-    if about_classes:
+    if bench.sets.forget_classes:
         found += [probe_draft(bench), prototype_draft(bench)]
     return found
 
@@ -144,6 +147,14 @@ def _weights_changed(bench: Bench) -> Criterion:
     return Criterion(0, "changed", statement, needed_for, found.passed, (found,), controlled=False)
 
 
+def _left_by_method(still_answered: float) -> Criterion:
+    """A row that is struck hides it, so it was measured before; the result alone cannot tell."""
+    statement = f"The method by itself leaves at most {MOST_LEFT_BY_METHOD} of the classes' training images answered."
+    place = Place("forget", setting="before their rows were struck")
+    found = measured("accuracy", place, still_answered, at_most=MOST_LEFT_BY_METHOD)
+    return Criterion(0, "left_by_method", statement, "approximate", found.passed, (found,), controlled=False)
+
+
 def _accuracies(bench: Bench) -> Draft:
     found = [bench.beside("accuracy", Place("test_retain"), lambda seen: accuracy(seen.test_retain), "at least")]
     statement = "Retained test images are answered right as often as by retrained models."
@@ -153,31 +164,22 @@ def _accuracies(bench: Bench) -> Draft:
     return Draft("accuracy", statement, tuple(found))
 
 
-def _nearer_than_original(bench: Bench) -> Draft:
-    """The mean over inputs, and over retrained models, of D(candidate, retrained) - D(candidate, original)."""
-    statement = "On the forget set the outputs are nearer those of retrained models than those of the original."
-    if bench.original is None:
-        return Draft("nearer", statement, ())
-    ours, original = bench.candidate.forget.probabilities, bench.original.forget.probabilities
-    to_original = jensen_shannon(ours, original)
-    to_retrained = _divergence_from_references(bench, bench.candidate)
-    found = mean_with_interval(to_retrained - to_original)
-    at_most = -(found.high - found.value)  # so that the whole interval is below 0
-    return Draft("nearer", statement, (measured("three-sample-statistic", Place("forget"), found, at_most=at_most),))
+def _nearer_than_untouched(bench: Bench) -> Draft:
+    """The mean over inputs, and over retrained models, of D(candidate, retrained) - D(untouched, retrained).
 
-
-def _no_farther_than_original(bench: Bench) -> Draft:
-    statement = (
-        "On the forgotten samples the outputs are no farther from those of retrained models than the original's."
-    )
-    if bench.original is None:
+    For classes the untouched original has their rows struck: that it answers them is told from a retrained model by any
+    result whatever.
+    """
+    beside = "the original with their rows struck" if bench.sets.forget_classes else "the original"
+    statement = f"On the forget set the outputs are nearer those of retrained models than those of {beside} are."
+    untouched = bench.untouched
+    if untouched is None:
         return Draft("nearer", statement, ())
-    ours, originals = (_divergence_from_references(bench, model) for model in (bench.candidate, bench.original))
-    chance = mean_with_interval(ours - originals)
-    at_most = float(originals.mean()) + chance.high - chance.value
-    found = bench.between("jensen-shannon", Place("forget", setting="no farther"), forget_divergence, None)
-    judged = measured("jensen-shannon", found.place, mean_with_interval(ours), at_most=at_most)
-    return Draft("nearer", statement, (_with_retrained(judged, found),))
+    ours, theirs = (_divergence_from_others(bench, model) for model in (bench.candidate, untouched))
+    found = mean_with_interval(ours - theirs)
+    at_most = min(found.value - found.high, -_NOTHING)  # so that the whole interval is below 0
+    judged = measured("nearer-than-untouched", Place("forget"), found, original=0.0, at_most=at_most)
+    return Draft("nearer", statement, (judged,))
 
 
 def _as_two_retrained(bench: Bench) -> Draft:
@@ -203,6 +205,51 @@ def _membership(bench: Bench) -> Draft:
     return Draft("membership", statement, tuple(found))
 
 
+def _calibrated_membership(bench: Bench) -> Draft:
+    """The retrained models never saw the forget set: they say how hard each image is to one that did not.
+
+    One of them is judged by the others, from which it differs by n / (n - 1) of what it does from the mean of all n.
+    """
+    retrained = {seed: calibrated_auc(bench, seen, without=seed).value for seed, seen in bench.references.items()}
+    count = len(bench.references)
+    original, struck = (
+        None if seen is None else calibrated_auc(bench, seen).value for seen in (bench.original, bench.struck)
+    )
+    found = beside_retrained(
+        "mia-auc",
+        Place("forget", setting="calibrated margin"),
+        calibrated_auc(bench, bench.candidate, without=bench.held_out),
+        original=original,
+        struck=struck,
+        retrained=retrained,
+        side="as",
+        held_out=bench.held_out,
+        coupling=count / (count - 1) if count > 1 else 1.0,
+    )
+    statement = "An attacker who has retrained models tells forgotten training images from others as badly as with one of those."
+    return Draft("calibrated-membership", statement, (found,))
+
+
+def calibrated_auc(bench: Bench, seen: Observation, without: int | None = None) -> Estimate:
+    """The AUC of `calibrated_scores`."""
+    members, others = calibrated_scores(bench, seen, without)
+    return area_under_curve(members, others).estimate
+
+
+def calibrated_scores(bench: Bench, seen: Observation, without: int | None = None) -> tuple[Tensor, Tensor]:
+    """Of the forget set and of test images of the same kind, float64 [N] and [M], beside all retrained models but one."""
+    shadows = [other for seed, other in bench.references.items() if seed != without] or [seen]
+    members = _calibrated(seen.forget, [other.forget for other in shadows])
+    if bench.sets.forget_classes:
+        return members, _calibrated(seen.test_forget, [other.test_forget for other in shadows])
+    return members, _calibrated(seen.test_retain, [other.test_retain for other in shadows])
+
+
+def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:
+    theirs = torch.stack([margin(other) for other in references])
+    return calibrated(margin(outputs), theirs)
+
+
 def probe_draft(bench: Bench) -> Draft:
     """Every probe that was fitted to the candidate."""
     found = [
@@ -226,12 +273,12 @@ def prototype_draft(bench: Bench) -> Draft:
     return Draft("prototypes", statement, tuple(found))
 
 
-def _divergence_from_references(bench: Bench, model: Observation) -> Tensor:
+def _divergence_from_others(bench: Bench, model: Observation) -> Tensor:
     """Of each forgotten input, float64 [N], averaged over the retrained models."""
-    others = [reference.forget.probabilities for reference in bench.references.values()]
+    others = [reference.forget.probabilities for reference in bench.others.values()]
     return torch.stack([jensen_shannon(model.forget.probabilities, other) for other in others]).mean(dim=0)
 
 
 def _with_retrained(judged: Measurement, found: Measurement) -> Measurement:
     """What was judged, with the figures of other models as found."""
-    return Measurement(**{**vars(judged), "original": found.original, "retrained": found.retrained})
+    return replace(judged, original=found.original, struck=found.struck, retrained=found.retrained)

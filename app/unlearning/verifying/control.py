@@ -1,118 +1,117 @@
-"""The control: the same criteria must fail the original and pass retrained models, or they prove nothing of another."""
+"""The control: a figure must fail the original and pass every retrained model, or it proves nothing of another model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from app.method_specs import LEAST_REFERENCES
 from app.unlearning.context import Context
 from app.unlearning.verifying.bench import Bench
-from app.unlearning.verifying.claims import EVIDENCE
-from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, together
+from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all_passed
 
 Key = tuple[str, str, Place]
 """Name of the criterion, name of the metric, place."""
-_HALF = 0.5
 
 
 @dataclass(frozen=True)
 class Control:
-    """What became of the models whose verdict is known beforehand."""
+    """What became of the models whose verdict is known beforehand, by the figures that compare with retrained models."""
 
     original_fails: bool | None
-    """None where there is no original, or nothing to judge it by."""
+    """Whether it fails one figure at least; None where there is no original, or nothing to judge it by."""
     retrained_pass: dict[str, bool | None]
-    """By seed, each judged by the others; empty of fewer than two."""
+    """By seed, each judged by the others: whether it passes all of them; empty of fewer than two."""
     failed_by_original: tuple[str, ...]
-    """Names of the criteria that decided."""
+    """Names of the criteria that it fails by some figure."""
     failed_by_retrained: dict[str, tuple[str, ...]]
     """By seed."""
-
-    @property
-    def retrained_passes(self) -> bool | None:
-        """Whether half of them or more do; None of none. With 20 figures each, one of many may miss by chance."""
-        known = [outcome for outcome in self.retrained_pass.values() if outcome is not None]
-        return sum(known) >= _HALF * len(known) if known else None
+    num_figures: int = 0
+    """Figures that compare."""
+    num_with_power: int = 0
+    """Those of them that fail the original and pass every retrained model."""
 
     @property
     def complete(self) -> bool:
-        """Whether both were tried."""
-        return self.original_fails is not None and self.retrained_passes is not None
-
-    @property
-    def has_power(self) -> bool:
-        """Whether both ended as they must."""
-        return self.original_fails is True and self.retrained_passes is True
+        """Whether both kinds of models were tried."""
+        return self.original_fails is not None and bool(self.retrained_pass)
 
     def criterion(self) -> Criterion:
-        """That the control worked, as part of what a comparison needs; "no power" is no failure of the model."""
-        statement = "Judged by the same criteria, the original fails and retrained models pass."
-        return Criterion(0, "control", statement, "approximate", True if self.has_power else None, controlled=False)
+        """That there is a figure to tell by, as part of what a comparison needs; "no power" is no failure of the model."""
+        statement = "A figure at least fails the original and passes every retrained model."
+        held = True if self.num_with_power else None
+        return Criterion(0, "control", statement, "approximate", held, controlled=False)
 
 
 def run_control(
     bench: Bench, criteria: Sequence[Criterion], judge: Callable[[Bench], list[Criterion]], context: Context
 ) -> tuple[Control, list[Criterion]]:
-    """Judge the original, and each retrained model by the others, as `criteria` judged the candidate of `bench`.
+    """Judge the original (of classes, with their rows struck), and each retrained model by the others.
 
-    Gives those criteria back with "power" beside each figure.
+    Gives the criteria of the candidate back with "power" beside each figure; what compares with retrained models passes
+    or fails by figures with power alone.
     """
-    original = None if bench.original is None else judge(replace(bench, candidate=bench.original))
+    untouched = bench.untouched
+    original = [] if untouched is None else judge(replace(bench, candidate=untouched))
     retrained: dict[int, list[Criterion]] = {}
-    if len(bench.references) > 1:
+    if len(bench.references) >= LEAST_REFERENCES:
         for seed, model in bench.references.items():
             context.check()
-            others = {key: other for key, other in bench.references.items() if key != seed}
-            retrained[seed] = judge(replace(bench, candidate=model, references=others))
-    outcome = None if original is None else together(found.passed for found in _decisive(original, bench))
+            retrained[seed] = judge(replace(bench, candidate=model, held_out=seed))
+    before, theirs = _outcomes(original), [_outcomes(found) for found in retrained.values()]
+    judged = [_with_power(criterion, before, theirs) for criterion in criteria]
+    figures = [found for criterion in judged if compares(criterion) for found in criterion.measurements]
+    failed = _failed(original)
     control = Control(
-        original_fails=None if outcome is None else not outcome,
-        retrained_pass={str(seed): _passes(_decisive(found, bench)) for seed, found in retrained.items()},
-        failed_by_original=_failed(_decisive(original or [], bench)),
-        failed_by_retrained={str(seed): _failed(_decisive(found, bench)) for seed, found in retrained.items()},
+        original_fails=bool(failed) if any(compares(found) for found in original) else None,
+        retrained_pass={str(seed): not _failed(found) for seed, found in retrained.items()},
+        failed_by_original=failed,
+        failed_by_retrained={str(seed): _failed(found) for seed, found in retrained.items()},
+        num_figures=len(figures),
+        num_with_power=sum(found.power is True for found in figures),
     )
-    powers = _powers(criteria, original, list(retrained.values()))
-    return control, [_with_power(criterion, powers) for criterion in criteria]
+    return control, judged
 
 
-def _with_power(criterion: Criterion, powers: dict[Key, bool | None]) -> Criterion:
-    measurements = tuple(replace(found, power=powers.get(_key(criterion, found))) for found in criterion.measurements)
-    return replace(criterion, measurements=measurements)
+def compares(criterion: Criterion) -> bool:
+    """Whether it holds the result against retrained models."""
+    return criterion.controlled and criterion.needed_for == "approximate"
 
 
-def _decisive(criteria: Sequence[Criterion], bench: Bench) -> list[Criterion]:
-    """Those that compare, where the claim rests on a comparison, else all that the claim rests on."""
-    levels = EVIDENCE[bench.sought.claim]
-    if "approximate" in levels or (bench.sought.claim == "exact" and bench.references):
-        levels = ("approximate",)
-    return [found for found in criteria if found.controlled and found.needed_for in levels]
-
-
-def _passes(criteria: Sequence[Criterion]) -> bool | None:
-    """What could not be judged by the few others is left out."""
-    return together(found.passed for found in criteria if found.passed is not None)
-
-
-def _failed(criteria: Sequence[Criterion]) -> tuple[str, ...]:
-    return tuple(found.name for found in criteria if found.passed is False)
-
-
-def _powers(
-    criteria: Sequence[Criterion], original: list[Criterion] | None, retrained: list[list[Criterion]]
-) -> dict[Key, bool | None]:
-    before = _outcomes(original or [])
-    theirs = [_outcomes(found) for found in retrained]
-    keys = [
-        _key(criterion, found) for criterion in criteria if criterion.controlled for found in criterion.measurements
-    ]
-    return {key: _power(before.get(key), [found.get(key) for found in theirs]) for key in keys}
+def _with_power(
+    criterion: Criterion, before: dict[Key, bool | None], theirs: list[dict[Key, bool | None]]
+) -> Criterion:
+    if not criterion.controlled:
+        return criterion
+    measurements = tuple(
+        replace(
+            found,
+            power=_power(before.get(_key(criterion, found)), [seen.get(_key(criterion, found)) for seen in theirs]),
+        )
+        for found in criterion.measurements
+    )
+    if not compares(criterion):
+        return replace(criterion, measurements=measurements)
+    telling = [found for found in measurements if found.power]
+    untried = any(found.power is None for found in measurements)
+    power = True if telling else None if untried or not measurements else False
+    return replace(criterion, measurements=measurements, power=power, passed=all_passed(telling or measurements))
 
 
 def _power(original: bool | None, retrained: list[bool | None]) -> bool | None:  # noqa: FBT001  outcomes, not switches
-    known = [outcome for outcome in retrained if outcome is not None]
-    if original is None or not known:
-        return False if original else None
-    return not original and sum(known) >= _HALF * len(known)
+    """None where the original or retrained models could not be tried; what one of those fails has none."""
+    if original is True or False in retrained:
+        return False
+    return None if original is None or not retrained else True
+
+
+def _failed(criteria: Sequence[Criterion]) -> tuple[str, ...]:
+    """Names of those by a figure of which a model failed."""
+    return tuple(
+        criterion.name
+        for criterion in criteria
+        if compares(criterion) and any(found.passed is False for found in criterion.measurements)
+    )
 
 
 def _outcomes(criteria: Sequence[Criterion]) -> dict[Key, bool | None]:

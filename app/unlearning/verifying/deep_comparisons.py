@@ -1,32 +1,29 @@
-"""The criteria that a deep verification adds: relearning, calibrated membership, alignment of layers, three-sample test."""
+"""The criteria that a deep verification adds: relearning, alignment of layers, three-sample test."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from app.errors import NotApplicable
-from app.unlearning.measuring.closeness import margins, three_sample_test
+from app.unlearning.measuring.closeness import three_sample_test
 from app.unlearning.measuring.features import layer_similarity
-from app.unlearning.measuring.intervals import Estimate
-from app.unlearning.measuring.membership import area_under_curve, calibrated, membership_attack
+from app.unlearning.measuring.membership import membership_attack
 from app.unlearning.measuring.relearning import Relearning, anamnesis_index
 from app.unlearning.verifying.bench import Bench
-from app.unlearning.verifying.comparisons import Draft
-from app.unlearning.verifying.observations import Observation, Outputs
+from app.unlearning.verifying.comparisons import LEAST_TO_TELL_APART, Draft, calibrated_scores
+from app.unlearning.verifying.observations import Observation
 from app.unlearning.verifying.verdicts import Measurement, Place, beside_retrained, measured
 
 SIGNIFICANT = 0.05
 """The p value that the three-sample test must stay below, with every retrained model."""
-_CHANCE = 0.5
 
 
 def deep_drafts(bench: Bench) -> list[Draft]:
     """What must be as in retrained models, beside the fast set; needs one retrained model at least."""
-    found = [_relearning(bench), _calibrated_membership(bench)]
+    found = [_relearning(bench)]
     if bench.sets.forget_classes:
         found.append(_three_samples(bench))
-    if len(bench.references) > 1:
+    if len(bench.references) >= LEAST_TO_TELL_APART:
         found.append(_aligned(bench))
     return found
 
@@ -49,14 +46,16 @@ def _relearning(bench: Bench) -> Draft:
     ours, theirs = bench.candidate.relearning, _retrained_steps(bench)
     if ours is None or theirs is None:
         return Draft("relearning", statement, ())
-    original = None if bench.original is None or bench.original.relearning is None else bench.original.relearning
     found = beside_retrained(
         "relearn-steps",
         _relearnt_place(bench),
         float(_steps(ours)),
-        original=None if original is None else float(_steps(original)),
+        original=_steps_of(bench.original),
+        struck=_steps_of(bench.struck),
         retrained=theirs,
         side="at least",
+        held_out=bench.held_out,
+        standard_error=0.5,  # a step
     )
     return Draft("relearning", statement, (found,))
 
@@ -66,6 +65,10 @@ def _retrained_steps(bench: Bench) -> dict[int, float] | None:
     runs = {seed: seen.relearning for seed, seen in bench.references.items()}
     steps = {seed: float(_steps(run)) for seed, run in runs.items() if run is not None}
     return steps if len(steps) == len(runs) and sum(steps.values()) > 0 else None
+
+
+def _steps_of(seen: Observation | None) -> float | None:
+    return None if seen is None or seen.relearning is None else float(_steps(seen.relearning))
 
 
 def _steps(run: Relearning) -> int:
@@ -89,27 +92,8 @@ def _anamnesis(bench: Bench) -> list[Measurement]:
     return [measured("ain", _relearnt_place(bench), index.value)]
 
 
-def _calibrated_membership(bench: Bench) -> Draft:
-    """The retrained models never saw the forget set: they say how hard each image is to one that did not.
-
-    One of them is judged by the others. With a single one its own figure is unknown, and chance stands for it.
-    """
-    retrained = {seed: _calibrated_auc(bench, seen, without=seed).value for seed, seen in bench.references.items()}
-    alone = len(bench.references) < 2  # noqa: PLR2004  one has no other
-    found = beside_retrained(
-        "mia-auc",
-        Place("forget", setting="calibrated margin"),
-        _calibrated_auc(bench, bench.candidate),
-        original=None if bench.original is None else _calibrated_auc(bench, bench.original).value,
-        retrained=dict.fromkeys(retrained, _CHANCE) if alone else retrained,
-        side="as",
-    )
-    statement = "An attacker who has retrained models tells forgotten training images from others as badly as with one of those."
-    return Draft("calibrated-membership", statement, (found,))
-
-
 def _attack_shown(bench: Bench) -> list[Measurement]:
-    members, others = _calibrated_scores(bench, bench.candidate)
+    members, others = calibrated_scores(bench, bench.candidate)
     if min(len(members), len(others)) < 2:  # noqa: PLR2004  one to choose a threshold on, one to judge it on
         return []
     attack = membership_attack(members, others, torch.Generator().manual_seed(bench.sets.seed))
@@ -120,41 +104,25 @@ def _attack_shown(bench: Bench) -> list[Measurement]:
     return found
 
 
-def _calibrated_auc(bench: Bench, seen: Observation, without: int | None = None) -> Estimate:
-    members, others = _calibrated_scores(bench, seen, without)
-    return area_under_curve(members, others).estimate
-
-
-def _calibrated_scores(bench: Bench, seen: Observation, without: int | None = None) -> tuple[Tensor, Tensor]:
-    """Of the forget set and of test images of the same kind, float64 [N] and [M]."""
-    shadows = [other for seed, other in bench.references.items() if seed != without] or [seen]
-    members = _calibrated(seen.forget, [other.forget for other in shadows])
-    if bench.sets.forget_classes:
-        return members, _calibrated(seen.test_forget, [other.test_forget for other in shadows])
-    return members, _calibrated(seen.test_retain, [other.test_retain for other in shadows])
-
-
-def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:
-    theirs = torch.stack([margins(other.logits, other.labels) for other in references])
-    return calibrated(margins(outputs.logits, outputs.labels), theirs)
-
-
 def _three_samples(bench: Bench) -> Draft:
     """With every retrained model by itself, on test images, which no model has seen."""
-    statement = "On test images of the forgotten classes the outputs are significantly nearer a retrained model than the original."
-    original = bench.original
-    if original is None:
+    statement = (
+        "On test images of the forgotten classes the outputs are significantly nearer a retrained model than the original "
+        "with their rows struck."
+    )
+    untouched = bench.untouched
+    if untouched is None:
         return Draft("three-samples", statement, ())
     return Draft(
         "three-samples",
         statement,
-        tuple(_p_value(bench, original, seed, seen) for seed, seen in bench.references.items()),
+        tuple(_p_value(bench, untouched, seed, seen) for seed, seen in bench.others.items()),
     )
 
 
-def _p_value(bench: Bench, original: Observation, seed: int, reference: Observation) -> Measurement:
+def _p_value(bench: Bench, untouched: Observation, seed: int, reference: Observation) -> Measurement:
     generator = torch.Generator().manual_seed(bench.sets.seed)
-    ours, theirs, before = (seen.test_forget.probabilities for seen in (bench.candidate, reference, original))
+    ours, theirs, before = (seen.test_forget.probabilities for seen in (bench.candidate, reference, untouched))
     found = three_sample_test(ours, theirs, before, generator)
     place = Place("test_forget", setting=f"retrained with seed {seed}")
     return measured("three-sample-p", place, found.p_value, at_most=SIGNIFICANT)

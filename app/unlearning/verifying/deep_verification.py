@@ -10,14 +10,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from app.method_specs import Claim
+from app.method_specs import EVIDENCE, LEAST_REFERENCES, Claim
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.guard import Guard
 from app.unlearning.partition import Partition
 from app.unlearning.verifying.bench import Bench
-from app.unlearning.verifying.claims import EVIDENCE, Sought, SupportedClaim, held, strongest_claim
+from app.unlearning.verifying.claims import (
+    AbsenceProof,
+    Sought,
+    SupportedClaim,
+    held,
+    strongest_claim,
+)
 from app.unlearning.verifying.comparisons import comparison_drafts, effect_criteria, shown
 from app.unlearning.verifying.control import Control, run_control
 from app.unlearning.verifying.deep_comparisons import deep_drafts, deep_shown
@@ -30,6 +36,7 @@ from app.unlearning.verifying.observations import (
     observe,
     observe_all,
     observe_original,
+    observe_struck,
 )
 from app.unlearning.verifying.verdicts import Criterion, Measurement, together
 
@@ -51,16 +58,19 @@ class VerificationReport:
     references: tuple[int, ...]
     """Seeds of the retrained models."""
     sought: Claim
+    """By method and refusal, whatever was forgotten before."""
     criteria: tuple[Criterion, ...]
     """Numbered from 1."""
     shown: tuple[Measurement, ...]
     """Figures that decide nothing."""
     control: Control
     does_not_prove: tuple[str, ...]
+    parent_claim: Claim | None = None
+    """That of the version it was made from, which a claim about everything forgotten so far cannot exceed."""
 
     @property
     def verdict(self) -> Verdict:
-        """Whether everything held that the claim sought needs; deep, only beside a control that worked."""
+        """Whether everything held that the claim sought needs; deep, only where a control could be run."""
         outcome = together(held(self.criteria, level) for level in EVIDENCE[self.sought])
         if outcome is False:
             return "failed"
@@ -70,7 +80,7 @@ class VerificationReport:
     @property
     def supported_claim(self) -> SupportedClaim | None:
         """The claim with its evidence; None where nothing may be claimed."""
-        return strongest_claim(self.criteria, self.sought)
+        return strongest_claim(self.criteria, self.sought, self.parent_claim)
 
     @property
     def claim(self) -> Claim | None:
@@ -103,10 +113,13 @@ def verify(
     `original` is None once it is purged, and `original_digest` then its `weights_digest`, if that was kept.
     `references` are models retrained without the forget set, by seed; there may be none. Same models, seed, threads,
     torch and kind of CPU: same report. To keep what the original and the references were seen to do, use `draw_sets`,
-    `observe_original`, `observe` and `judge`. Raises NotApplicable where a set is empty, and what ends the context.
+    `observe_original`, `observe_struck`, `observe` and `judge`. Raises NotApplicable where a set is empty, and what ends the context.
     """
     sets = draw_sets(partition, depth, seed)
-    before = None if original is None else observe_original(original, data, sets, context.part(0.0, 0.2))
+    before = None if original is None else observe_original(original, data, sets, context.part(0.0, 0.15))
+    struck = None
+    if original is not None and before is not None:
+        struck = observe_struck(original, before, data, sets, context.part(0.15, 0.2))
     after = observe(unlearned, data, sets, context.part(0.2, 0.4), before, guard=guard)
     retrained = observe_all(references.values(), data, sets, context.part(0.4, 0.9), before)
     context.report(0.9, "judging", "criteria and control")
@@ -117,6 +130,7 @@ def verify(
         sought,
         context,
         original=before,
+        struck=struck,
         references=dict(zip(references, retrained, strict=True)),
         original_digest=original_digest,
     )
@@ -132,17 +146,21 @@ def judge(
     context: Context,
     *,
     original: Observation | None,
+    struck: Observation | None,
     references: Mapping[int, Observation],
     original_digest: str | None = None,
 ) -> VerificationReport:
-    """The report, from what the models were seen to do on the same sets; runs none of them."""
+    """The report, from what the models were seen to do on the same sets; runs none of them.
+
+    `struck` is what `observe_struck` gives of the original; None also where there is no original.
+    """
     digest = original_digest if original is None else original.digest
-    bench = Bench(unlearned, original, digest, references, sets, sought)
+    bench = Bench(unlearned, original, digest, references, sets, sought, struck)
     control, criteria = run_control(bench, _criteria(bench), _criteria, context)
-    if sets.depth == "deep":
+    if len(references) >= LEAST_REFERENCES:
         criteria.append(control.criterion())
-    if sought.claim == "exact":
-        criteria.append(_absence(sought, unlearned, partition))
+    if sought.proof is not None:
+        criteria.append(_absence(sought.proof, unlearned, partition))
     numbered = tuple(replace(criterion, number=number) for number, criterion in enumerate(criteria, 1))
     return VerificationReport(
         depth=sets.depth,
@@ -156,29 +174,32 @@ def judge(
         shown=tuple(shown(bench) + (deep_shown(bench) if sets.depth == "deep" else [])),
         control=control,
         does_not_prove=does_not_prove(bench, criteria),
+        parent_claim=sought.parent_claim,
     )
 
 
 def _criteria(bench: Bench) -> list[Criterion]:
     """Of any model, without numbers."""
     found = effect_criteria(bench)
+    if len(bench.references) < LEAST_REFERENCES:
+        found.append(_too_few_references(bench))
     if not bench.references:
-        return [*found, _no_reference()]
+        return found
     drafts = comparison_drafts(bench)
     if bench.sets.depth == "deep":
         drafts += deep_drafts(bench)
     return found + [draft.comparison(0) for draft in drafts]
 
 
-def _no_reference() -> Criterion:
-    statement = "There is a retrained model to compare with."
+def _too_few_references(bench: Bench) -> Criterion:
+    """How far retrained models are apart, and so how near one must be, two of them tell at least."""
+    statement = f"There are {LEAST_REFERENCES} retrained models or more to compare with; there is {len(bench.references) or 'none'}."
     return Criterion(0, "reference", statement, "approximate", None, controlled=False)
 
 
-def _absence(sought: Sought, unlearned: Observation, partition: Partition) -> Criterion:
-    holds = sought.proof is not None and sought.proof.holds(unlearned.digest, partition)
+def _absence(proof: AbsenceProof, unlearned: Observation, partition: Partition) -> Criterion:
     statement = "The rows that these very weights were fitted to are retained rows, every one."
-    return Criterion(0, "absent", statement, "exact", holds, controlled=False)
+    return Criterion(0, "absent", statement, "exact", proof.holds(unlearned.digest, partition), controlled=False)
 
 
 def _as_lists(value: Any) -> Any:

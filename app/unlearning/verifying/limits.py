@@ -20,20 +20,20 @@ def does_not_prove(bench: Bench, criteria: Sequence[Criterion]) -> tuple[str, ..
     """The sentences that apply."""
     applies = {
         "How near a retrained model it is: there was none to compare with.": not bench.references,
-        "That the difference between two retrained models is as presumed: there was one alone.": len(bench.references)
-        == 1,
+        "How far two retrained models are apart, and so how near is near enough: there was one alone.": (
+            len(bench.references) == 1
+        ),
         "That anything moved from the original: it is gone, and no control could be run on it.": bench.original is None,
         f"What a larger sample would show: at most {MOST_ROWS[bench.sets.depth]} rows of a set were looked at.": True,
-        "What lower layers hold, how fast it is relearned, and what attackers with retrained models see: "
-        "only the fast set was run.": bench.sets.depth == "fast",
+        "What lower layers hold, and how fast it is relearned: only the fast set was run.": bench.sets.depth == "fast",
         "That the features know nothing of the classes: refusing them was learned from their images.": (
             bench.sought.refusal == "push"
         ),
         "That nothing beside the features knows the classes: a guard that refuses them does, until it is deleted.": (
             bench.sought.refusal == "guard"
         ),
-        "That the rows told in the proof are all that were read: they are taken as told.": bench.sought.claim
-        == "exact",
+        "That the rows told in the proof are all that were read: they are taken as told.": bench.sought.proof
+        is not None,
         "What figures without power show: the original passes them, or retrained models do not.": (
             any(found.power is False for criterion in criteria for found in criterion.measurements)
         ),

@@ -7,6 +7,7 @@ later verification of the same target with the same depth and seed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -157,6 +158,41 @@ def observe_original(model: Classifier, data: Dataset, sets: Sets, context: Cont
     if sets.depth == "fast" or _known(seen, sets) == 0:
         return seen
     return replace(seen, relearning=Relearning(0, (_known(seen, sets),)))
+
+
+def observe_struck(
+    model: Classifier, original: Observation, data: Dataset, sets: Sets, context: Context
+) -> Observation | None:
+    """The original, observed before, with the rows of the classes to forget struck, and nothing else done; None of samples.
+
+    What the features hold stays what it was; relearning alone is run.
+    """
+    if not sets.forget_classes:
+        return None
+    forget, retain, test_forget, test_retain = (
+        _struck(outputs, sets.forget_classes)
+        for outputs in (original.forget, original.retain, original.test_forget, original.test_retain)
+    )
+    seen = replace(
+        original, forget=forget, retain=retain, test_forget=test_forget, test_retain=test_retain, relearning=None
+    )
+    if sets.depth == "fast":
+        return seen
+    copy, rows = deepcopy(model), list(sets.forget_classes)
+    with torch.no_grad():
+        copy.head.weight[rows] = 0.0
+        copy.head.bias[rows] = 0.0
+    copy.mark_forgotten(rows)
+    return replace(seen, relearning=_relearn(copy, original, data, sets, context))
+
+
+def _struck(outputs: Outputs, classes: tuple[int, ...]) -> Outputs:
+    """Their logits 0, and what is left competing without them; no null unit is fitted, so nothing is refused."""
+    competing = (outputs.probabilities > 0).any(dim=0)
+    logits = outputs.logits.clone()
+    logits[:, list(classes)], competing[list(classes)] = 0.0, False
+    probabilities = logits.masked_fill(~competing, -torch.inf).double().softmax(dim=1)
+    return Outputs(outputs.labels, logits, outputs.features, probabilities, probabilities.argmax(dim=1))
 
 
 def _some(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.method_specs import CLAIMS, Claim
+from app.method_specs import CLAIMS, LEAST_REFERENCES, Claim
 from app.unlearning import gate
 from app.unlearning.verifying.claims import Sought, SupportedClaim, strongest_claim
+from app.unlearning.verifying.control import compares
 from app.unlearning.verifying.deep_verification import Verdict, VerificationReport
 from app.unlearning.verifying.verdicts import Criterion
 
-_OF_THE_METHOD = {"weights_changed", "method_changed_weights", "output_rows_replaced", "output_rows_struck"}
+_OF_THE_METHOD = {
+    "weights_changed",
+    "method_changed_weights",
+    "effect",
+    "direction",
+    "class_direction",
+    "output_rows_replaced",
+    "output_rows_struck",
+}
 _UPPER: tuple[Claim, ...] = ("approximate", "exact")
 
 
@@ -20,6 +29,8 @@ class Outcome:
     """How a request ends: published unless it failed, and then with this claim."""
 
     verdict: Verdict
+    """`passed`: the gate held, and what was sought could be judged, which the claim says how much of held; `inconclusive`:
+    the gate held, and nothing could tell whether more than `edited` did."""
     claim: SupportedClaim | None
     """None where nothing is published."""
     missed: tuple[str, ...]
@@ -36,19 +47,49 @@ def conclude(
     """The outcome of a forget request, from its gate and the verification of the same weights.
 
     The gate, which looks at calibration rows alone, decides whether there is a result; test rows, which the verification
-    looks at, decide only whether more than `edited` may be claimed. Of samples that the method has read, the gate cannot
-    tell whether they are absent: that they are no farther from retrained models than before is then demanded, too.
+    looks at, decide whether more than `edited` may be claimed. Of samples the gate cannot tell whether they are gone: they
+    are absent from every weight, or a comparison with retrained models shows it, or nothing can be told.
     """
     claim = supported_claim(judged, sought, verification)
     missed = [criterion.name for criterion in judged if not criterion.passed]
-    if not verification.forget_classes and "retained_rows_alone" not in {criterion.name for criterion in judged}:
-        missed += [found.name for found in verification.criteria if found.name == "nearer" and found.passed is False]
+    if not verification.forget_classes and sought.claim in _UPPER and not _absent(verification):
+        missed += _not_shown(verification)
     if not missed and min_claim is not None and (claim is None or _rank(claim.level) < _rank(min_claim)):
         missed.append("min_claim")
     if missed or claim is None:
         return Outcome("failed", None, tuple(missed))
-    unjudged = sought.method_claim == "approximate" and not verification.references
-    return Outcome("inconclusive" if unjudged else "passed", claim, ())
+    return Outcome("passed" if claim.shown == sought.claim or _judged(verification) else "inconclusive", claim, ())
+
+
+def _judged(verification: VerificationReport) -> bool:
+    """Whether it could be told what is left, although that may support less than was sought.
+
+    A figure had power; or nothing that is forgotten has a part in any weight, and no comparison speaks against it.
+    """
+    if verification.control.num_with_power:
+        return True
+    enough = len(verification.references) >= LEAST_REFERENCES
+    against = any(found.passed is False for found in verification.criteria if compares(found))
+    return enough and _absent(verification) and not against
+
+
+def _absent(verification: VerificationReport) -> bool:
+    """Whether it is proven that no weight was fitted to what is forgotten."""
+    return any(found.name == "absent" and found.passed for found in verification.criteria)
+
+
+def _not_shown(verification: VerificationReport) -> list[str]:
+    """What speaks against it that samples are forgotten.
+
+    They are farther from retrained models than they were, or every figure that could show it says that they are not.
+    """
+    nearer = [figure for found in verification.criteria if found.name == "nearer" for figure in found.measurements]
+    farther = any(figure.low is not None and figure.low > 0 for figure in nearer)
+    telling = [
+        figure for found in verification.criteria if compares(found) for figure in found.measurements if figure.power
+    ]
+    shown = any(figure.passed for figure in telling)
+    return [*(["nearer"] if farther else []), *(["shown"] if telling and not shown else [])]
 
 
 def supported_claim(
@@ -56,7 +97,8 @@ def supported_claim(
 ) -> SupportedClaim | None:
     """The strongest claim that a gate and, for more than `edited`, a verification are evidence for; None if none is."""
     criteria = [_as_evidence(criterion) for criterion in judged]
-    return strongest_claim([*criteria, *(_upward(verification) if verification else ())], sought.claim)
+    upward = _upward(verification) if verification else ()
+    return strongest_claim([*criteria, *upward], sought.claim, sought.parent_claim)
 
 
 def _as_evidence(criterion: gate.Criterion) -> Criterion:

@@ -1,7 +1,7 @@
 """What a verification consists of: measurements beside those of retrained models, criteria, and how far seeds may differ.
 
 A figure of an unlearned model is judged against those of retrained models, not against 0: two models retrained with two
-seeds differ, too, and by so much an unlearned one may.
+seeds differ, too, and by so much an unlearned one may. How much that is, retrained models of the same recipe alone say.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Literal
 
-from app.method_specs import Claim
+from app.method_specs import LEAST_REFERENCES, Claim
 from app.unlearning.measuring.intervals import Estimate, Z
 from app.unlearning.metrics import METRICS, Metric
 
@@ -29,6 +29,16 @@ EFFECTS: dict[str, Metric] = {
         "Share of inputs answered as forgotten; measuring.intervals.share.",
         "arXiv 1705.08500",
     ),
+    "nearer-than-untouched": Metric(
+        1,
+        -1,
+        1,
+        "bits",
+        "lower",
+        "Mean over inputs and retrained models of the Jensen-Shannon divergence of the result, less that of the untouched "
+        "original (of classes, with their rows struck); below 0: nearer.",
+        "arXiv 2001.03698, for the divergence",
+    ),
     "weights-changed": Metric(
         1,
         0,
@@ -41,21 +51,19 @@ EFFECTS: dict[str, Metric] = {
 }
 """Figures of the effect alone, which no attack or reference takes part in."""
 
-SEED_SPREAD: dict[str, float] = {
-    "accuracy": 0.004,
-    "agreement": 0.005,
-    "jensen-shannon": 0.015,
-    "probe-recall": 0.01,
-    "prototype-recall": 0.03,
-    "mia-auc": 0.01,
-    "cka": 0.03,
-    "relearn-steps": 0.2,  # of the mean number of steps
-}
-"""Standard deviation over seeds that is presumed before any was seen: about that of small networks on MNIST."""
-PRESUMED_SEEDS = 2
-"""How many further seeds the presumption counts as."""
-ALLOWED_DEVIATIONS = 3.0
-"""Standard deviations from the retrained models' mean that are still no difference."""
+ONE_SIDED = (6.314, 2.92, 2.353, 2.132, 2.015, 1.943, 1.895, 1.86, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753,
+             1.746, 1.74, 1.734, 1.729)  # fmt: skip
+"""Student's t at 95 %, one-sided, of 1, 2, .. degrees of freedom."""
+TWO_SIDED = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
+             2.12, 2.11, 2.101, 2.093)  # fmt: skip
+"""The same, two-sided."""
+OUTLIER = (1.1543, 1.4813, 1.715, 1.8871, 2.02, 2.1266, 2.215, 2.29, 2.3547, 2.4116, 2.462, 2.5073, 2.5483, 2.5857, 2.62,
+           2.6516, 2.6809, 2.7082)  # fmt: skip
+"""Grubbs' two-sided limit at 5 %, of 3, 4, .. figures: the farthest of them lies beyond it one time in twenty by chance."""
+
+PRIOR_FREEDOM = 4
+"""Degrees of freedom of what the choice of inputs says of a figure's variance, beside what retrained models say."""
+_LEAST_TO_HOLD_OUT = 3  # of two figures each is as far from the mean as the other
 
 
 @dataclass(frozen=True)
@@ -83,12 +91,15 @@ class Measurement:
     original: float | None
     retrained: dict[str, float]
     """By seed. Where a figure is a distance to the retrained models: of each, to the others."""
+    struck: float | None = None
+    """Of the original with the rows of the classes to forget struck, and nothing else done; None of samples."""
     at_least: float | None = None
     at_most: float | None = None
     passed: bool | None = None
     """None: shown only, or nothing to judge it against."""
     power: bool | None = None
-    """Whether the same threshold fails the original and passes retrained models; None where that could not be tried."""
+    """Whether it fails the original, of classes with their rows struck, and passes every retrained model; None where that
+    could not be tried."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,9 @@ class Criterion:
     measurements: tuple[Measurement, ...] = ()
     controlled: bool = True
     """Whether the original and retrained models can be judged by it, too; refusals are fitted to neither."""
+    power: bool | None = None
+    """Of what compares with retrained models: whether a figure of it has power; without, it supports nothing and stops
+    nothing. None where that could not be tried."""
 
 
 def measured(
@@ -113,6 +127,7 @@ def measured(
     value: Estimate | float,
     *,
     original: float | None = None,
+    struck: float | None = None,
     retrained: Mapping[int, float] | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
@@ -130,6 +145,7 @@ def measured(
         high,
         original,
         {str(seed): figure for seed, figure in (retrained or {}).items()},
+        struck,
         at_least,
         at_most,
         within if judged else None,
@@ -142,32 +158,75 @@ def beside_retrained(
     value: Estimate | float,
     *,
     original: float | None,
+    struck: float | None,
     retrained: Mapping[int, float],
     side: Side,
+    held_out: int | None = None,
+    standard_error: float | None = None,
+    coupling: float = 1.0,
 ) -> Measurement:
-    """A figure judged by how far it is from retrained models, and by what those differ among each other."""
+    """A figure judged by how far it is from retrained models, and by what those differ among each other.
+
+    `held_out` is the seed of the model that is judged, where it is one of them; it is held against the others.
+    `standard_error` is by how much the choice of inputs moves the figure: that of its interval, unless it is given.
+    `coupling` is as of `tolerance`.
+    """
     at_least = at_most = None
-    if retrained:
-        figures = list(retrained.values())
-        centre, allowed = fmean(figures), tolerance(metric, figures, _standard_error(value))
+    if standard_error is None:
+        standard_error = (value.high - value.low) / (2 * Z) if isinstance(value, Estimate) else 0.0
+    allowed = tolerance(
+        list(retrained.values()), standard_error, side, held_out=held_out is not None, coupling=coupling
+    )
+    if allowed is not None:
+        centre = fmean(figure for seed, figure in retrained.items() if seed != held_out)
         at_least = max(centre - allowed, METRICS[metric].low) if side in ("at least", "as") else None
         at_most = min(centre + allowed, METRICS[metric].high) if side in ("at most", "as") else None
-    return measured(metric, place, value, original=original, retrained=retrained, at_least=at_least, at_most=at_most)
+    return measured(
+        metric,
+        place,
+        value,
+        original=original,
+        struck=struck,
+        retrained=retrained,
+        at_least=at_least,
+        at_most=at_most,
+    )
 
 
-def tolerance(metric: str, retrained: Sequence[float], standard_error: float = 0.0) -> float:
-    """How far from the mean of these figures one more retrained model may be, in the metric's unit, above 0.
+def tolerance(
+    retrained: Sequence[float],
+    standard_error: float,
+    side: Side,
+    *,
+    held_out: bool = False,
+    coupling: float = 1.0,
+) -> float | None:
+    """How far from the mean of these figures one more retrained model may be, in the metric's unit; None of too few.
 
-    ALLOWED_DEVIATIONS of a prediction by the figures' variance, moderated by the presumed one, so that two seeds that
-    happen to agree are not taken for certainty (Smyth 2004, doi:10.2202/1544-6115.1027); the error of few inputs is
-    part of what is presumed.
+    Student's prediction limit: one more of the same kind lies beyond it one time in twenty. Two or three models that
+    happen to agree are not taken for certainty: the variance of their figures is moderated by that which the choice of
+    inputs alone gives, which counts as PRIOR_FREEDOM degrees of freedom (Smyth 2004, doi:10.2202/1544-6115.1027).
+
+    A model that is one of them, `held_out`, may be so far from the mean of the others that it is no outlier among all
+    (Grubbs 1969, doi:10.2307/1266761). `coupling` is by how much the figures of retrained models differ more than the
+    models do, because each is computed beside the others.
     """
-    centre = fmean(retrained)
-    presumed = SEED_SPREAD[metric] * (centre if metric == "relearn-steps" else 1.0)
-    squares = sum((figure - centre) ** 2 for figure in retrained)
-    prior = PRESUMED_SEEDS * (presumed**2 + standard_error**2)
-    variance = (prior + squares) / (PRESUMED_SEEDS + len(retrained) - 1)
-    return ALLOWED_DEVIATIONS * math.sqrt(variance * (1 + 1 / len(retrained)))
+    count = len(retrained)
+    if count < (_LEAST_TO_HOLD_OUT if held_out else LEAST_REFERENCES) or coupling == 0:
+        return None
+    spread = variance(retrained) / coupling**2
+    if held_out:
+        limit = _quantile(OUTLIER, count - _LEAST_TO_HOLD_OUT)
+        return limit * math.sqrt(spread + standard_error**2) * coupling * count / (count - 1)
+    freedom, prior = count - 1, PRIOR_FREEDOM if standard_error > 0 else 0
+    moderated = (freedom * spread + prior * standard_error**2) / (freedom + prior)
+    student = _quantile(TWO_SIDED if side == "as" else ONE_SIDED, freedom + prior - 1)
+    return student * math.sqrt(moderated * (1 + 1 / count))
+
+
+def _quantile(table: tuple[float, ...], place: int) -> float:
+    """That of more models than the table knows is taken for its last one, which it is near."""
+    return table[min(place, len(table) - 1)]
 
 
 def all_passed(measurements: Iterable[Measurement]) -> bool | None:
@@ -181,7 +240,3 @@ def together(outcomes: Iterable[bool | None]) -> bool | None:
     if any(outcome is False for outcome in found):
         return False
     return True if found and None not in found else None
-
-
-def _standard_error(value: Estimate | float) -> float:
-    return (value.high - value.low) / (2 * Z) if isinstance(value, Estimate) else 0.0

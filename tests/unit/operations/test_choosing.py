@@ -6,8 +6,10 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from app import specs
+from app.database.tables import VersionRow
 from app.errors import NotApplicable
 from app.method_specs import METHOD_SPECS, MethodName, Target
 from app.operations import choosing, costs, targets
@@ -35,6 +37,37 @@ def test_auto_takes_the_first_that_applies_and_says_why(house: House) -> None:
     reasons = {each.method: each.reasons for each in found.candidates if not each.applicable}
     assert {"edit", "ssd", "projection", "sisa"} <= reasons.keys()
     assert all(reasons.values())
+
+
+@sqlite
+def test_of_samples_that_the_original_tells_from_unseen_ones_by_chance_alone_auto_takes_an_exact_method(
+    house: House,
+) -> None:
+    """One epoch on MNIST memorises nothing, and of two rows no accuracy can tell anything."""
+    found = chosen(house, target={"samples": [1, 2]})
+    assert found.method == "retrain"
+    assert "tells its training rows from unseen ones by" in found.why
+    assert "no comparison could show" in found.why
+
+
+@sqlite
+def test_where_no_exact_method_keeps_the_limits_auto_says_that_it_will_be_inconclusive(house: House) -> None:
+    seconds = {each.method: each.expected_seconds for each in chosen(house, target={"samples": [1, 2]}).candidates}
+    assert seconds["retrain"] is not None
+    found = chosen(house, target={"samples": [1, 2]}, max_seconds=seconds["retrain"] * 0.99)
+    assert found.method != "retrain"
+    assert "inconclusive" in found.why
+
+
+@sqlite
+def test_of_samples_that_a_model_knows_by_heart_auto_asks_for_no_exact_method(house: House) -> None:
+    with house.database.writing() as session:
+        version = session.scalars(select(VersionRow)).one()
+        by_heart = {"train_accuracy": 1.0, "unseen_accuracy": 0.9, "membership_auc": 0.6}
+        version.metrics = version.metrics | {"memorisation": by_heart}
+    found = chosen(house, target={"samples": list(range(500))})
+    assert "no comparison could show" not in found.why
+    assert "no comparison could show" in chosen(house, target={"samples": [1, 2]}).why
 
 
 @sqlite

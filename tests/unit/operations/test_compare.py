@@ -40,6 +40,10 @@ def test_methods_stand_side_by_side_and_nothing_is_published(house: House) -> No
     assert found.original.forget_accuracy is not None
     assert found.original.forget_accuracy > 0.5
     assert (found.retrained.forget_accuracy, found.retrained.ratio_to_retraining) == (0.0, 1.0)
+    edited, finetuned = found.rows[0].forget_accuracy_before_refusal, found.rows[1].forget_accuracy_before_refusal
+    assert edited is None
+    assert finetuned is not None
+    assert finetuned > 0.05
     assert all(row.forget_accuracy == 0.0 and row.seconds for row in found.rows[:2])
     assert found.rows[0].refusal == "calibrate"
     with house.database.reading() as session:
@@ -53,12 +57,12 @@ def test_methods_stand_side_by_side_and_nothing_is_published(house: House) -> No
 
 
 def test_a_retrained_model_that_there_is_is_not_trained_again(house: House) -> None:
-    waiting = house.forget(2, method="finetune", refusal="calibrate", reference="wait")
+    waiting = house.forget(2, method="finetune", refusal="calibrate", reference="wait", num_references=1)
     house.work()
     with house.database.writing() as session:
         kept = session.scalars(select(ReferenceRow)).one()
         jobs.cancel_job(session, CALLER, waiting.job.id)
-    job = finished(house, ask(house, target={"classes": [2]}, methods=CHEAP[1:]))
+    job = finished(house, ask(house, target={"classes": [2]}, methods=CHEAP[1:], num_references=1))
     assert Comparison.model_validate(job.result).retrained.seconds == kept.seconds
     with house.database.reading() as session:
         assert session.scalar(select(func.count()).select_from(ReferenceRow)) == 1

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.database.tables import ReferenceRow, TombstoneRow, VersionRow
+from app.database.tables import TombstoneRow, VersionRow
+from app.errors import ClaimOutOfReach, NotApplicable
 from app.method_specs import METHOD_SPECS, Claim
-from app.operations import forgetting_run, models
-from app.schemas import ForgetReport, ForgetRequest, Forgotten
+from app.operations import audit, forget, models, versions
+from app.operations.pages import PageQuery
+from app.schemas import ForgetCreate, ForgetPlan, ForgetReport, ForgetRequest, Forgotten, VerificationReport
 from app.store.manifest import CARD
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
@@ -36,6 +38,11 @@ def report_of(request: ForgetRequest) -> ForgetReport:
 def manifest_of(house: House, number: int) -> dict[str, Any]:
     with house.database.reading() as session:
         return session.scalars(select(VersionRow).where(VersionRow.number == number)).one().manifest
+
+
+def planned(house: House, **body: Any) -> ForgetPlan:
+    with house.database.reading() as session:
+        return forget.plan(session, "digits", ForgetCreate.model_validate(body), home=house.settings.home)
 
 
 def serving(house: House) -> int | None:
@@ -69,23 +76,116 @@ def test_what_was_verified_stands_in_the_report_in_the_manifest_and_in_the_model
     verification = report_of(request).verification
     assert verification is not None
     assert (verification.depth, verification.references) == ("fast", [])
-    assert manifest_of(house, 2)["verification"] == verification.model_dump(mode="json")
+    assert VerificationReport.model_validate(manifest_of(house, 2)["verification"]) == verification
     card = (house.settings.home / "models" / "digits" / "2" / CARD).read_text()
     assert "## Verification" in card
-    assert "There is a retrained model to compare with." in card
+    assert "There are 2 retrained models or more to compare with; there is none." in card
 
 
-def test_with_a_reference_the_verdict_is_passed(house: House) -> None:
-    request = house.forget(samples=SAMPLES, **EUK, reference="wait")
-    house.work()
-    with house.database.reading() as session:
-        assert len(session.scalars(select(ReferenceRow)).all()) == 1
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_class_is_judged_beside_three_references_and_what_was_missed_is_named(house: House) -> None:
+    finetune: dict[str, Any] = {
+        "method": "finetune",
+        "parameters": {"steps": 40, "learning_rate": 0.001, "utility_budget": 0.05},
+    }
+    request = house.forget(2, **finetune, refusal="calibrate")
+    for _ in range(3):
+        house.work()
     finished = done(house, request)
-    assert (finished.status, finished.verdict) == ("completed", "passed")
+    assert (finished.status, finished.verdict, finished.claim) == ("completed", "passed", "edited")
+    assert finished.sought == "approximate"
+    report = report_of(finished)
+    assert report.verification is not None
+    assert report.verification.references == [1, 2, 3]
+    assert report.left_by_method is True
+    left = next(missed for missed in finished.missed_for_sought if missed.name == "left_by_method")
+    assert left.figures[0].value == report.forget_accuracy_before_refusal
+    assert {missed.name for missed in finished.missed_for_sought} == {
+        criterion.name
+        for criterion in report.verification.criteria
+        if criterion.passed is False and criterion.power is not False
+    }
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_samples_of_a_model_that_remembers_none_are_inconclusive_beside_any_references(house: House) -> None:
+    finetune: dict[str, Any] = {
+        "method": "finetune",
+        "parameters": {"steps": 40, "learning_rate": 0.001, "utility_budget": 0.05},
+    }
+    request = house.forget(samples=SAMPLES[:2], **finetune)
+    for _ in range(3):
+        house.work()
+    finished = done(house, request)
+    assert (finished.status, finished.verdict, finished.claim) == ("completed", "inconclusive", "edited")
+    assert "control" in {missed.name for missed in finished.missed_for_sought}
     verification = report_of(finished).verification
     assert verification is not None
-    assert len(verification.references) == 1
-    assert finished.claim in {"edited", "approximate"}
+    assert verification.control.num_with_power == 0
+
+
+@pytest.mark.parametrize("method", ["auto", "retrain"])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_two_samples_end_exact_by_auto_and_by_retraining(house: House, method: str) -> None:
+    request = done(house, house.forget(samples=SAMPLES[:2], method=method, reference="none"))
+    assert (request.status, request.method) == ("completed", "retrain")
+    assert (request.verdict, request.claim, request.sought) == ("passed", "exact", "exact")
+
+
+@pytest.mark.parametrize("learning_rate", [1e-7, 1e-12])
+@pytest.mark.parametrize("method", ["finetune", "neggrad_plus", "scrub", "salun", "bad_teacher"])
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_step_that_the_answers_do_not_show_fails_and_publishes_nothing(
+    house: House, method: str, learning_rate: float
+) -> None:
+    steps = {"rounds": 1, "forget_steps": 1, "retain_steps": 1} if method == "scrub" else {"steps": 1}
+    parameters: dict[str, Any] = {**steps, "learning_rate": learning_rate}
+    if method == "neggrad_plus":
+        parameters["forget_weight"] = 0.2
+    request = done(house, house.forget(samples=SAMPLES[:5], method=method, parameters=parameters, **BLIND))
+    assert (request.status, request.verdict, request.claim, request.version) == ("failed", "failed", None, None)
+    assert "effect" in {criterion.name for criterion in report_of(request).gate if not criterion.passed}
+    assert serving(house) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_least_claim_that_the_version_before_rules_out_is_refused_before_any_work(house: House) -> None:
+    queued = house.forget(2, scope="output", refusal="calibrate")
+    later: dict[str, Any] = {"method": "finetune", "refusal": "calibrate", "min_claim": "approximate"}
+    with pytest.raises(ClaimOutOfReach, match="edited"):
+        house.forget(3, **later)
+    done(house, queued)
+    with pytest.raises(ClaimOutOfReach, match="edited"):
+        house.forget(3, **later)
+    plan = planned(house, target={"classes": [3]}, method="finetune", refusal="calibrate")
+    assert (plan.sought, plan.claim) == ("approximate", "edited")
+    exact = house.forget(3, method="retrain", refusal="calibrate", min_claim="exact", **BLIND)
+    assert exact.status == "queued"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_single_reference_can_make_nothing_approximate_and_is_refused_where_that_is_demanded(house: House) -> None:
+    with pytest.raises(NotApplicable) as refused:
+        house.forget(2, method="euk", refusal="calibrate", num_references=1, min_claim="approximate")
+    (fault,) = refused.value.errors
+    assert fault.pointer == "/min_claim"
+    assert "num_references 1" in fault.detail
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_request_version_manifest_card_and_audit_log_tell_one_claim(house: House) -> None:
+    done(house, house.forget(2, scope="output", refusal="calibrate"))
+    request = done(house, house.forget(3, method="retrain", refusal="calibrate", parameters={"utility_budget": 0.05}))
+    samples = done(house, house.forget(samples=SAMPLES[:3], **EUK, **BLIND))
+    for told in (request, samples):
+        assert told.version is not None
+        with house.database.reading() as session:
+            version = versions.get_version(session, "digits", told.version)
+            events = audit.list_events(session, PageQuery(), forget_request=told.id).items
+        claims = {event.details["claim"] for event in events if "claim" in event.details}
+        assert claims == {told.claim} == {version.claim} == {manifest_of(house, told.version)["claim"]}
+        card = (house.settings.home / "models" / "digits" / str(told.version) / CARD).read_text()
+        assert f"**{told.claim}**" in card
 
 
 def test_retraining_is_exact(house: House) -> None:
@@ -109,8 +209,7 @@ def test_a_version_claims_no_more_than_holds_of_everything_it_has_forgotten(
 ) -> None:
     levels: tuple[Claim, ...] = ("suppressed", "edited", "approximate", "exact")
     held = tuple(Criterion(1, level, "It held.", level, passed=True) for level in levels)
-    claim = SupportedClaim(Evidence(found, held), "exact")
-    assert forgetting_run.of_all_forgotten(VersionRow(claim=before), claim).level == told
+    assert SupportedClaim(Evidence(found, held), "exact", before).level == told
 
 
 def test_a_claim_below_the_least_asked_for_publishes_nothing(house: House) -> None:

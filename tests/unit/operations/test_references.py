@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -15,7 +16,12 @@ from app.schemas import ForgetRequest, VerifyCreate
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House
 
-EUK: dict[str, Any] = {"method": "euk", "refusal": "calibrate", "parameters": {"layers": 1, "steps": 60}}
+EUK: dict[str, Any] = {
+    "method": "euk",
+    "refusal": "calibrate",
+    "parameters": {"layers": 1, "steps": 60},
+    "num_references": 1,
+}
 
 
 def next_kinds(house: House) -> list[str]:
@@ -43,7 +49,7 @@ def report_of(house: House, request: ForgetRequest) -> Any:
 
 
 def test_a_request_waits_for_its_references_and_is_judged_by_them(house: House) -> None:
-    request = house.forget(2, **EUK, num_references=2)
+    request = house.forget(2, **(EUK | {"num_references": 2}))
     assert next_kinds(house) == ["reference", "reference", "forget"]
     for _ in range(3):
         house.work()
@@ -96,6 +102,36 @@ def test_cached_uses_what_there_is_and_trains_nothing(house: House) -> None:
     done = house.request(request.id)
     assert report_of(house, request).references == []
     assert (done.verdict, done.claim) == ("inconclusive", "edited")
+
+
+def test_a_request_waits_for_three_where_it_does_not_say_how_many(house: House) -> None:
+    euk = {name: value for name, value in EUK.items() if name != "num_references"}
+    request = house.forget(2, **euk)
+    assert next_kinds(house) == ["reference"] * 3 + ["forget"]
+    while next_kinds(house):
+        house.work()
+    found = report_of(house, request)
+    assert found.references == [1, 2, 3]
+    assert found.control.num_with_power > 0
+
+
+def test_references_that_are_lost_in_the_middle_of_a_request_leave_the_verdict_inconclusive(house: House) -> None:
+    """Two of three, the first of which fails and the second of which is destroyed after it was trained."""
+    request = house.forget(2, **(EUK | {"num_references": 3}))
+    fail_next(house)
+    house.work()
+    house.work()
+    shutil.rmtree(reference_files.store_of(house.settings).folder("digits", rows(house)[0].number))
+    house.work()
+    done = house.request(request.id)
+    assert (done.status, done.verdict, done.claim, done.sought) == (
+        "completed",
+        "inconclusive",
+        "edited",
+        "approximate",
+    )
+    assert "reference" in {missed.name for missed in done.missed_for_sought}
+    assert report_of(house, request).references == [3]
 
 
 def test_a_reference_that_fails_leaves_the_verdict_inconclusive(house: House) -> None:

@@ -16,11 +16,14 @@ from app.specs import EditParameters, Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
+from app.unlearning.effect import Effect, Shift
 from app.unlearning.forgetting import Unlearned, forget, forget_classes
+from app.unlearning.gate import judge_method
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
 from app.unlearning.partition import Partition, Rows
 from app.unlearning.sample_partition import of_samples
+from app.unlearning.training import fit
 from app.unlearning.verifying.claims import Evidence, SupportedClaim, strongest_claim
 from app.unlearning.verifying.deep_verification import VerificationReport, verify
 from app.unlearning.verifying.outcome import Outcome, conclude, supported_claim
@@ -102,17 +105,25 @@ def test_a_method_without_a_reference_is_inconclusive_and_claims_no_more_than_ed
     assert (outcome.verdict, level(outcome)) == ("inconclusive", "edited")
 
 
-def test_a_method_with_a_reference_passes_and_may_claim_more() -> None:
-    reference = retrained(MODEL, DATA, ONE_CLASS, 5)
-    outcome = concluded(done("euk", ONE_CLASS, "calibrate"), ONE_CLASS, reference)
+def test_a_result_that_is_as_retrained_models_passes_and_claims_to_be() -> None:
+    """Of a method that can seek no more: it is one more retrained model."""
+    result = done("retrain", ONE_CLASS, "calibrate")
+    approximate = replace(result, sought=replace(result.sought, method_claim="approximate", proof=None))
+    references = [retrained(MODEL, DATA, ONE_CLASS, seed) for seed in (5, 6, 7)]
+    outcome = concluded(approximate, ONE_CLASS, *references)
     assert (outcome.verdict, level(outcome)) == ("passed", "approximate")
+    capped = replace(approximate, sought=replace(approximate.sought, parent_claim="edited"))
+    assert level(concluded(capped, ONE_CLASS, *references)) == "edited"
+    fewer = concluded(approximate, ONE_CLASS, references[0])
+    assert (fewer.verdict, level(fewer)) == ("inconclusive", "edited")
 
 
 def test_a_result_that_is_not_as_a_reference_falls_back_to_edited_and_says_by_what() -> None:
     result = done("euk", ONE_CLASS, "calibrate")
     with torch.no_grad():
         result.model.head.bias[0] -= 100  # after the gate: test images show what calibration rows did not
-    report = verified(result, ONE_CLASS, retrained(MODEL, DATA, ONE_CLASS, 5))
+    references = [retrained(MODEL, DATA, ONE_CLASS, seed) for seed in (5, 6, 7)]
+    report = verified(result, ONE_CLASS, *references)
     outcome = conclude(result.report.gate, result.sought, report)
     assert (outcome.verdict, level(outcome)) == ("passed", "edited")
     assert {"retained", "accuracy"} <= {criterion.name for criterion in report.criteria if criterion.passed is False}
@@ -153,12 +164,15 @@ def test_samples_are_forgotten_and_nothing_is_struck(name: MethodName) -> None:
     assert result.report.after.refusal_rate is None
 
 
-def test_samples_that_a_method_has_read_need_a_reference_to_be_judged() -> None:
-    result = done("neggrad_plus", SOME_SAMPLES)
-    without = concluded(result, SOME_SAMPLES)
-    assert (without.verdict, level(without)) == ("inconclusive", "edited")
-    judged = concluded(result, SOME_SAMPLES, deepcopy(result.model))  # a reference that the result is nearer to
-    assert judged.verdict == "passed"
+@pytest.mark.parametrize("name", ["neggrad_plus", "finetune"])
+def test_samples_need_references_to_be_judged_whether_a_method_has_read_them_or_not(name: MethodName) -> None:
+    """Weights that were fitted to them once may hold them, whatever was read since."""
+    result = done(name, SOME_SAMPLES)
+    alike = [deepcopy(result.model) for _ in range(3)]  # references that the result is as near as can be
+    for references in ([], alike[:1]):
+        outcome = concluded(result, SOME_SAMPLES, *references)
+        assert (outcome.verdict, level(outcome)) == ("inconclusive", "edited")
+    assert concluded(result, SOME_SAMPLES, *alike).verdict == "passed"
 
 
 def test_samples_that_end_farther_from_a_reference_than_before_fail() -> None:
@@ -229,6 +243,86 @@ def test_a_method_that_changes_nothing_fails(
     outcome = concluded(result, partition, retrained(MODEL, DATA, partition, 5))
     assert (outcome.verdict, outcome.claim) == ("failed", None)
     assert "method_changed_weights" in outcome.missed
+
+
+def _noise(original: Classifier, *_: Any, **__: Any) -> Computed:
+    """Every bit differs, and no answer shows it."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in original.parameters():
+            parameter.add_(1e-7 * torch.randn(parameter.shape, generator=generator))
+    return Computed(original, {})
+
+
+def _learning_it(
+    original: Classifier, data: Dataset, partition: Partition, parameters: Any, context: Context, *, seed: int
+) -> Computed:
+    """Train on the forget set alone: a large effect, in the wrong direction."""
+    rows = partition.train.forget
+    fit(original, data, rows, replace(TRAINING, epochs=8, learning_rate=0.001, batch_size=16), context)
+    return Computed(original, {})
+
+
+@pytest.mark.parametrize("name", STANDARD)
+@pytest.mark.parametrize("partition", [ONE_CLASS, SOME_SAMPLES], ids=["class", "samples"])
+def test_noise_that_no_answer_shows_fails_for_every_method(
+    name: MethodName, partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not partition.forget_classes and "samples" not in METHOD_SPECS[name].targets:
+        return
+    monkeypatch.setitem(METHODS, name, Method(METHOD_SPECS[name], _noise))
+    result = done(name, partition, "calibrate" if partition.forget_classes else "none")
+    missed = concluded(result, partition).missed
+    assert "effect" in missed
+    assert "method_changed_weights" not in missed
+
+
+def test_training_on_the_class_that_is_to_be_forgotten_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _learning_it))
+    outcome = concluded(done("finetune", ONE_CLASS, "calibrate"), ONE_CLASS)
+    assert (outcome.verdict, outcome.claim) == ("failed", None)
+    assert "class_direction" in outcome.missed
+
+
+def test_training_on_the_samples_that_are_to_be_forgotten_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _learning_it))
+    data = blobs(rows=600, noise=120.0)  # nothing is certain, so that there is something to learn
+    partition = of_samples(data, data.train_rows[:40].tolist())
+    result = forget(fitted(data, epochs=2), data, partition, asked("finetune"), CONTEXT)
+    assert "direction" in [criterion.name for criterion in result.report.gate if not criterion.passed]
+
+
+def test_what_was_never_fitted_is_judged_by_all_answers_and_what_was_by_its_own() -> None:
+    """One retrained without a sample may answer that one as before by chance."""
+    effect = Effect(0.001, 1.0, Shift(0.0, 1.0), Shift(0.0, 1.0), 1.0)
+    judged = {
+        absent: {each.name: each.passed for each in judge_method(MODEL, MODEL, SOME_SAMPLES, effect, absent=absent)}
+        for absent in (True, False)
+    }
+    assert (judged[True]["effect"], judged[False]["effect"]) == (True, False)
+
+
+def test_what_a_method_leaves_answered_is_told_before_the_row_is_struck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _slightly))
+    result = done("finetune", ONE_CLASS, "calibrate")
+    assert result.report.after.forget_accuracy == 0.0
+    assert result.report.forget_accuracy_before_refusal is not None
+    assert result.report.forget_accuracy_before_refusal > 0.9
+    assert result.report.left_by_method is True
+    references = [retrained(MODEL, DATA, ONE_CLASS, seed) for seed in (5, 6, 7)]
+    report = verified(result, ONE_CLASS, *references)
+    assert next(found for found in report.criteria if found.name == "left_by_method").passed is False
+    assert level(concluded(result, ONE_CLASS, *references)) == "edited"
+    retraining = done("retrain", ONE_CLASS, "calibrate").report
+    assert (retraining.forget_accuracy_before_refusal, retraining.left_by_method) == (0.0, False)
+
+
+def _slightly(original: Classifier, *_: Any, **__: Any) -> Computed:
+    """Less certain of everything, and so of the class, which it answers all the same."""
+    with torch.no_grad():
+        original.head.weight.mul_(0.9)
+        original.head.bias.mul_(0.9)
+    return Computed(original, {})
 
 
 def test_a_push_does_not_hide_that_the_method_did_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from app.method_specs import Claim
 from app.unlearning import gate
+from app.unlearning.measuring.intervals import Estimate
 from app.unlearning.partition import Partition
 from app.unlearning.verifying.claims import AbsenceProof, Sought
 from app.unlearning.verifying.control import Control
 from app.unlearning.verifying.deep_verification import VerificationReport
 from app.unlearning.verifying.outcome import Outcome, conclude
-from app.unlearning.verifying.verdicts import Criterion
+from app.unlearning.verifying.verdicts import Criterion, Place, measured
 from tests.unit.unlearning.blobs import blobs
 
 CONTROL = Control(None, {}, (), {})
+TELLING = Control(None, {}, (), {}, 1, 1)
 APPROXIMATE = Sought("approximate", "none", 0.05)
+EDITED = Sought("approximate", "push", 0.05)
 
 
 def held(name: str, level: Claim, *, passed: bool | None = True) -> Criterion:
-    return Criterion(1, name, "", level, passed)
+    return Criterion(1, name, "", level, passed, controlled=level == "approximate")
+
+
+def compared(name: str, *, passed: bool, power: bool = True, low: float = -1.0) -> Criterion:
+    """A criterion of one figure, judged with power or without."""
+    place = Place("forget")
+    figure = measured("nearer-than-untouched", place, Estimate(low + 0.1, low, low + 0.2, 9), at_most=1.0)
+    figure = replace(figure, passed=passed, power=power)
+    return Criterion(1, name, "", "approximate", passed, (figure,), power=power)
 
 
 def report(
-    *criteria: Criterion, classes: tuple[int, ...] = (), references: tuple[int, ...] = (1,)
+    *criteria: Criterion, classes: tuple[int, ...] = (), references: tuple[int, ...] = (1, 2, 3)
 ) -> VerificationReport:
-    return VerificationReport("fast", 0, "digest", classes, {}, references, "approximate", criteria, (), CONTROL, ())
+    control = TELLING if any(criterion.measurements and criterion.power for criterion in criteria) else CONTROL
+    return VerificationReport("fast", 0, "digest", classes, {}, references, "approximate", criteria, (), control, ())
 
 
 def judged(*names: str) -> list[gate.Criterion]:
@@ -35,28 +49,65 @@ def judged(*names: str) -> list[gate.Criterion]:
     ]
 
 
-def ended(found: VerificationReport, *names: str, min_claim: Claim | None = None) -> tuple[str, Claim | None]:
-    outcome: Outcome = conclude(judged(*names), APPROXIMATE, found, min_claim=min_claim)
+def ended(
+    found: VerificationReport, *names: str, min_claim: Claim | None = None, sought: Sought = APPROXIMATE
+) -> tuple[str, Claim | None]:
+    outcome: Outcome = conclude(judged(*names), sought, found, min_claim=min_claim)
     return outcome.verdict, None if outcome.claim is None else outcome.claim.level
 
 
-def test_being_farther_from_references_fails_samples_that_were_read_and_nothing_else() -> None:
-    farther = held("nearer", "approximate", passed=False)
+def test_being_farther_from_retrained_models_than_before_fails_samples_unless_they_are_absent() -> None:
+    farther = compared("nearer", passed=False, power=False, low=0.01)
     assert ended(report(farther)) == ("failed", None)
-    assert ended(report(farther), "retained_rows_alone") == ("passed", "edited")
-    assert ended(report(farther, classes=(2,))) == ("passed", "edited")
+    assert ended(report(farther, held("absent", "exact"))) == ("inconclusive", "edited")
+    assert ended(report(compared("nearer", passed=True, power=False), held("absent", "exact"))) == ("passed", "edited")
+    assert ended(report(farther, held("absent", "exact", passed=False))) == ("failed", None)
+    assert ended(report(farther, classes=(2,))) == ("inconclusive", "edited")
+
+
+def test_samples_pass_where_a_figure_with_power_holds_and_are_approximate_where_all_do() -> None:
+    control = Criterion(1, "control", "", "approximate", passed=True, controlled=False)
+    shown = compared("membership", passed=True)
+    powerless = compared("accuracy", passed=False, power=False)
+    assert ended(report(shown, powerless, control)) == ("passed", "approximate")
+    assert ended(report(shown, compared("accuracy", passed=False), control)) == ("passed", "edited")
+
+
+def test_samples_fail_where_every_figure_with_power_speaks_against_them() -> None:
+    against = compared("membership", passed=False)
+    assert ended(report(against, compared("accuracy", passed=True, power=False))) == ("failed", None)
+    assert ended(report(against), sought=EDITED) == ("passed", "edited")
+    assert ended(report(against, classes=(2,))) == ("passed", "edited")
+
+
+def test_where_nothing_has_power_nothing_is_passed() -> None:
+    untold = Criterion(1, "control", "", "approximate", passed=None, controlled=False)
+    assert ended(report(compared("membership", passed=True, power=False), untold)) == ("inconclusive", "edited")
+    assert ended(report(compared("probe", passed=True, power=False), untold, classes=(2,))) == (
+        "inconclusive",
+        "edited",
+    )
 
 
 @pytest.mark.parametrize("level", ["suppressed", "edited"])
 def test_an_upper_claim_needs_what_the_verification_found_of_the_lower_ones(level: Claim) -> None:
-    compared = held("accuracy", "approximate")
-    assert ended(report(compared, held("retained", level))) == ("passed", "approximate")
-    assert ended(report(compared, held("retained", level, passed=False))) == ("passed", "edited")
-    assert ended(report(compared, held("retained", level, passed=None))) == ("passed", "edited")
+    near = compared("accuracy", passed=True)
+    assert ended(report(near, held("retained", level))) == ("passed", "approximate")
+    assert ended(report(near, held("retained", level, passed=False))) == ("passed", "edited")
+    assert ended(report(near, held("retained", level, passed=None))) == ("passed", "edited")
 
 
 def test_test_rows_alone_make_no_request_fail() -> None:
-    assert ended(report(held("refused", "suppressed", passed=False), classes=(2,))) == ("passed", "edited")
+    found = report(held("refused", "suppressed", passed=False), classes=(2,))
+    assert ended(found) == ("inconclusive", "edited")
+    assert ended(found, sought=EDITED) == ("passed", "edited")
+
+
+def test_a_version_claims_no_more_than_its_parent_and_the_verdict_is_about_what_was_forgotten_now() -> None:
+    found = report(compared("accuracy", passed=True))
+    capped = replace(APPROXIMATE, parent_claim="edited")
+    assert ended(found, sought=capped) == ("passed", "edited")
+    assert ended(found, sought=capped, min_claim="approximate") == ("failed", None)
 
 
 def test_the_least_claim_itself_is_enough_and_one_below_is_not() -> None:
