@@ -433,7 +433,8 @@ class VersionMetrics(Answered):
     )
     memorisation: Memorisation | None = Field(
         default=None,
-        description="Of the last training; what was forgotten since is not taken off. Null: made before it was measured.",
+        exclude_if=lambda value: value is None,  # the digest of an older manifest is that of what it had
+        description="Of the last training; what was forgotten since is not taken off. Left out: it was not measured.",
     )
 
 

@@ -12,7 +12,7 @@ from app.api.bodies import CompareBody, described
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import Responses, answers, answers_to_body
 from app.api.parameters import JobInPath, ModelInPath
-from app.api.resources import DatabaseResource, WritingSession
+from app.api.resources import DatabaseResource, SettingsResource, WritingSession
 from app.comparison_schemas import CompareCreate
 from app.errors import (
     AlreadyForgotten,
@@ -78,6 +78,7 @@ def compare_methods(
     body: CompareBody,
     idempotency: IdempotencyDependency,
     session: WritingSession,
+    settings: SettingsResource,
 ) -> Response:
     """Queue the comparison; the job's `result` is the table. Nothing is published, and the model goes on as it is.
 
@@ -86,7 +87,7 @@ def compare_methods(
     """
 
     def work() -> Response:
-        job = compare.submit(session, caller, model, body)
+        job = compare.submit(session, caller, model, body, home=settings.home)
         return accepted(job, job.id)
 
     return idempotency.once(session, caller, work)

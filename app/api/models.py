@@ -132,11 +132,12 @@ def train_model(
     idempotency: IdempotencyDependency,
     session: WritingSession,
     database: DatabaseResource,
+    settings: SettingsResource,
 ) -> Response:
     """Queue a training run on what the model has not forgotten, or further `tasks`; forgotten classes stay refused."""
     if (replay := idempotency.replayed(database, caller)) is not None:
         return replay
-    train.refuse_relearning(database, caller, model, body)
+    train.refuse_relearning(database, caller, model, body, home=settings.home)
 
     def work() -> Response:
         made = train.continue_training(session, caller, model, body)

@@ -59,7 +59,9 @@ def show_report(request: ForgetRequest, *, as_json: bool) -> None:
     if report.forget_accuracy_before_refusal is not None:
         left = "more than may be left" if report.left_by_method else "no more than may be left"
         told = f" ({left})" if report.left_by_method is not None else ""
-        typer.echo(f"still answered by the method itself, before refusal: {report.forget_accuracy_before_refusal:.4f}{told}")
+        typer.echo(
+            f"still answered by the method itself, before refusal: {report.forget_accuracy_before_refusal:.4f}{told}"
+        )
     show_tasks_before_and_after(report)
     criteria = [(found.name, found.value, found.threshold, "yes" if found.passed else "NO") for found in report.gate]
     print_table("What the effect gate demanded", ("criterion", "value", "threshold", "held"), criteria)

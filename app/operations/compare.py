@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,7 +32,7 @@ MOST_SAMPLES_SHOWN = 100
 _TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
 
 
-def submit(session: Session, caller: Caller, name: str, body: CompareCreate) -> Job:
+def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, home: Path | None = None) -> Job:
     """Check everything that can be known now, and queue the comparison; it waits for nothing else of the model.
 
     Raises `NoServingVersion`, `InvalidInput` for parameters, `NotApplicable` with every reason, and what
@@ -40,7 +41,7 @@ def submit(session: Session, caller: Caller, name: str, body: CompareCreate) -> 
     model = find_model(session, name)
     if model.serving_version is None:
         raise NoServingVersion("the model has no version to forget from; train it first")
-    target = targets.resolve(session, model, body.target)
+    target = targets.resolve(session, model, body.target, home)
     refusal: specs.Refusal = body.refusal or ("none" if "samples" in target else "calibrate")
     spec = {
         "target": target,
@@ -100,7 +101,8 @@ def _faults_of_parameters(place: int, wanted: ComparedMethod) -> list[FieldError
 def run(attempt: Attempt) -> None:
     """Carry out and verify every method beside retrained models, keep the table as the job's result."""
     start = publishing.begin(attempt)
-    loaded = publishing.load_dataset(attempt, start)
+    named = [*start.forgotten, *attempt.spec["target"].get("classes", [])]
+    loaded = publishing.load_dataset(attempt, start, named)
     parent = publishing.load_parent(attempt, start)
     if parent is None or start.parent is None:
         raise NoServingVersion("the model has no version to forget from; train it first")

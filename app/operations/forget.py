@@ -14,8 +14,8 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import FieldError, ForgetRequestNotFound, NotApplicable
 from app.jobs import queue
-from app.method_specs import CLAIMS, sought_by
-from app.operations import choosing, claiming, costs, references, targets
+from app.method_specs import CLAIMS, METHOD_SPECS, sought_by
+from app.operations import choosing, claiming, costs, references, sample_targets, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model, some
 from app.operations.pages import PageQuery, paginate
@@ -36,7 +36,7 @@ def submit(
     """
     model = lock_model(session, name)
     target = targets.resolve(session, model, body.target, home)
-    _, settled = _settle(session, model, target, body)
+    _, settled = _settle(session, model, target, body, home)
     request = _row(session, model, target, settled, requested_method=body.method)
     waits_for = references.submit_for(session, caller, model, request)
     job = queue.submit(
@@ -59,7 +59,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
     """What the request would do and cost, changing nothing; raises what `submit` raises."""
     model = find_model(session, name)
     target = targets.resolve(session, model, body.target, home)
-    chosen, settled = _settle(session, model, target, body)
+    chosen, settled = _settle(session, model, target, body, home)
     bounds = choosing.bounds_on(session, model, settled, target)
     available = select(VersionRow.number).where(VersionRow.model_id == model.id, VersionRow.state == "available")
     work = choosing.work_on(session, model, target)
@@ -89,13 +89,13 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
 
 
 def _settle(
-    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate
+    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, home: Path | None
 ) -> tuple[choosing.Chosen, ForgetCreate]:
     """How the method was found, and the request with it; raises `NotApplicable`."""
     chosen = choosing.choose(session, model, body, target)
     settled = _by(chosen.method, body)
     reasons = choosing.reasons(settled.method, model, choosing.target_kind(target), settled.refusal)
-    reasons += _below_claim(settled)
+    reasons += _below_claim(settled) + _without_rows(session, model, target, settled, home)
     if reasons:
         raise NotApplicable("the method cannot do this; `errors` lists all that speaks against it", errors=reasons)
     claiming.check_reach(settled.min_claim, settled.method, choosing.bounds_on(session, model, settled, target))
@@ -109,6 +109,20 @@ def _by(method: str, body: ForgetCreate) -> ForgetCreate:
     same = body.model_dump(exclude={"method", "strategy", "scope", "max_seconds", "reference"})
     settled = ForgetCreate.model_validate(same | {"method": method})
     return settled if body.reference == "wait" else settled.model_copy(update={"reference": body.reference})
+
+
+def _without_rows(
+    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, home: Path | None
+) -> list[FieldError]:
+    """Of classes all of whose rows were forgotten as samples: they are struck and refused, and learned from no more."""
+    gone = set(target.get("classes", [])) & sample_targets.classes_without_rows(session, model, home)
+    spec = next((spec for name, spec in METHOD_SPECS.items() if name == body.method), None)
+    if not gone or spec is None or not spec.reads_forget_set:
+        return []
+    detail = (
+        f"All training rows of classes {some(sorted(gone))} were forgotten, and {body.method} would learn from them; "
+    )
+    return [FieldError("/method", f"{detail}send edit, or a method that reads retained rows alone.")]
 
 
 def _below_claim(body: ForgetCreate) -> list[FieldError]:

@@ -60,7 +60,7 @@ def run(attempt: Attempt) -> None:
     """Unlearn, measure, verify, judge; publish in one transaction what passed, and quarantine all that still remembers."""
     start = publishing.begin(attempt)
     request = _started(attempt, start)
-    loaded = publishing.load_dataset(attempt, start)
+    loaded = publishing.load_dataset(attempt, start, [*start.forgotten, *request.target.get("classes", [])])
     parent = publishing.load_parent(attempt, start)
     if parent is None or start.parent is None:
         raise NoServingVersion(

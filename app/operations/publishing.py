@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,16 +171,18 @@ def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[flo
     return lambda fraction, stage, message: attempt.progress(low + (high - low) * fraction, stage, message)
 
 
-def load_dataset(attempt: Attempt, start: Start) -> LoadedDataset:
+def load_dataset(attempt: Attempt, start: Start, named_classes: Collection[int] = ()) -> LoadedDataset:
     """The model's data set in memory without the samples it has forgotten, downloaded if it must be.
 
+    `named_classes` are those that are forgotten by their name, see `sample_partition.without_samples`.
     Its labels are kept for the processes that check requests, which do without torch.
     """
     from app.datasets.loading import load
+    from app.unlearning.sample_partition import without_samples
 
     loaded = load(start.model.dataset, attempt.settings, progress_between(attempt, 0, 0.05))
     labels.keep(attempt.settings.home, loaded.data_digest, loaded.dataset.train_labels.numpy())
-    return replace(loaded, dataset=loaded.dataset.without(start.forgotten_samples))
+    return replace(loaded, dataset=without_samples(loaded.dataset, start.forgotten_samples, named_classes))
 
 
 def load_parent(attempt: Attempt, start: Start) -> Parent | None:

@@ -231,7 +231,7 @@ def _train(attempt: Attempt, asked: _Asked) -> None:
         forgotten=asked.unseen.every_class,
         num_samples=len(asked.unseen.every_sample),
         claim=publishing.Inherited(None),
-        metrics=_metrics(result, loaded.dataset),
+        metrics=_metrics(result, loaded.dataset.without(asked.unseen.every_sample)),
         recipe={"reference": result.settings, "key": asked.key},
         seed=asked.seed,
         importance=result.importance,

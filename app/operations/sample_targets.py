@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -54,6 +55,21 @@ def resolve(
     if len(samples) + len(gone) >= num_train:
         raise NothingLeft("no training sample would remain; to drop everything, delete the model")
     return sorted(samples)
+
+
+def classes_without_rows(session: Session, model: ModelRow, home: Path | None) -> set[int]:
+    """Classes all of whose training rows were forgotten as samples, or will be by a queued request.
+
+    Empty before a job on this machine read the data set: which class a row is of is not known here then.
+    """
+    num_train = catalogue.find(model.dataset).num_train
+    class_of = _classes(session, home, model, num_train) if home else None
+    gone = _gone_samples(session, model)
+    if class_of is None or not gone:
+        return set()
+    learned, _ = split(model.dataset, num_train)
+    left = np.setdiff1d(learned, np.fromiter(gone, dtype=np.int64))
+    return set(np.unique(class_of[learned]).tolist()) - set(np.unique(class_of[left]).tolist())
 
 
 def _refuse(kind: type[ForgetteryError], samples: list[int], wrong: Callable[[int], bool], detail: str) -> None:

@@ -44,7 +44,8 @@ def resolve(session: Session, model: ModelRow, target: ForgetTarget, home: Path 
     else:
         has_tasks = bool(tasks_of(model.learning))
         found = _of_tasks(session, model, target, gone) if has_tasks else _of_classes(model, target, gone)
-    if not learned_classes(session, model) - gone - set(found.get("classes", [])):
+    going = gone | set(found.get("classes", [])) | sample_targets.classes_without_rows(session, model, home)
+    if not learned_classes(session, model) - going:
         raise NothingLeft("no class would remain; to drop everything, delete the model")
     if model.serving_version is None and not waiting_jobs(session, model.id):
         raise NoServingVersion("the model has no version to forget from; train it first")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -14,7 +15,7 @@ from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
 from app.errors import ClassForgotten, ClassNotFound, GateMissed
 from app.jobs import queue
-from app.operations import publishing, targets, tasks
+from app.operations import publishing, sample_targets, targets, tasks
 from app.operations.callers import Caller
 from app.operations.fitting import Fitted, Fitting
 from app.operations.lookups import find_model, lock_model, some
@@ -64,15 +65,19 @@ def _changed(training: specs.Training, changes: TrainingChanges | None) -> specs
     return replace(training, **changes.model_dump(exclude_none=True)) if changes else training
 
 
-def refuse_relearning(database: Database, caller: Caller, name: str, body: TrainRequest) -> None:
-    """Raise `ClassForgotten` for a forgotten class asked for by name, and log the attempt.
+def refuse_relearning(
+    database: Database, caller: Caller, name: str, body: TrainRequest, *, home: Path | None = None
+) -> None:
+    """Raise `ClassForgotten` for a class asked for by name that was forgotten, itself or by all its samples; log the attempt.
+
+    `home` is where labels are kept; without it, the classes of samples are not known here.
 
     A transaction of its own, before the one that queues the work: the refusal's must commit, the other's must not.
     """
     with database.reading() as session:
         model = find_model(session, name)
         try:
-            _refuse_forgotten(session, model, body)
+            _refuse_forgotten(session, model, body, home)
         except ClassForgotten as refusal:
             refused = refusal
         else:
@@ -84,7 +89,7 @@ def refuse_relearning(database: Database, caller: Caller, name: str, body: Train
             actor=caller.actor,
             request_id=caller.request_id,
             model=name,
-            details=_refused(model, _relearned(session, model, body)),
+            details=_refused(model, _relearned(session, model, body, home)),
         )
     raise refused
 
@@ -134,14 +139,15 @@ def _named_classes(body: TrainRequest) -> set[int]:
     return set(body.classes or []) | {number for task in body.tasks or [] for number in task}
 
 
-def _refuse_forgotten(session: Session, model: ModelRow, body: TrainRequest) -> None:
-    relearned = _relearned(session, model, body)
+def _refuse_forgotten(session: Session, model: ModelRow, body: TrainRequest, home: Path | None = None) -> None:
+    relearned = _relearned(session, model, body, home)
     if relearned:
         raise ClassForgotten(f"classes {some(relearned)} were forgotten and can never be learned again by this model")
 
 
-def _relearned(session: Session, model: ModelRow, body: TrainRequest) -> list[int]:
-    return sorted(_named_classes(body) & set(forgotten_classes(session, [model.id])[model.id]))
+def _relearned(session: Session, model: ModelRow, body: TrainRequest, home: Path | None) -> list[int]:
+    gone = set(forgotten_classes(session, [model.id])[model.id])
+    return sorted(_named_classes(body) & (gone | sample_targets.classes_without_rows(session, model, home)))
 
 
 def _refuse_unknown(session: Session, model: ModelRow, classes: list[int]) -> None:
@@ -166,7 +172,7 @@ def run(attempt: Attempt) -> None:
 
     start = publishing.begin(attempt)
     training = TRAINING.validate_python(attempt.spec["training"])
-    loaded = publishing.load_dataset(attempt, start)
+    loaded = publishing.load_dataset(attempt, start, start.forgotten)
     parent = publishing.load_parent(attempt, start) if start.forgotten or not attempt.spec["from_scratch"] else None
     begun = None if attempt.spec["from_scratch"] else parent
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.85))

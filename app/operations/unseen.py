@@ -63,8 +63,8 @@ class Unseen:
                 earlier_samples=self.other_samples,
                 learned=learned,
             )
-        found = Partition.of(data, self.classes, self.other_classes, learned)
-        return without_samples(found, self.other_samples) if self.other_samples else found
+        kept = without_samples(data, self.other_samples, self.every_class)
+        return Partition.of(kept, self.classes, self.other_classes, learned)
 
 
 def unseen_of(session: Session, request: ForgetRequestRow, version: VersionRow | None = None) -> Unseen:

@@ -24,6 +24,9 @@ EFFECT_FLOOR = 0.01
 """Nats of confidence that the answers to the forget set must move by, on average. A step of 1e-7 moves them by less than
 .001, and the weakest honest run that was seen by .2 (docs/verification.md has the figures)."""
 
+MOST_LEFT_BY_METHOD = 0.05
+"""Share of a class that a method may leave answered before its row is struck, and still be called more than an edit."""
+
 
 @dataclass(frozen=True)
 class Shift:

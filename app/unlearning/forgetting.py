@@ -17,7 +17,7 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
-from app.unlearning.effect import effect_of
+from app.unlearning.effect import MOST_LEFT_BY_METHOD, effect_of
 from app.unlearning.gate import Criterion, judge_forgetting, judge_keeping, judge_method
 from app.unlearning.guard import Guard
 from app.unlearning.guard_fitting import fit_guard_of, recalibrated
@@ -30,7 +30,6 @@ from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
 from app.unlearning.verifying.claims import AbsenceProof, Sought, weights_digest
-from app.unlearning.verifying.comparisons import MOST_LEFT_BY_METHOD
 
 
 @dataclass(frozen=True)

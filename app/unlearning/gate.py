@@ -15,7 +15,7 @@ from app.specs import Edit, Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.effect import EFFECT_FLOOR, Effect, Shift
+from app.unlearning.effect import EFFECT_FLOOR, MOST_LEFT_BY_METHOD, Effect, Shift
 from app.unlearning.guard import Guard
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
@@ -85,7 +85,7 @@ def judge_method(
             effect.direction,
         )
     )
-    if partition.forget_classes:
+    if partition.forget_classes and effect.still_answered > MOST_LEFT_BY_METHOD:
         found.append(
             _no_rise("class_direction", "The method made the classes to forget no more certain", effect.forget_shift)
         )

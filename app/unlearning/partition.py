@@ -24,10 +24,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Partition:
-    """Forget, retain and earlier forgotten classes, and their rows in each split.
+    """Forget, retain and earlier forgotten classes, and their rows in each split: what every figure and criterion goes by.
 
     `train` and `calibration` hold rows of the training file, `test` rows of the test file. Rows of classes forgotten
-    earlier, and of classes not learned yet, are in neither set.
+    earlier, of classes not learned yet, and of classes all of whose training rows were forgotten as samples, are in
+    neither set.
     """
 
     forget_classes: tuple[int, ...]
@@ -52,7 +53,8 @@ class Partition:
         """
         forget_classes, earlier_classes = tuple(sorted(set(forget))), tuple(sorted(set(earlier)))
         learned_classes = set(range(data.num_classes) if learned is None else learned)
-        retain_classes = _retained(data.num_classes, learned_classes, forget_classes, earlier_classes)
+        _check_named(data.num_classes, learned_classes, forget_classes, earlier_classes)
+        retain_classes = retained_classes(data, data.train_rows, learned_classes - {*forget_classes, *earlier_classes})
         every_test_row = torch.arange(len(data.test_labels))
         train, calibration, test = (
             Rows(rows_of(labels, rows, forget_classes), rows_of(labels, rows, retain_classes))
@@ -71,9 +73,18 @@ def rows_of(labels: Tensor, rows: Tensor, classes: Iterable[int]) -> Tensor:
     return rows[torch.isin(labels[rows], torch.tensor(sorted(classes), dtype=torch.int64))]
 
 
-def _retained(
-    num_classes: int, learned: set[int], forget: tuple[int, ...], earlier: tuple[int, ...]
-) -> tuple[int, ...]:
+def retained_classes(data: Dataset, rows: Tensor, known: Iterable[int]) -> tuple[int, ...]:
+    """Those of the classes that are known which some of these training rows (int64) are of, ascending.
+
+    A class of which no row is left is not retained: nobody who learns these rows knows it. Raises NothingLeft for none.
+    """
+    found = tuple(sorted(set(known) & classes_of(data.train_labels[rows])))
+    if not found:
+        raise NothingLeft("No class would remain; leave at least one, or delete the model.")
+    return found
+
+
+def _check_named(num_classes: int, learned: set[int], forget: tuple[int, ...], earlier: tuple[int, ...]) -> None:
     for number in forget + earlier:
         if not 0 <= number < num_classes:
             raise ClassNotFound(f"There is no class {number}; classes are 0 to {num_classes - 1}.")
@@ -82,10 +93,8 @@ def _retained(
     both = sorted(set(forget) & set(earlier))
     if both:
         raise AlreadyForgotten(f"Class {both[0]} was forgotten before; name only classes that are still known.")
-    retained = tuple(sorted(learned - set(forget) - set(earlier)))
-    if not retained:
+    if not learned - set(forget) - set(earlier):
         raise NothingLeft("No class would remain; leave at least one, or delete the model.")
-    return retained
 
 
 def _check_judgeable(data: Dataset, forget: tuple[int, ...], retain: tuple[int, ...]) -> None:

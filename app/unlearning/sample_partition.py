@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from app.errors import AlreadyForgotten, FieldError, InvalidValue, NotApplicable, NothingLeft, SampleNotFound
-from app.unlearning.data import Dataset
-from app.unlearning.partition import Partition, Rows, rows_of
+from app.unlearning.data import Dataset, classes_of
+from app.unlearning.partition import Partition, Rows, retained_classes, rows_of
 
 MOST_SAMPLES = 100_000
 """Samples of one request, at most."""
@@ -29,7 +28,8 @@ def of_samples(
 ) -> Partition:
     """The partition for training-row ids to be forgotten now, beside the classes and samples forgotten earlier.
 
-    Rows of classes that are not among those `learned` (None: all) are in neither set. Ids of calibration rows are allowed: nothing was fitted on them, and they are calibrated on no more. Samples
+    Rows of classes that are not among those `learned` (None: all) are in neither set, nor are those of a class of which
+    no training row would be left. Ids of calibration rows are allowed: nothing was fitted on them, and they are calibrated on no more. Samples
     forgotten earlier are in neither set. Raises InvalidValue for repeated ids, none, or too many, SampleNotFound,
     AlreadyForgotten for samples forgotten earlier, themselves or with their class, and NothingLeft.
     """
@@ -38,15 +38,17 @@ def of_samples(
     now = _existing(data, samples)
     earlier = torch.tensor(sorted(set(earlier_samples)), dtype=torch.int64)
     _check_still_known(data, now, gone, earlier)
-    known = range(data.num_classes) if learned is None else sorted(learned)
-    retain_classes = tuple(number for number in known if number not in gone)
+    known = set(range(data.num_classes) if learned is None else learned) - set(gone)
+    going = torch.cat([now, earlier])
+    left = data.train_rows[~torch.isin(data.train_rows, going)]
+    if len(left) == 0:
+        raise NothingLeft("No training sample would remain; leave some, or delete the model.")
+    retain_classes = retained_classes(data, left, known)
     train, calibration = (
-        _split(rows_of(data.train_labels, rows, retain_classes), now, earlier)
+        Rows(rows_of(data.train_labels, now[torch.isin(now, rows)], known), _without(data, rows, going, retain_classes))
         for rows in (data.train_rows, data.calibration_rows)
     )
     test_rows = rows_of(data.test_labels, torch.arange(len(data.test_labels)), retain_classes)
-    if len(train.retain) == 0:
-        raise NothingLeft("No training sample would remain; leave some, or delete the model.")
     if len(calibration.retain) == 0:
         raise NotApplicable("No calibration sample would remain to judge by; leave some, or delete the model.")
     return Partition((), gone, retain_classes, train, calibration, Rows(test_rows[:0], test_rows))
@@ -62,19 +64,19 @@ def without_forgotten(data: Dataset, partition: Partition) -> Dataset:
     return data.without(torch.cat([partition.train.forget, partition.calibration.forget]).tolist())
 
 
-def without_samples(partition: Partition, samples: Iterable[int]) -> Partition:
-    """A partition of classes without the samples, training-row ids, that were forgotten earlier: they are in neither set.
+def without_samples(data: Dataset, samples: Collection[int], named_classes: Collection[int] = ()) -> Dataset:
+    """The data set without samples, training-row ids, that were forgotten earlier.
 
-    Raises NotApplicable where nothing would be left of a set to learn from or to judge by.
+    Those of a class that is forgotten by its name are kept where without them no training row of it would be left: it is
+    struck, refused and judged by them, which is the one use that what is forgotten still has.
     """
-    gone = torch.tensor(sorted(set(samples)), dtype=torch.int64)
-    train, calibration = (
-        Rows(*(rows[~torch.isin(rows, gone)] for rows in (split.forget, split.retain)))
-        for split in (partition.train, partition.calibration)
-    )
-    if not all(len(rows) for split in (train, calibration) for rows in (split.forget, split.retain)):
-        raise NotApplicable("Without the samples forgotten earlier no row is left to learn from or to judge by.")
-    return replace(partition, train=train, calibration=calibration)
+    without = data.without(samples)
+    present = classes_of(data.train_labels[without.train_rows])
+    last = sorted(set(named_classes) - present)
+    if not last:
+        return without
+    gone = torch.tensor(sorted(samples), dtype=torch.int64)
+    return data.without(gone[~torch.isin(gone, rows_of(data.train_labels, gone, last))].tolist())
 
 
 def _check_named_well(samples: Collection[int]) -> None:
@@ -105,10 +107,8 @@ def _check_still_known(data: Dataset, now: Tensor, classes: tuple[int, ...], ear
         raise AlreadyForgotten(f"Samples forgotten before: {_listed(again)}; name only those that are still known.")
 
 
-def _split(rows: Tensor, now: Tensor, earlier: Tensor) -> Rows:
-    still_known = rows[~torch.isin(rows, earlier)]
-    forget = torch.isin(still_known, now)
-    return Rows(still_known[forget], still_known[~forget])
+def _without(data: Dataset, rows: Tensor, going: Tensor, classes: tuple[int, ...]) -> Tensor:
+    return rows_of(data.train_labels, rows[~torch.isin(rows, going)], classes)
 
 
 def _listed(numbers: set[int]) -> str:

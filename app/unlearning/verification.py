@@ -15,7 +15,7 @@ from app.unlearning.growing import NO_TASK, owners
 from app.unlearning.guard import Guard, Guarded, margins_of_rows
 from app.unlearning.measuring.closeness import margins_among
 from app.unlearning.measuring.membership import area_under_curve
-from app.unlearning.partition import Partition, rows_of
+from app.unlearning.partition import Partition, retained_classes, rows_of
 from app.unlearning.training import raw_logits
 
 MEMORISED_ROWS = 3000
@@ -216,24 +216,30 @@ def measure(
         confusion_matrix=test.confusion_matrix(),
         sparsity=sparsity(model),
         refusal_by_class=test.refusal_by_class(partition.forgotten_classes),
-        tasks=_task_measurements(model, test, partition.earlier_classes, partition.forget_classes),
+        tasks=_task_measurements(
+            model,
+            test,
+            earlier=partition.earlier_classes,
+            forget=partition.forget_classes,
+            retained=partition.retain_classes,
+        ),
     )
 
 
 def version_metrics(
     model: Classifier, data: Dataset, device: torch.device = _CPU, *, guard: Guard | None = None
 ) -> VersionMetrics:
-    """What is kept with a version, measured behind its guard."""
+    """What is kept with a version, measured behind its guard; `data` is what it may still learn."""
     rows = torch.arange(len(data.test_labels))
     test = answers(model, data.test_images, data.test_labels, rows, device, guard=guard)
-    retained = model.competing().nonzero().flatten().tolist()
+    retained = retained_classes(data, data.train_rows, model.competing().nonzero().flatten().tolist())
     return VersionMetrics(
         test_accuracy=test.of_classes(retained).accuracy() or 0.0,
         per_class_accuracy=test.accuracy_by_class(),
         confusion_matrix=test.confusion_matrix(),
         sparsity=sparsity(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        tasks=_task_measurements(model, test, model.forgotten_classes, ()),
+        tasks=_task_measurements(model, test, earlier=model.forgotten_classes, forget=(), retained=retained),
         memorisation=memorisation(model, data, device),
     )
 
@@ -264,21 +270,32 @@ def memorisation(model: Classifier, data: Dataset, device: torch.device = _CPU) 
 
 
 def _task_measurements(
-    model: Classifier, test: Answers, earlier: Sequence[int], forget: Sequence[int]
+    model: Classifier, test: Answers, *, earlier: Sequence[int], forget: Sequence[int], retained: Sequence[int]
 ) -> list[TaskMeasurements]:
-    """By task; `earlier` are the classes forgotten before, `forget` those to be forgotten now."""
+    """By task; `earlier` are the classes forgotten before, `forget` those to be forgotten now, `retained` those that stay."""
     return [
-        _of_task(test, task, classes, [number for number in classes if number not in earlier], forget)
+        _of_task(
+            test,
+            task,
+            classes,
+            standing=[number for number in classes if number in forget or number in retained],
+            staying=[number for number in classes if number in retained],
+            forgotten=[number for number in classes if number in earlier or number in forget],
+        )
         for task, classes in enumerate(model.learning.tasks)
     ]
 
 
 def _of_task(
-    test: Answers, task: int, classes: Sequence[int], standing: Sequence[int], forget: Sequence[int]
+    test: Answers,
+    task: int,
+    classes: Sequence[int],
+    *,
+    standing: Sequence[int],
+    staying: Sequence[int],
+    forgotten: Sequence[int],
 ) -> TaskMeasurements:
-    staying = [number for number in standing if number not in forget]
-    known, retained = test.of_classes(standing), test.of_classes(staying)
-    forgotten = test.of_classes([number for number in classes if number not in staying])
+    known, retained, gone = (test.of_classes(some) for some in (standing, staying, forgotten))
     return TaskMeasurements(
         task=task,
         classes=list(classes),
@@ -286,8 +303,8 @@ def _of_task(
         accuracy_without_task=known.accuracy(),
         retained_accuracy=retained.accuracy_in_task(),
         retained_accuracy_without_task=retained.accuracy(),
-        refusal_rate=forgotten.refusal_rate_in_task(),
-        refusal_rate_without_task=forgotten.refusal_rate(),
+        refusal_rate=gone.refusal_rate_in_task(),
+        refusal_rate_without_task=gone.refusal_rate(),
         false_refusal_rate=retained.refusal_rate_in_task(),
         false_refusal_rate_without_task=retained.refusal_rate(),
     )

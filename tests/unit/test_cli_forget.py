@@ -212,7 +212,9 @@ def test_who_stops_waiting_is_told_that_the_job_goes_on_and_how_to_watch_and_can
 
 
 def test_what_was_sought_and_why_less_was_claimed_is_said_in_a_line(recorder: Recorder) -> None:
-    missed = [{"name": name, "detail": "It did not hold.", "figures": []} for name in ("probe", "nearer")]
+    missed: list[dict[str, Any]] = [
+        {"name": name, "detail": "It did not hold.", "figures": []} for name in ("probe", "nearer")
+    ]
     report = COMPLETED["report"] | {"forget_accuracy_before_refusal": 0.4521, "left_by_method": True}
     told = COMPLETED | {"sought": "approximate", "claim": "edited", "missed_for_sought": missed, "report": report}
     recorder.answers[f"GET /v1/forget-requests/{COMPLETED['id']}"] = told

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from app.method_specs import Claim
+from app.unlearning.effect import MOST_LEFT_BY_METHOD
 from app.unlearning.gate import REFUSAL_FLOOR
 from app.unlearning.measuring.closeness import jensen_shannon
 from app.unlearning.measuring.intervals import Estimate, paired_difference, share
@@ -35,8 +36,6 @@ from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all
 
 LARGEST_FORGET_ACCURACY = 0.01
 """Share of a forgotten class's training images that may still be given its label."""
-MOST_LEFT_BY_METHOD = 0.05
-"""Share of them that a method may leave answered before their row is struck, and still be called more than an edit."""
 LEAST_TO_TELL_APART = 3
 """Retrained models that distances need: two of them have one distance, and nobody knows by how much it differs."""
 

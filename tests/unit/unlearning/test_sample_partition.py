@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import AlreadyForgotten, InvalidValue, NotApplicable, NothingLeft, SampleNotFound
-from app.unlearning import sample_partition
+from app.unlearning import gate, sample_partition
 from app.unlearning.partition import Partition
-from app.unlearning.sample_partition import MOST_SAMPLES, of_samples, without_samples
-from tests.unit.unlearning.blobs import blobs
+from app.unlearning.sample_partition import MOST_SAMPLES, of_samples
+from app.unlearning.verification import answers, measure, version_metrics
+from app.unlearning.verifying.observations import draw_sets
+from tests.unit.unlearning.blobs import blobs, fitted
 
 DATA = blobs(num_classes=4, rows=80, size=2)
 
@@ -86,10 +88,51 @@ def test_a_calibration_row_must_remain_to_judge_by() -> None:
 def test_samples_forgotten_earlier_are_in_no_set_of_classes_either() -> None:
     whole = Partition.of(DATA, [1])
     earlier = [int(rows[0]) for split in (whole.train, whole.calibration) for rows in (split.forget, split.retain)]
-    rest = without_samples(whole, earlier)
+    rest = Partition.of(DATA.without(earlier), [1])
     for before, after in ((whole.train, rest.train), (whole.calibration, rest.calibration)):
         assert torch.equal(after.forget, before.forget[1:])
         assert torch.equal(after.retain, before.retain[1:])
-    assert rest.test is whole.test
-    with pytest.raises(NotApplicable, match="no row is left"):
-        without_samples(whole, whole.train.forget.tolist())
+    assert torch.equal(rest.test.retain, whole.test.retain)
+    with pytest.raises(NotApplicable, match="no training rows"):
+        Partition.of(DATA.without(whole.train.forget.tolist()), [1])
+
+
+def rows_of_class(number: int) -> list[int]:
+    return (DATA.train_labels == number).nonzero().flatten().tolist()
+
+
+def test_a_class_of_which_no_training_row_is_left_is_not_retained_in_any_set() -> None:
+    """Whether its last rows go now or went before, and whether samples or another class are forgotten."""
+    going = rows_of_class(1)
+    now = of_samples(DATA, going)
+    before = of_samples(DATA.without(going), [int(DATA.train_rows[DATA.train_labels[DATA.train_rows] == 2][0])])
+    other_class = Partition.of(DATA.without(going), [2])
+    some_left = of_samples(DATA, DATA.train_rows[DATA.train_labels[DATA.train_rows] == 1].tolist()[1:])
+    for partition in (now, before, other_class):
+        assert 1 not in partition.retain_classes
+        kept = [partition.train.retain, partition.calibration.retain]
+        assert 1 not in DATA.train_labels[torch.cat(kept)].tolist()
+        assert 1 not in DATA.test_labels[torch.cat([partition.test.retain, partition.test.forget])].tolist()
+    assert sorted([*now.train.forget.tolist(), *now.calibration.forget.tolist()]) == going
+    assert 1 in some_left.retain_classes
+
+
+@pytest.mark.parametrize("target", ["class", "samples", "every row of a class"])
+def test_gate_measurements_verification_and_metrics_go_by_the_same_retained_classes(target: str) -> None:
+    gone = {"class": [], "samples": [], "every row of a class": rows_of_class(1)}[target]
+    data = DATA.without(gone)
+    samples = of_samples(DATA, gone or DATA.train_rows[:5].tolist())
+    partition = Partition.of(DATA, [1]) if target == "class" else samples
+    model = fitted(DATA, epochs=1)
+    if target == "class":
+        model.mark_forgotten([1])
+    told = set(partition.retain_classes)
+    assert told == ({0, 1, 2, 3} if target == "samples" else {0, 2, 3})
+    sets = draw_sets(partition, "fast", 0)
+    assert set(DATA.test_labels[sets.test_retain].tolist()) == told
+    assert set(DATA.train_labels[sets.retain].tolist()) == told
+    assert {number for group in gate._retained_groups(model, partition) for number in group} == told
+    hits = answers(model, DATA.test_images, DATA.test_labels, partition.test.retain)
+    measured = measure(model, DATA, partition)
+    assert measured.test_accuracy == hits.accuracy()
+    assert version_metrics(model, data).test_accuracy == pytest.approx(hits.accuracy())
