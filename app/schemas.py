@@ -404,6 +404,10 @@ class Memorisation(Answered):
     membership_auc: float = Field(
         description="Chance that a learned row is answered with more confidence than an unseen one; .5 is none."
     )
+    chance: float = Field(
+        description="Share of calibration rows that always answering the most frequent class would get right, and what chance "
+        "adds to it."
+    )
 
 
 class VersionMetrics(Answered):
@@ -436,6 +440,11 @@ class VersionMetrics(Answered):
         exclude_if=lambda value: value is None,  # the digest of an older manifest is that of what it had
         description="Of the last training; what was forgotten since is not taken off. Left out: it was not measured.",
     )
+    warning: str | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="That the last training learned nothing, where that is so.",
+    )
 
 
 class VersionGuard(Answered):
@@ -458,6 +467,7 @@ class Version(Answered):
     forgotten: Forgotten
     claim: Claim | None = Field(description="Of versions that forgot something; null for plain training.")
     metrics: VersionMetrics
+    warning: str | None = Field(default=None, description="As in `metrics`: the version answers no better than chance.")
     created_at: datetime
     forget_request: UUID | None
     guard: VersionGuard | None = Field(default=None, description="Of versions that refuse by a guard.")

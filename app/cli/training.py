@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.cli.options import Name, Seed, Tasks, Wait, from_json, numbers
-from app.cli.progress import wait
+from app.cli.progress import say, wait
 from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, show
 from app.errors import InvalidInput
 
@@ -166,6 +166,8 @@ def _finish(client: Client, started: ModelAndJob, *, wait_for_it: bool, as_json:
     number = result.get("version")
     if not isinstance(number, int):
         raise InvalidInput("the job names no version; is the server newer than this client?")
+    if result.get("warning"):
+        say(f"Warning: {result['warning']}")
     show(client.version(started.model.name, number), as_json=as_json, leave_out=("manifest", "metrics"))
 
 

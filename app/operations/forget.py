@@ -139,6 +139,20 @@ def _reference_seconds(work: costs.Work | None, body: ForgetCreate) -> float | N
 
 
 def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:
+    """What the request may fail by, or cannot be shown by."""
+    return [*_of_the_version_before(session, model, body), *_of_pushed_classes(session, model, body, target)]
+
+
+def _of_the_version_before(session: Session, model: ModelRow, body: ForgetCreate) -> list[str]:
+    """That it had learned nothing, so that nothing but an exact result can be shown."""
+    serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
+    warned = serving is not None and serving.metrics.get("warning") is not None
+    if serving is None or not warned or sought_by(body.method, body.refusal) == "exact":
+        return []
+    return [f"version {serving.number}: {serving.metrics['warning']}"]
+
+
+def _of_pushed_classes(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:
     """That classes pushed earlier may be refused less than they must; samples have them refused as they were."""
     if body.refusal == "push" or "samples" in target:
         return []

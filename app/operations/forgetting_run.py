@@ -129,7 +129,13 @@ def _carried_out(
         guard=unlearned.guard,
     )
     least = _CLAIM.validate_python(request.min_claim)
-    outcome = conclude(unlearned.report.gate, unlearned.sought, verification, min_claim=least)
+    outcome = conclude(
+        unlearned.report.gate,
+        unlearned.sought,
+        verification,
+        min_claim=least,
+        original_learned=start.parent is None or start.parent.metrics.get("warning") is None,
+    )
     return Done(request, weights_digest(parent.network), unlearned, verification, outcome)
 
 

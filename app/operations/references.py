@@ -265,7 +265,8 @@ def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
 def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:
     from app.unlearning.verification import version_metrics
 
-    return VersionMetrics(**asdict(version_metrics(result.model, data)), training_seconds=result.seconds)
+    found = version_metrics(result.model, data)
+    return VersionMetrics(**asdict(found), warning=found.warning, training_seconds=result.seconds)
 
 
 def _row(session: Session, attempt: Attempt, asked: _Asked, staged: publishing.Staged, seconds: float) -> ReferenceRow:

@@ -204,7 +204,9 @@ def run(attempt: Attempt) -> None:
 
 def _publish(attempt: Attempt, start: publishing.Start, staged: publishing.Staged) -> None:
     serve = attempt.spec["serve"] or start.parent is None
-    with attempt.succeeding({"version": start.number, "served": serve}) as session:
+    warning = staged.manifest.metrics.warning
+    told = {"version": start.number, "served": serve, **({"warning": warning} if warning else {})}
+    with attempt.succeeding(told) as session:
         publishing.publish(session, attempt, start, staged, serve=serve)
         log.append(
             session,
@@ -226,9 +228,11 @@ def _metrics(model: Classifier, dataset: Dataset, fitted: Fitted, guard: Guard |
     from app.unlearning.refusal import partly_forgotten_tasks
     from app.unlearning.verification import version_metrics
 
+    found = version_metrics(model, dataset, guard=guard)
     matrix, partly = fitted.accuracy_matrix, partly_forgotten_tasks(model)
     return VersionMetrics(
-        **asdict(version_metrics(model, dataset, guard=guard)),
+        **asdict(found),
+        warning=found.warning,
         training_seconds=fitted.seconds,
         accuracy_matrix=matrix,
         average_forgetting=average_forgetting(matrix, without=partly) if matrix else None,

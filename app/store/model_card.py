@@ -114,7 +114,8 @@ def _metrics(manifest: Manifest) -> str:
         f"| share of zero parameters | {metrics.sparsity:.4f} |\n"
         f"| training time | {metrics.training_seconds:.1f} s |"
     )
-    return f"{summary}\n\n{_class_table(manifest.class_names, metrics)}"
+    warning = f"**Warning.** {metrics.warning}\n\n" if metrics.warning else ""
+    return f"{summary}\n\n{warning}{_class_table(manifest.class_names, metrics)}"
 
 
 def _class_table(class_names: tuple[str, ...], metrics: VersionMetrics) -> str:

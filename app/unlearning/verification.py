@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ MEMORISED_ROWS = 3000
 """Rows of either kind that memorisation is measured on, at most."""
 
 _CPU = torch.device("cpu")
+_ONE_SIDED_95 = 1.645  # quantile of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Memorisation:
     """Of calibration rows."""
     membership_auc: float
     """Chance that a learned row's true class has more confidence than an unseen one's; .5 is none."""
+    chance: float
+    """Share of calibration rows that always answering the most frequent class would get right, and what chance adds to it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,18 @@ class VersionMetrics:
     tasks: list[TaskMeasurements]
     memorisation: Memorisation | None
     """None where a set has no rows."""
+
+    @property
+    def warning(self) -> str | None:
+        """That nothing was learned, where that is so: the loss diverged, or there were too few steps."""
+        found = self.memorisation
+        if found is None or found.unseen_accuracy > found.chance:
+            return None
+        return (
+            f"It answers {found.unseen_accuracy:.3f} of the rows that it never saw right, which is no more than chance "
+            f"({found.chance:.3f}): its training diverged or was too short. Train it with a lower learning_rate or more epochs; "
+            "what it forgets by any method that is not exact is inconclusive."
+        )
 
 
 @dataclass(frozen=True)
@@ -264,8 +280,12 @@ def memorisation(model: Classifier, data: Dataset, device: torch.device = _CPU) 
     hits = logits.masked_fill(~competing, -torch.inf).argmax(dim=1) == labels
     confidence = margins_among(logits, labels, competing)
     area = area_under_curve(confidence[: len(seen)], confidence[len(seen) :])
+    share = float(torch.bincount(labels[len(seen) :]).max()) / len(unseen)
     return Memorisation(
-        float(hits[: len(seen)].double().mean()), float(hits[len(seen) :].double().mean()), area.estimate.value
+        train_accuracy=float(hits[: len(seen)].double().mean()),
+        unseen_accuracy=float(hits[len(seen) :].double().mean()),
+        membership_auc=area.estimate.value,
+        chance=share + _ONE_SIDED_95 * math.sqrt(share * (1 - share) / len(unseen)),
     )
 
 

@@ -43,12 +43,14 @@ def conclude(
     verification: VerificationReport,
     *,
     min_claim: Claim | None = None,
+    original_learned: bool = True,
 ) -> Outcome:
     """The outcome of a forget request, from its gate and the verification of the same weights.
 
     The gate, which looks at calibration rows alone, decides whether there is a result; test rows, which the verification
     looks at, decide whether more than `edited` may be claimed. Of samples the gate cannot tell whether they are gone: they
-    are absent from every weight, or a comparison with retrained models shows it, or nothing can be told.
+    are absent from every weight, or a comparison with retrained models shows it, or nothing can be told. Of an original
+    that had learned nothing (`original_learned`) nothing can be told but what is exact.
     """
     claim = supported_claim(judged, sought, verification)
     missed = [criterion.name for criterion in judged if not criterion.passed]
@@ -58,7 +60,9 @@ def conclude(
         missed.append("min_claim")
     if missed or claim is None:
         return Outcome("failed", None, tuple(missed))
-    return Outcome("passed" if claim.shown == sought.claim or _judged(verification) else "inconclusive", claim, ())
+    judged_well = claim.shown == sought.claim or _judged(verification)
+    learned = original_learned or claim.shown == "exact"
+    return Outcome("passed" if judged_well and learned else "inconclusive", claim, ())
 
 
 def _judged(verification: VerificationReport) -> bool:

@@ -5,10 +5,10 @@ from sqlalchemy import select
 
 from app.database.tables import JobRow, VersionRow
 from app.errors import ClassForgotten, ClassNotFound, GateMissed, ModelExists, NotApplicable
-from app.operations import audit, jobs, models, publishing, train, versions
+from app.operations import audit, forget, jobs, models, publishing, train, versions
 from app.operations.pages import PageQuery
-from app.schemas import TrainRequest, Version
-from app.store.manifest import WEIGHTS
+from app.schemas import ForgetCreate, TrainRequest, Version
+from app.store.manifest import CARD, WEIGHTS
 from app.store.versions import VersionStore
 from app.store.weights import load
 from tests.unit.operations.conftest import CALLER, House
@@ -194,3 +194,33 @@ def test_what_is_left_of_a_task_is_not_compared_with_all_of_it(task_house: House
     ends = [metrics.accuracy_matrix[-1][task] or 0.0 for task in (0, 2)]
     expected = sum(fall - end for fall, end in zip(falls, ends, strict=True)) / 2
     assert metrics.average_forgetting == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("learning_rate", [1e-9, 10.0])
+def test_a_training_that_learned_nothing_says_so_and_what_it_forgets_is_inconclusive(
+    house: House, learning_rate: float
+) -> None:
+    """Too short, or diverged."""
+    training = {"epochs": 1, "learning_rate": learning_rate, "optimizer": "sgd", "momentum": 0.0, "batch_size": 2000}
+    job = house.create(name="blank", architecture={"type": "mlp", "hidden": [8]}, training=training)
+    house.work()
+    with house.database.reading() as session:
+        result, blank = jobs.get_job(session, job.id).result, versions.get_version(session, "blank", 1)
+        plan = forget.plan(session, "blank", ForgetCreate.model_validate({"target": {"classes": [2]}}))
+    assert result is not None
+    assert result["warning"] == blank.warning == blank.metrics.warning
+    assert "no more than chance" in result["warning"]
+    assert result["warning"] in (house.settings.home / "models" / "blank" / "1" / CARD).read_text()
+    assert any(result["warning"] in warning for warning in plan.warnings)
+    request = house.forget(2, name="blank", scope="output", refusal="none", parameters={"utility_budget": 1.0})
+    house.work()
+    assert house.request(request.id).verdict in ("inconclusive", "failed")
+
+
+def test_a_training_that_learned_something_warns_of_nothing(house: House) -> None:
+    assert version(house, 1).warning is None
+    memorised = version(house, 1).metrics.memorisation
+    assert memorised is not None
+    assert memorised.chance < 0.15
+    assert memorised.unseen_accuracy > 0.8
