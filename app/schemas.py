@@ -15,6 +15,7 @@ from pydantic import (
     JsonValue,
     TypeAdapter,
     ValidationInfo,
+    computed_field,
     field_serializer,
     field_validator,
     model_validator,
@@ -812,6 +813,17 @@ class ForgetReport(Answered):
         description="Of the same weights, on at most 3,000 rows of a set. The gate decides on publishing; this decides "
         "whether more than `edited` may be claimed, and says which criteria were missed.",
     )
+
+    @computed_field(  # type: ignore[prop-decorator]  # pydantic documents this order
+        description="Recall of a linear probe on the last features, of test inputs of the forgotten classes: what is left inside, "
+        "whatever is answered. From the verification; null of samples."
+    )
+    @property
+    def probe_recall(self) -> VerificationMeasurement | None:
+        """The figure of the verification."""
+        criteria = self.verification.criteria if self.verification else []
+        figures = (figure for criterion in criteria for figure in criterion.measurements)
+        return next((figure for figure in figures if figure.metric == "probe-recall"), None)
 
 
 class MissedForSought(Answered):

@@ -229,6 +229,7 @@ _REPORT: dict[str, Any] = {
         "refusal_by_class": {"2": 0.9787},
     },
     "weights_changed": {"body.1.weight": 80041, "body.1.bias": 117, "head.weight": 1181, "head.bias": 10},
+    "probe_recall": None,
     "gate": [
         {
             "name": "weights_changed",

@@ -62,6 +62,12 @@ def show_report(request: ForgetRequest, *, as_json: bool) -> None:
         typer.echo(
             f"still answered by the method itself, before refusal: {report.forget_accuracy_before_refusal:.4f}{told}"
         )
+    if report.probe_recall is not None:
+        probe, retrained = report.probe_recall, report.probe_recall.retrained.values()
+        beside = f", retrained models {sum(retrained) / len(retrained):.4f}" if retrained else ""
+        typer.echo(
+            f"found by a linear probe of the features: {probe.value:.4f}, before {probe.original or 0:.4f}{beside}"
+        )
     show_tasks_before_and_after(report)
     criteria = [(found.name, found.value, found.threshold, "yes" if found.passed else "NO") for found in report.gate]
     print_table("What the effect gate demanded", ("criterion", "value", "threshold", "held"), criteria)

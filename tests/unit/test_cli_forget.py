@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.api.examples import COMPLETED_FORGET_REQUEST, FORGET_PLAN, FORGET_REQUEST
+from app.api.verification_examples import VERIFICATION
 from app.cli import app
 from app.errors import GateMissed, InvalidInput
 from tests.unit.recorder import NOBODY, Recorder, event_of, refused, run, sent
@@ -17,6 +18,7 @@ from tests.unit.terminal import interrupted
 FORGET = "/v1/models/digits/forget"
 COMPLETED: dict[str, Any] = COMPLETED_FORGET_REQUEST
 JOB: dict[str, Any] = COMPLETED["job"]
+EXAMINED: dict[str, Any] = VERIFICATION["report"]  # type: ignore[assignment]  # an example is typed as it was written
 
 
 def asked(recorder: Recorder, *options: str) -> dict[str, Any]:
@@ -221,3 +223,16 @@ def test_what_was_sought_and_why_less_was_claimed_is_said_in_a_line(recorder: Re
     result = run(recorder, "forget-requests", "show", str(COMPLETED["id"]))
     assert "sought approximate, got edited: probe, nearer" in result.stdout
     assert "before refusal: 0.4521 (more than may be left)" in result.stdout
+
+
+def test_what_a_probe_finds_is_said_beside_what_it_found_before_and_finds_in_retrained_models(
+    recorder: Recorder,
+) -> None:
+    figure = EXAMINED["criteria"][0]["measurements"][0]
+    probe = figure | {"metric": "probe-recall", "value": 0.91, "original": 0.97, "retrained": {"1": 0.88, "2": 0.9}}
+    criterion = EXAMINED["criteria"][0] | {"name": "probe", "measurements": [probe]}
+    verification = EXAMINED | {"criteria": [criterion]}
+    report = COMPLETED["report"] | {"verification": verification}
+    recorder.answers[f"GET /v1/forget-requests/{COMPLETED['id']}"] = COMPLETED | {"report": report}
+    result = run(recorder, "forget-requests", "show", str(COMPLETED["id"]))
+    assert "linear probe of the features: 0.9100, before 0.9700, retrained models 0.8900" in result.stdout

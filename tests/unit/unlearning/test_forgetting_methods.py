@@ -264,17 +264,19 @@ def _learning_it(
 
 
 @pytest.mark.parametrize("name", STANDARD)
+@pytest.mark.parametrize("fault", [_noise, _nothing])
 @pytest.mark.parametrize("partition", [ONE_CLASS, SOME_SAMPLES], ids=["class", "samples"])
-def test_noise_that_no_answer_shows_fails_for_every_method(
-    name: MethodName, partition: Partition, monkeypatch: pytest.MonkeyPatch
+def test_the_parent_and_the_parent_with_noise_fail_for_every_method(
+    fault: Any, name: MethodName, partition: Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not partition.forget_classes and "samples" not in METHOD_SPECS[name].targets:
         return
-    monkeypatch.setitem(METHODS, name, Method(METHOD_SPECS[name], _noise))
+    monkeypatch.setitem(METHODS, name, Method(METHOD_SPECS[name], fault))
     result = done(name, partition, "calibrate" if partition.forget_classes else "none")
-    missed = concluded(result, partition).missed
-    assert "effect" in missed
-    assert "method_changed_weights" not in missed
+    outcome = concluded(result, partition)
+    assert (outcome.verdict, outcome.claim) == ("failed", None)
+    assert "effect" in outcome.missed
+    assert ("method_changed_weights" in outcome.missed) is (fault is _nothing)
 
 
 def test_training_on_the_class_that_is_to_be_forgotten_fails(monkeypatch: pytest.MonkeyPatch) -> None:
