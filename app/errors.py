@@ -5,7 +5,9 @@ ForgetteryError
 │   ├── InvalidShape, InvalidValue, UnreadableInput, InvalidPageToken, IdempotencyKeyReused
 │   └── NotApplicable
 ├── MalformedRequest       not even HTTP
-├── RequestTooSlow, PayloadTooLarge, UnsupportedMediaType, MethodNotAllowed
+├── RequestTooSlow, PayloadTooLarge, MethodNotAllowed
+├── UnsupportedMediaType
+│   └── UnsupportedContentEncoding
 ├── Unauthenticated
 ├── Forbidden
 │   ├── MissingScope, ForeignOrigin, ForeignHost
@@ -116,6 +118,10 @@ class PayloadTooLarge(ForgetteryError):
 
 class UnsupportedMediaType(ForgetteryError):
     """The body is of a kind that is not read here."""
+
+
+class UnsupportedContentEncoding(UnsupportedMediaType):
+    """The body is encoded in a way that is not decoded here."""
 
 
 class MethodNotAllowed(ForgetteryError):

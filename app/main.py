@@ -26,6 +26,7 @@ from app.api import (
     versions,
 )
 from app.api.body_limit import BodyLimit
+from app.api.content_encoding import ContentEncoding
 from app.api.head import HeadAsGet
 from app.api.metrics import Metrics
 from app.api.openapi import TAGS, install_openapi
@@ -88,7 +89,9 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
     pages.mount_assets(app)
     for router in _ROUTERS:
         app.include_router(router)
-    app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)
+    app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)  # of the body as it is read
+    app.add_middleware(ContentEncoding)
+    app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)  # of the body as it was sent
     app.add_middleware(RequestContext, metrics=metrics)
     app.add_middleware(HeadAsGet)  # added last, so it is the outermost
     return app

@@ -21,6 +21,7 @@ from app.errors import (
     PayloadTooLarge,
     Unauthenticated,
     UnreadableInput,
+    UnsupportedContentEncoding,
 )
 from app.problems import problem_of, status_of
 from app.schemas import (
@@ -53,6 +54,7 @@ _HEADERS = {
         ("Location", "The job to follow."),
         ("Idempotency-Replayed", "`true` on an answer that was given before to the same `Idempotency-Key`."),
     ],
+    415: [("Accept-Encoding", "Where the encoding is the fault: those that are decoded here.")],
     401: [("WWW-Authenticate", "Always `Bearer`.")],
     503: [("Retry-After", "Seconds to wait.")],
 }
@@ -83,7 +85,8 @@ def answers(status: int, example: Any, *errors: type[ForgetteryError]) -> Respon
 
 def answers_to_body(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
     """The same for a route that takes a body."""
-    return answers(status, example, InvalidInput, UnreadableInput, PayloadTooLarge, *errors)
+    everywhere = (InvalidInput, UnreadableInput, PayloadTooLarge, UnsupportedContentEncoding)
+    return answers(status, example, *everywhere, *errors)
 
 
 def problems(*errors: type[ForgetteryError]) -> Responses:

@@ -24,6 +24,7 @@ from app.errors import (
     NotFound,
     Unauthenticated,
     Unavailable,
+    UnsupportedContentEncoding,
 )
 from app.problems import problem_of
 
@@ -103,4 +104,6 @@ def error_from_database(error: DBAPIError | PoolTimeout) -> ForgetteryError:
 def _headers(error: ForgetteryError) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": 'Bearer realm="forgettery"'}
+    if isinstance(error, UnsupportedContentEncoding):
+        return {"Accept-Encoding": "gzip, deflate, identity"}
     return {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, Unavailable) else {}
