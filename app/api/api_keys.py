@@ -10,7 +10,7 @@ from app.api.bodies import ApiKeyBody, described
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ApiKeyInPath
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
-from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, InvalidInput, InvalidPageToken, LastAdminKey
+from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, InvalidPageToken, LastAdminKey
 from app.operations import api_keys
 from app.schemas import ApiKey, ApiKeyCreate, ApiKeyCreated, Page
 
@@ -35,7 +35,7 @@ def create_api_key(caller: Administrator, body: ApiKeyBody, held: ResourcesDepen
 @router.get(
     "",
     summary="List the API keys",
-    responses=answers(200, examples.page(examples.API_KEY), InvalidInput, InvalidPageToken),
+    responses=answers(200, examples.page(examples.API_KEY), InvalidPageToken),
 )
 def list_api_keys(_: Administrator, session: ReadingSession, page: PageParameters) -> Page[ApiKey]:
     """All keys without their secrets, revoked ones too."""

@@ -12,7 +12,7 @@ from app.api.authentication import Auditor
 from app.api.openapi import answers
 from app.api.parameters import ModelFilter
 from app.api.resources import PageParameters, ReadingSession
-from app.errors import InvalidInput, InvalidPageToken
+from app.errors import InvalidPageToken
 from app.operations import audit
 from app.schemas import AuditEvent, AuditVerification, Page
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"])
 @router.get(
     "/events",
     summary="List the entries of the audit log",
-    responses=answers(200, examples.page(examples.AUDIT_EVENT), InvalidInput, InvalidPageToken),
+    responses=answers(200, examples.page(examples.AUDIT_EVENT), InvalidPageToken),
 )
 def list_audit_events(
     _: Auditor,

@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from starlette.requests import Request
 
 from app.addresses import is_loopback
+from app.api.queries import refuse_unknown_parameters
 from app.api.resources import Resources, ResourcesDependency
 from app.errors import ForeignHost, ForeignOrigin
 from app.operations import api_keys
@@ -79,6 +80,7 @@ def _caller(request: Request, needed: SecurityScopes, identity: Identity) -> Cal
     request.state.actor = caller.actor
     for scope in needed.scopes:
         caller.require(scope)  # type: ignore[arg-type]  # FastAPI hands the literals of this file back as strings
+    refuse_unknown_parameters(request)  # here, since every route with a key passes, and strangers learn nothing
     return caller
 
 

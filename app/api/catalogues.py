@@ -9,7 +9,7 @@ from app.api.authentication import Reader
 from app.api.openapi import answers
 from app.api.parameters import DatasetInPath
 from app.api.resources import PageParameters, SettingsResource
-from app.errors import DatasetNotFound, InvalidInput, InvalidPageToken
+from app.errors import DatasetNotFound, InvalidPageToken
 from app.operations import catalogue
 from app.schemas import ArchitectureInfo, Dataset, MethodInfo, Page
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["catalogues"])
 @router.get(
     "/datasets",
     summary="List the data sets",
-    responses=answers(200, examples.page(examples.DATASET), InvalidInput, InvalidPageToken),
+    responses=answers(200, examples.page(examples.DATASET), InvalidPageToken),
 )
 def list_datasets(_: Reader, settings: SettingsResource, page: PageParameters) -> Page[Dataset]:
     """All data sets that models can be trained on, and whether their files are on this machine."""
@@ -35,7 +35,7 @@ def get_dataset(_: Reader, settings: SettingsResource, name: DatasetInPath) -> D
 @router.get(
     "/architectures",
     summary="List the architectures",
-    responses=answers(200, examples.page(examples.ARCHITECTURE), InvalidInput, InvalidPageToken),
+    responses=answers(200, examples.page(examples.ARCHITECTURE), InvalidPageToken),
 )
 def list_architectures(_: Reader, page: PageParameters) -> Page[ArchitectureInfo]:
     """All network architectures, each with a JSON Schema of its parameters."""
@@ -45,7 +45,7 @@ def list_architectures(_: Reader, page: PageParameters) -> Page[ArchitectureInfo
 @router.get(
     "/methods",
     summary="List the unlearning methods",
-    responses=answers(200, examples.page(examples.METHOD), InvalidInput, InvalidPageToken),
+    responses=answers(200, examples.page(examples.METHOD), InvalidPageToken),
 )
 def list_methods(_: Reader, page: PageParameters) -> Page[MethodInfo]:
     """All unlearning methods: what each claims, for which targets, and when not to use it."""

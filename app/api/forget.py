@@ -22,7 +22,6 @@ from app.errors import (
     ForgetRequestNotFound,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
-    InvalidInput,
     InvalidPageToken,
     ModelGone,
     ModelNotFound,
@@ -99,7 +98,6 @@ def start_forgetting(
     responses=answers(
         200,
         examples.page(examples.COMPLETED_FORGET_REQUEST, examples.TASK_FORGET_REQUEST),
-        InvalidInput,
         InvalidPageToken,
     ),
 )

@@ -20,7 +20,6 @@ from app.api.resources import PageParameters, ReadingSession, ResourcesDependenc
 from app.errors import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
-    InvalidInput,
     InvalidPageToken,
     JobFinished,
     JobNotFound,
@@ -40,9 +39,7 @@ _EVENTS: Responses = {
 }
 
 
-@router.get(
-    "", summary="List the jobs", responses=answers(200, examples.page(examples.JOB), InvalidInput, InvalidPageToken)
-)
+@router.get("", summary="List the jobs", responses=answers(200, examples.page(examples.JOB), InvalidPageToken))
 def list_jobs(
     _: Reader,
     session: ReadingSession,
@@ -65,7 +62,7 @@ def get_job(_: Reader, session: ReadingSession, job_id: JobInPath) -> Job:
     "/{job_id}/events",
     summary="Watch a job",
     response_class=StreamingResponse,
-    responses=answers(200, None, JobNotFound, InvalidInput) | _EVENTS,
+    responses=answers(200, None, JobNotFound) | _EVENTS,
 )
 async def watch_job(
     _: Reader,
@@ -95,7 +92,6 @@ async def watch_job(
         examples.JOB,
         JobNotFound,
         JobFinished,
-        InvalidInput,
         PayloadTooLarge,
         IdempotencyKeyReused,
         IdempotencyKeyInUse,

@@ -27,7 +27,6 @@ from app.errors import (
     DatasetUnavailable,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
-    InvalidInput,
     InvalidPageToken,
     JobRunning,
     ModelExists,
@@ -90,7 +89,7 @@ def create_model(
 @router.get(
     "",
     summary="List the models",
-    responses=answers(200, examples.page(examples.MODEL, examples.TASK_MODEL), InvalidInput, InvalidPageToken),
+    responses=answers(200, examples.page(examples.MODEL, examples.TASK_MODEL), InvalidPageToken),
 )
 def list_models(_: Reader, session: ReadingSession, page: PageParameters) -> Page[Model]:
     """All models that were not deleted, by name."""

@@ -79,13 +79,21 @@ def open_route(example: Any, *errors: type[ForgetteryError]) -> Responses:
 
 def answers(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
     """What a route can answer: an example of its success, these errors, and those of every route with a key."""
-    everywhere = (Unauthenticated, MissingScope, ForeignHost, ForeignOrigin, InternalError, DatabaseUnavailable)
+    everywhere = (
+        InvalidInput,
+        Unauthenticated,
+        MissingScope,
+        ForeignHost,
+        ForeignOrigin,
+        InternalError,
+        DatabaseUnavailable,
+    )
     return _success(status, example) | problems(*errors, *everywhere)
 
 
 def answers_to_body(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
     """The same for a route that takes a body."""
-    everywhere = (InvalidInput, UnreadableInput, PayloadTooLarge, UnsupportedContentEncoding)
+    everywhere = (UnreadableInput, PayloadTooLarge, UnsupportedContentEncoding)
     return answers(status, example, *everywhere, *errors)
 
 

@@ -21,7 +21,6 @@ from app.errors import (
     ForgetRequestNotFound,
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
-    InvalidInput,
     InvalidPageToken,
     ModelGone,
     ModelNotFound,
@@ -79,7 +78,7 @@ def verify_version(
 @router.get(
     "/verifications",
     summary="List the verifications",
-    responses=answers(200, page_of(examples.VERIFICATION), InvalidInput, InvalidPageToken),
+    responses=answers(200, page_of(examples.VERIFICATION), InvalidPageToken),
 )
 def list_verifications(
     *,

@@ -17,7 +17,6 @@ from app.api.parameters import ModelInPath, VersionInPath
 from app.api.resources import DatabaseResource, PageParameters, ReadingSession, SettingsResource
 from app.errors import (
     GuardNotFound,
-    InvalidInput,
     InvalidPageToken,
     JobRunning,
     ModelGone,
@@ -66,7 +65,6 @@ class Markdown(PlainTextResponse):
         examples.page(examples.VERSION, examples.TASK_VERSION),
         ModelNotFound,
         ModelGone,
-        InvalidInput,
         InvalidPageToken,
     ),
 )
