@@ -30,6 +30,7 @@ from app.api.content_encoding import ContentEncoding
 from app.api.head import HeadAsGet
 from app.api.metrics import Metrics
 from app.api.openapi import TAGS, install_openapi
+from app.api.prefix import Prefix
 from app.api.problems import install_problem_handlers
 from app.api.request_context import RequestContext
 from app.api.resources import Resources
@@ -92,6 +93,7 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
     app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)  # of the body as it is read
     app.add_middleware(ContentEncoding)
     app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)  # of the body as it was sent
+    app.add_middleware(Prefix, root_path=settings.root_path)
     app.add_middleware(RequestContext, metrics=metrics)
     app.add_middleware(HeadAsGet)  # added last, so it is the outermost
     return app

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.addresses import is_loopback
+from app.addresses import is_loopback, is_path_prefix
 from app.key_text import sendable
 
 _SQLITE = "sqlite:///"
@@ -39,6 +39,11 @@ class Settings(BaseSettings):
         default=False,
         description="Whether each forget request queues a deep verification, until whose end its parent is not purged.",
     )
+    root_path: str = Field(
+        "",
+        description="Path, such as /forgettery, under which a proxy shows the server and which it strips; empty: none, "
+        "unless the proxy sends X-Forwarded-Prefix.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
     torch_threads: int = Field(
         0,
@@ -62,6 +67,14 @@ class Settings(BaseSettings):
     def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
         trimmed = sendable(value.get_secret_value()) if value else ""
         return SecretStr(trimmed) if trimmed else None
+
+    @field_validator("root_path", mode="after")
+    @classmethod
+    def _is_a_prefix(cls, value: str) -> str:
+        trimmed = value.strip().rstrip("/")
+        if trimmed and not is_path_prefix(trimmed):
+            raise ValueError("it must begin with / and hold only letters, digits and . _ ~ - beside it")
+        return trimmed
 
     @field_validator("home", "data_dir", mode="after")
     @classmethod

@@ -29,7 +29,7 @@ class BodyLimit:
         error = PayloadTooLarge(f"the body may have at most {limit} bytes; send less at once")
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
-            await problem_response(error, scope["path"])(scope, receive, send)
+            await problem_response(error, scope)(scope, receive, send)
             return
         received = 0
 

@@ -23,6 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.prefix import root_path
 from app.api.resources import ResourcesDependency
 from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow
@@ -116,7 +117,8 @@ async def _idempotency(
         ),
     ] = None,
 ) -> Idempotency:
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    path = request.scope["path"].removeprefix(root_path(request.scope))  # whichever way it came
+    asked = f"{request.method} {path}?{request.url.query}\n".encode()
     if idempotency_key is not None:
         asked += await run_in_threadpool(_in_one_order, await request.body())
     return Idempotency(idempotency_key, hashlib.sha256(asked).digest(), held.idempotency_keys_in_use)

@@ -11,8 +11,10 @@ import fastapi_offline
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from app.api.prefix import root_path
 from app.errors import ForgetteryError, NotFound, errors_by_slug
 from app.problems import status_of
 
@@ -20,7 +22,7 @@ router = APIRouter(include_in_schema=False)
 
 _ASSETS = "/assets"
 _FOLDER = Path(fastapi_offline.__file__).parent / "static"
-_ICON = f"{_ASSETS}/favicon.png"
+_ICON = "/assets/favicon.png"
 _POLICY = {
     # Even if a script or a document asked for something elsewhere, no browser would. Both documentations style by inline rules; their start is an inline script; ReDoc searches in a worker.
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline'; "
@@ -30,7 +32,7 @@ _POLICY = {
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} · Forgettery</title><link rel="icon" href="/assets/favicon.png">
+<title>{title} · Forgettery</title><link rel="icon" href="{root_path}/assets/favicon.png">
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 1rem/1.6 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }}
@@ -54,14 +56,15 @@ async def home() -> RedirectResponse:
 
 
 @router.get("/docs")
-async def docs() -> HTMLResponse:
+async def docs(request: Request) -> HTMLResponse:
     """The documentation to try things in."""
+    prefix = root_path(request.scope)
     page = get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url=f"{prefix}/openapi.json",
         title="Forgettery API",
-        swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{_ASSETS}/swagger-ui.css",
-        swagger_favicon_url=_ICON,
+        swagger_js_url=f"{prefix}{_ASSETS}/swagger-ui-bundle.js",
+        swagger_css_url=f"{prefix}{_ASSETS}/swagger-ui.css",
+        swagger_favicon_url=f"{prefix}{_ICON}",
         # None: no badge of an online validator.
         swagger_ui_parameters={"validatorUrl": None, "tagsSorter": None, "persistAuthorization": False},
     )
@@ -70,13 +73,14 @@ async def docs() -> HTMLResponse:
 
 
 @router.get("/redoc")
-async def redoc() -> HTMLResponse:
+async def redoc(request: Request) -> HTMLResponse:
     """The documentation to read."""
+    prefix = root_path(request.scope)
     page = get_redoc_html(
-        openapi_url="/openapi.json",
+        openapi_url=f"{prefix}/openapi.json",
         title="Forgettery API",
-        redoc_js_url="/redoc.js",
-        redoc_favicon_url=_ICON,
+        redoc_js_url=f"{prefix}/redoc.js",
+        redoc_favicon_url=f"{prefix}{_ICON}",
         with_google_fonts=False,
     )
     page.headers.update(_POLICY)
@@ -96,28 +100,30 @@ def _redoc_script() -> bytes:
 
 
 @router.get("/problems")
-async def list_problems() -> HTMLResponse:
+async def list_problems(request: Request) -> HTMLResponse:
     """Every kind of problem."""
+    prefix = root_path(request.scope)
     entries = [
-        f'<li><a href="/problems/{slug}"><code>{slug}</code></a>: {html.escape(kind.title)} ({status_of(kind)})</li>'
+        f'<li><a href="{prefix}/problems/{slug}"><code>{slug}</code></a>: {html.escape(kind.title)} ({status_of(kind)})</li>'
         for slug, kind in errors_by_slug().items()
     ]
-    return _page("Problems", f"<h1>Problems</h1><ul>{''.join(entries)}</ul>")
+    return _page(prefix, "Problems", f"<h1>Problems</h1><ul>{''.join(entries)}</ul>")
 
 
 @router.get("/problems/{slug}")
-async def explain_problem(slug: str) -> HTMLResponse:
+async def explain_problem(request: Request, slug: str) -> HTMLResponse:
     """What one kind of problem means."""
     kind = errors_by_slug().get(slug)
     if kind is None:
         raise NotFound("there is no problem of this name; /problems lists them")
+    prefix = root_path(request.scope)
     sentence = html.escape(getdoc(kind) or kind.title)
     body = (
         f"<h1>{html.escape(kind.title)}</h1><p>{sentence}</p>"
         f"<p>Answered with HTTP status {status_of(kind)}. The <code>detail</code> of the answer says what to do; "
-        f"{_advice(kind)}</p>{_related(kind)}<p><a href='/problems'>All problems</a></p>"
+        f"{_advice(kind)}</p>{_related(prefix, kind)}<p><a href='{prefix}/problems'>All problems</a></p>"
     )
-    return _page(kind.title, body)
+    return _page(prefix, kind.title, body)
 
 
 def _advice(kind: type[ForgetteryError]) -> str:
@@ -135,12 +141,13 @@ def _advice(kind: type[ForgetteryError]) -> str:
     return advice.get(status_of(kind), "sending the same again will hardly help; the server's log knows more.")
 
 
-def _related(kind: type[ForgetteryError]) -> str:
+def _related(prefix: str, kind: type[ForgetteryError]) -> str:
     links = [
-        f'<li><a href="/problems/{child.slug}">{html.escape(child.title)}</a></li>' for child in kind.__subclasses__()
+        f'<li><a href="{prefix}/problems/{child.slug}">{html.escape(child.title)}</a></li>'
+        for child in kind.__subclasses__()
     ]
     return f"<p>More precisely it may be:</p><ul>{''.join(links)}</ul>" if links else ""
 
 
-def _page(title: str, body: str) -> HTMLResponse:
-    return HTMLResponse(_PAGE.format(title=html.escape(title), body=body), headers=_POLICY)
+def _page(prefix: str, title: str, body: str) -> HTMLResponse:
+    return HTMLResponse(_PAGE.format(root_path=prefix, title=html.escape(title), body=body), headers=_POLICY)

@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Mount
+from starlette.types import Scope
 
+from app.api.prefix import root_path
 from app.api.validation import error_from_validation
 from app.errors import (
     Conflict,
@@ -42,13 +44,14 @@ _UNIQUE_VIOLATIONS = {"23505", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PR
 
 def problem_response(
     error: ForgetteryError,
-    path: str,
+    scope: Scope,
     *,
     checks: dict[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The error as the answer to a request of this (unquoted) path; `checks` are those of `/readyz`, `headers` go beside the error's own."""
-    problem = problem_of(error, quote(path)).model_copy(update={"checks": checks})
+    """The error as the answer to this request; `checks` are those of `/readyz`, `headers` go beside the error's own."""
+    problem = problem_of(error, quote(scope["path"]))
+    problem = problem.model_copy(update={"type": root_path(scope) + problem.type, "checks": checks})
     return Response(
         problem.model_dump_json(exclude_none=True),
         status_code=problem.status,
@@ -62,22 +65,22 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ForgetteryError)
     async def _ours(request: Request, error: ForgetteryError) -> Response:
-        return problem_response(error, request.scope["path"])
+        return problem_response(error, request.scope)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(error_from_validation(error), request.scope["path"])
+        return problem_response(error_from_validation(error), request.scope)
 
     @app.exception_handler(HTTPException)
     async def _framework(request: Request, error: HTTPException) -> Response:
         ours = _FRAMEWORK_ERRORS.get(error.status_code, InternalError())
         headers = {"Allow": allowed_methods(request)} if isinstance(ours, MethodNotAllowed) else error.headers
-        return problem_response(ours, request.scope["path"], headers=headers)
+        return problem_response(ours, request.scope, headers=headers)
 
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeout)
     async def _database(request: Request, error: DBAPIError | PoolTimeout) -> Response:
-        return problem_response(error_from_database(error), request.scope["path"])
+        return problem_response(error_from_database(error), request.scope)
 
 
 def allowed_methods(request: Request) -> str:

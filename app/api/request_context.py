@@ -52,7 +52,7 @@ class RequestContext:
             _log.exception("unexpected error", path=scope["path"])
             if answer.status:
                 raise  # half an answer is out: only cutting the connection tells the client
-            await problem_response(InternalError(), scope["path"])(scope, receive, answer.send)
+            await problem_response(InternalError(), scope)(scope, receive, answer.send)
         finally:
             self._record(scope, answer.status or _CLIENT_CLOSED_REQUEST, time.perf_counter() - started)
 

@@ -42,7 +42,7 @@ async def get_readiness(request: Request, held: ResourcesDependency) -> Readines
     if not failing:
         return Readiness(checks=checks)
     error = NotReady(f"{', '.join(failing)} not ready yet; `checks` says how each part is")
-    return problem_response(error, request.scope["path"], checks=checks)
+    return problem_response(error, request.scope, checks=checks)
 
 
 @router.get(

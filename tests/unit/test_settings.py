@@ -73,3 +73,14 @@ def test_a_database_is_reached_by_the_folder_of_its_socket(database: Database) -
     with reached.reading() as session:
         assert session.connection().closed is False
     reached.dispose()
+
+
+@pytest.mark.parametrize(("given", "taken"), [("", ""), ("/", ""), ("/one/", "/one"), (" /one/two ", "/one/two")])
+def test_a_root_path_is_taken_without_its_last_slash(given: str, taken: str) -> None:
+    assert Settings(root_path=given).root_path == taken
+
+
+@pytest.mark.parametrize("given", ["one", "//one", "/one two", "https://example.org/one", '/"', "/one?two"])
+def test_a_root_path_that_is_no_plain_path_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match="root_path"):
+        Settings(root_path=given)
