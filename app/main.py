@@ -27,6 +27,7 @@ from app.api import (
 )
 from app.api.body_limit import BodyLimit
 from app.api.content_encoding import ContentEncoding
+from app.api.cors import CrossOrigin
 from app.api.head import HeadAsGet
 from app.api.metrics import Metrics
 from app.api.openapi import TAGS, install_openapi
@@ -95,7 +96,9 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
     app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)  # of the body as it was sent
     app.add_middleware(Prefix, root_path=settings.root_path)
     app.add_middleware(RequestContext, metrics=metrics)
-    app.add_middleware(HeadAsGet)  # added last, so it is the outermost
+    app.add_middleware(HeadAsGet)  # what is added later stands further out
+    if settings.allowed_origins:
+        app.add_middleware(CrossOrigin, origins=settings.allowed_origins)
     return app
 
 

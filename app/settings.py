@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -13,6 +14,7 @@ from app.addresses import is_loopback, is_path_prefix
 from app.key_text import sendable
 
 _SQLITE = "sqlite:///"
+_ORIGIN = re.compile(r"\*|https?://[a-z0-9.\[\]:-]+")
 
 
 class Settings(BaseSettings):
@@ -43,6 +45,11 @@ class Settings(BaseSettings):
         "",
         description="Path, such as /forgettery, under which a proxy shows the server and which it strips; empty: none, "
         "unless the proxy sends X-Forwarded-Prefix.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call the server, such as https://app.example.org, between commas; *: any; "
+        "empty: none.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
     torch_threads: int = Field(
@@ -76,6 +83,13 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with / and hold only letters, digits and . _ ~ - beside it")
         return trimmed
 
+    @field_validator("cors_origins", mode="after")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        if not all(_ORIGIN.fullmatch(origin) for origin in _between_commas(value)):
+            raise ValueError("an origin is * or http(s)://host[:port], in small letters and without a path or slash")
+        return value
+
     @field_validator("home", "data_dir", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -102,6 +116,11 @@ class Settings(BaseSettings):
         return self.data_dir or self.home / "datasets"
 
     @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of `cors_origins`, one by one."""
+        return _between_commas(self.cors_origins)
+
+    @property
     def listens_on_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return is_loopback(self.host)
@@ -110,6 +129,10 @@ class Settings(BaseSettings):
     def embedded_database(self) -> bool:
         """Whether the database is an SQLite file, which the server migrates by itself."""
         return self.resolved_database_url.startswith(_SQLITE)
+
+
+def _between_commas(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _with_host(url: str) -> str:

@@ -84,3 +84,17 @@ def test_a_root_path_is_taken_without_its_last_slash(given: str, taken: str) -> 
 def test_a_root_path_that_is_no_plain_path_is_refused(given: str) -> None:
     with pytest.raises(ValidationError, match="root_path"):
         Settings(root_path=given)
+
+
+def test_origins_stand_between_commas() -> None:
+    assert Settings().allowed_origins == []
+    given = " https://a.example, http://localhost:3000 ,"
+    assert Settings(cors_origins=given).allowed_origins == ["https://a.example", "http://localhost:3000"]
+
+
+@pytest.mark.parametrize(
+    "given", ["a.example", "https://a.example/", "https://A.example", "https://a.example/path", "**"]
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(given: str) -> None:
+    with pytest.raises(ValidationError, match="cors_origins"):
+        Settings(cors_origins=given)
