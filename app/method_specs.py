@@ -280,7 +280,7 @@ METHOD_SPECS: dict[MethodName, MethodSpec] = {
         reads_forget_set=True,
         recurrent=False,
         idea="Takes out of every layer the directions that inputs of the forget set have and retained ones have not.",
-        equation="W <- W (I - P_f (I - P_r));  P = U S U^T, S = a s / ((a - 1) s + 1), s shares of squared singular values",
+        equation="W <- W (I - (I - P_r) P_f);  P = U S U^T, S = a s / ((a - 1) s + 1), s shares of squared singular values",
         guarantee=_NO_PROOF,
         paper="Kodge, Saha, Roy: Deep Unlearning, TMLR 2024 (arXiv:2312.00761)",
         when_not="When forgotten and retained classes share their directions: then little can be taken out.",

@@ -130,3 +130,27 @@ def lbfgs_regression(features: Tensor, targets: Tensor, num_classes: int) -> tup
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]  # likewise
     return weight.detach(), bias.detach()
+
+
+def looped_projection(
+    weight: Tensor, forget: Tensor, retain: Tensor, forget_scale: float, retain_scale: float
+) -> Tensor:
+    """The weights [O, d] of a layer after Kodge, Saha, Roy 2024 (arXiv 2312.00761), of its inputs, [n, d] each.
+
+    Unit vector by unit vector: its part in the forget space, less what of that part lies in the retain space, is taken
+    out before the weights meet it. The authors' code does the same: weight (I - (P_f - P_f P_r))^T.
+    """
+
+    def part(inputs: Tensor, scale: float, vector: Tensor) -> Tensor:
+        _, lengths, directions = torch.linalg.svd(inputs.double(), full_matrices=False)
+        shares = lengths.square() / lengths.square().sum()
+        found = torch.zeros_like(vector)
+        for share, direction in zip(shares, directions, strict=True):
+            found += scale * share / ((scale - 1) * share + 1) * torch.dot(direction, vector) * direction
+        return found
+
+    columns = []
+    for vector in torch.eye(weight.shape[1], dtype=torch.float64):
+        forgotten = part(forget, forget_scale, vector)
+        columns.append(weight.double() @ (vector - (forgotten - part(retain, retain_scale, forgotten))))
+    return torch.stack(columns, dim=1)

@@ -64,14 +64,22 @@ def projection(
         model = deepcopy(original)
         for name, spectrum in forget.items():
             part.check()
-            forgotten = spectrum.projection(parameters.forget_scale)
-            take_out(model.get_submodule(name), forgotten - forgotten @ retain[name].projection(retain_scale))
+            forgotten, retained = spectrum.projection(parameters.forget_scale), retain[name].projection(retain_scale)
+            take_out(model.get_submodule(name), of_the_first_alone(forgotten, retained))
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"layers": len(forget)})
 
     candidates = RETAIN_SCALES if parameters.retain_scale is None else (parameters.retain_scale,)
     choice = choose("retain_scale", candidates, attempt, judge, context)
     return Computed(choice.model, choice.settings)
+
+
+def of_the_first_alone(first: Tensor, second: Tensor) -> Tensor:
+    """(I - second) first, [G, d, d]: of an input, what lies along the first directions, less what of it lies along the second.
+
+    The two projections do not commute, and it is the first that meets the input first.
+    """
+    return first - second @ first
 
 
 @torch.no_grad()

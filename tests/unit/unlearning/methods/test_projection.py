@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from app.method_parameters import ProjectionParameters
 from app.specs import Architecture, Cnn, Mlp, Torchvision
 from app.unlearning.architectures import build
-from app.unlearning.methods.projection import Spectrum, _patches, spectra, take_out
-from tests.unit.unlearning.blobs import blobs
+from app.unlearning.data import images_as_float
+from app.unlearning.methods import METHODS
+from app.unlearning.methods.projection import Spectrum, _patches, of_the_first_alone, spectra, take_out
+from app.unlearning.methods.tuning import Judge
+from app.unlearning.partition import Partition
+from tests.oracles import looped_projection
+from tests.unit.unlearning.blobs import blobs, fitted
 from tests.unit.unlearning.methods.settings import CONTEXT
 
 DATA = blobs(rows=80)
@@ -27,8 +35,7 @@ def test_retained_directions_are_spared() -> None:
     shares = torch.tensor([[0.0, 0.5, 0.5]])
     forget = Spectrum(torch.eye(3).unsqueeze(0), shares)
     retain = Spectrum(torch.eye(3).unsqueeze(0), torch.tensor([[0.5, 0.5, 0.0]]))
-    kept = forget.projection(1e6)
-    directions = kept - kept @ retain.projection(1e6)
+    directions = of_the_first_alone(forget.projection(1e6), retain.projection(1e6))
     torch.testing.assert_close(directions[0].diagonal(), torch.tensor([0.0, 0.0, 1.0]), atol=1e-5, rtol=0)
 
 
@@ -64,3 +71,25 @@ def test_every_linear_and_convolutional_layer_has_its_directions(architecture: A
     for name, module in layers.items():
         take_out(module, found[name].directions @ found[name].directions.transpose(1, 2))  # every direction there is
         assert float(module.get_parameter("weight").detach().abs().max()) < 1e-4
+
+
+def test_the_weights_are_those_of_the_paper_where_the_two_projections_do_not_commute() -> None:
+    data = blobs(rows=200)
+    original, partition = fitted(data), Partition.of(data, [1])
+    parameters = ProjectionParameters(retain_scale=30.0, forget_scale=3.0)
+    computed = METHODS["projection"].compute(deepcopy(original), data, partition, parameters, CONTEXT, seed=3)
+    retained = Judge(original, data, partition, 0.01, CONTEXT, seed=3, reads_forget_set=True).rows
+    for name, inputs in (("body.1", nn.Flatten()), ("head", original.body)):
+        forget, retain = (
+            inputs(images_as_float(data.train_images[rows])).detach() for rows in (partition.train.forget, retained)
+        )
+        assert not _commute(forget, retain)
+        layer = original.get_submodule(name)
+        expected = looped_projection(layer.get_parameter("weight").detach(), forget, retain, 3.0, 30.0)
+        found = computed.model.get_submodule(name).get_parameter("weight").detach()
+        torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-5)
+
+
+def _commute(first: Tensor, second: Tensor) -> bool:
+    one, other = (inputs.T @ inputs / inputs.square().sum() for inputs in (first, second))
+    return torch.allclose(one @ other, other @ one, rtol=0, atol=1e-3)
