@@ -759,6 +759,14 @@ class VerificationControl(Answered):
     )
 
 
+class VerificationRepetition(Answered):
+    """What came of carrying the method of the request out once more, with the recorded parameters, seed and data."""
+
+    equal: bool | None = Field(description="Whether it gave the same parameters, bit by bit; null: not repeated.")
+    digest: str | None = Field(description="SHA-256, in hex, of the parameters that it gave.")
+    why_not: str | None = Field(description="Why it could not be repeated here, in a sentence.")
+
+
 class VerificationReport(Answered):
     """What must hold of an unlearned model beside the original and retrained ones, what was measured, what follows."""
 
@@ -779,6 +787,7 @@ class VerificationReport(Answered):
     shown: list[VerificationMeasurement] = Field(description="Figures that decide nothing.")
     control: VerificationControl
     does_not_prove: list[str]
+    repetition: VerificationRepetition | None = Field(default=None, description="Null: nobody asked for one.")
 
 
 class ForgetReport(Answered):
@@ -931,6 +940,11 @@ class VerifyCreate(Asked):
     forget_request: UUID | None = Field(
         default=None,
         description="What was forgotten; empty: by the latest completed request that the version knows of.",
+    )
+    repeat: bool = Field(
+        default=False,
+        description="Carry the method of the request out once more, as recorded, and compare the parameters bit by bit: of "
+        "retrain, sisa, and euk with every layer anew. It takes as long as it took then.",
     )
     seed: Seed = 0
 

@@ -52,6 +52,7 @@ _REPORT = {
         "num_with_power": 4,
     },
     "does_not_prove": ["That no other attack finds more than the ones that were tried."],
+    "repetition": None,
 }
 QUEUED_VERIFICATION = {
     "id": "b1c4a3de-52f7-4c0e-8d3a-6f9e1b2a7c50",

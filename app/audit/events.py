@@ -109,6 +109,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
         "verdict": Verdict,
         "claim": Claim,
         "references": Annotated[int, Field(ge=0, le=1000)],
+        "repeated_equal": bool,
     },
     "serving.moved": {"from_version": Number},
     "relearning.refused": {"classes": Classes, "tasks": Tasks},

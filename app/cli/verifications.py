@@ -11,7 +11,7 @@ from app.cli.progress import wait
 from app.cli.terminal import LOCAL, Json, Key, Url, an_id, body, connect, identified, print_json, print_table, show_list
 
 if TYPE_CHECKING:
-    from app.schemas import Verification, VerificationControl, VerificationMeasurement
+    from app.schemas import Verification, VerificationControl, VerificationMeasurement, VerificationRepetition
 
 app = typer.Typer(help="List and show verifications.", no_args_is_help=True)
 Depth = Literal["fast", "deep"]
@@ -79,6 +79,9 @@ def verify(
         str | None,
         typer.Option(help="What was forgotten, by an id or its beginning; else the latest request.", callback=an_id),
     ] = None,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Carry its method out once more, and compare the weights bit by bit.")
+    ] = False,
     seed: Seed = None,
     wait_for_it: Wait = True,
     url: Url = LOCAL,
@@ -94,6 +97,7 @@ def verify(
             "num_references": num_references,
             "reference": reference,
             "forget_request": identified_request(client, forget_request),
+            "repeat": repeat,
             "seed": seed,
         }
         found = client.verify(name, number, body(VerifyCreate, asked))
@@ -114,6 +118,8 @@ def show_verification(found: Verification, *, as_json: bool) -> None:
         typer.echo(f"follow it with: forgettery jobs watch {found.job.id}")
         return
     typer.echo(f"{report.depth}: verdict {report.verdict}, evidence for the claim {report.claim or 'none'}")
+    if report.repetition is not None:
+        typer.echo(_repetition(report.repetition))
     criteria = [
         (each.number, each.name, each.needed_for, _HELD[each.passed], each.statement) for each in report.criteria
     ]
@@ -123,6 +129,12 @@ def show_verification(found: Verification, *, as_json: bool) -> None:
     print_table("Figures", columns, figures)
     _show_control(report.control)
     print_table("What this does not prove", ("",), [(sentence,) for sentence in report.does_not_prove])
+
+
+def _repetition(found: VerificationRepetition) -> str:
+    if found.equal is None:
+        return f"not repeated: {found.why_not}"
+    return f"repeated: {'the same weights, bit by bit' if found.equal else 'OTHER WEIGHTS than those of the version'}"
 
 
 def _figure(number: int, found: VerificationMeasurement) -> tuple[object, ...]:

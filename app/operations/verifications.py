@@ -67,6 +67,7 @@ def _queue(
             "verification": str(verification_id),
             "reference": body.reference,
             "num_references": body.num_references,
+            "repeat": body.repeat,
             "seed": body.seed,
         },
         actor=actor,
@@ -146,7 +147,8 @@ def complete(
     row.report, row.verdict, row.claim = report, report["verdict"], report["claim"]
     row.completed_at = database_now(session)
     session.flush()
-    optional = {"digest": row.digest, "claim": row.claim}
+    repetition = report["repetition"] or {"equal": None}
+    optional = {"digest": row.digest, "claim": row.claim, "repeated_equal": repetition["equal"]}
     log.append(
         session,
         "verification.completed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.database.tables import ForgetRequestRow, ModelRow, VerificationRow, VersionRow
 from app.errors import VersionCorrupted, VersionGone
 from app.method_specs import METHOD_SPECS, Claim, weakest
-from app.operations import asked, publishing, references, verifications, versions
+from app.operations import asked, publishing, references, repeating, verifications, versions
 from app.operations.unseen import Unseen, unseen_of
 from app.schemas import Depth
 from app.specs import Refusal
@@ -21,12 +21,13 @@ from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 
 if TYPE_CHECKING:
+    from app.datasets.loading import LoadedDataset
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
-    from app.unlearning.data import Dataset
+    from app.unlearning.context import Context
     from app.unlearning.guard import Guard
     from app.unlearning.partition import Partition
-    from app.unlearning.verifying.claims import AbsenceProof, Sought
+    from app.unlearning.verifying.claims import AbsenceProof, Repetition, Sought
     from app.unlearning.verifying.deep_verification import VerificationReport
 
 DEPTH: TypeAdapter[Depth] = TypeAdapter(Depth)
@@ -56,7 +57,7 @@ def run(attempt: Attempt) -> None:
     with attempt.database.reading() as session:
         case = _case(session, UUID(attempt.spec["verification"]))
     loaded = load(case.model.dataset, attempt.settings, publishing.progress_between(attempt, 0, 0.05))
-    report = _verified(attempt, case, loaded.dataset)
+    report = _verified(attempt, case, loaded)
     told = {"verification": str(case.row.id), "verdict": report.verdict, "claim": report.claim}
     with attempt.succeeding(told) as session:
         row = session.get_one(VerificationRow, case.row.id)
@@ -87,20 +88,25 @@ def _case(session: Session, verification_id: UUID) -> _Case:
     )
 
 
-def _verified(attempt: Attempt, case: _Case, data: Dataset) -> VerificationReport:
+def _verified(attempt: Attempt, case: _Case, loaded: LoadedDataset) -> VerificationReport:
     from app.unlearning.context import Context
     from app.unlearning.verifying.deep_verification import verify
 
     unlearned = _load(attempt, case, case.version)
     if unlearned is None:
         raise VersionGone(f"version {case.version.number} was purged before it could be verified")
+    data, context = loaded.dataset, Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
     partition, guard = case.unseen.partition(data, unlearned.learned_classes), _guard(attempt, case)
-    return verify(
+    sought, repetition = _sought(case, unlearned, partition, guard), None
+    if attempt.spec.get("repeat"):
+        sought, repetition = _repeated(attempt, case, sought, loaded, partition, context=context.part(0.0, 0.5))
+        context = context.part(0.5, 1.0)
+    report = verify(
         unlearned,
         data,
         partition,
-        _sought(case, unlearned, partition, guard),
-        Context(progress=publishing.progress_between(attempt, 0.05, 0.95)),
+        sought,
+        context,
         original=_load(attempt, case, case.original) if case.original else None,
         references=_references(attempt, case),
         depth=DEPTH.validate_python(case.row.depth),
@@ -108,18 +114,38 @@ def _verified(attempt: Attempt, case: _Case, data: Dataset) -> VerificationRepor
         original_digest=case.recorded.original_digest if case.recorded else None,
         guard=guard,
     )
+    return replace(report, repetition=repetition)
 
 
-def _load(attempt: Attempt, case: _Case, version: VersionRow) -> Classifier | None:
+def _repeated(
+    attempt: Attempt,
+    case: _Case,
+    sought: Sought,
+    loaded: LoadedDataset,
+    partition: Partition,
+    *,
+    context: Context,
+) -> tuple[Sought, Repetition]:
+    """What is sought, with the proof as it is after the method of the request was carried out once more."""
+    original = _load(attempt, case, case.original, with_checkpoints=True) if case.original else None
+    record = repeating.Record(case.version, case.request, case.unseen, sought.refusal, sought.proof)
+    repetition, proof = repeating.repeat(record, original, loaded, partition, context)
+    return replace(sought, proof=proof), repetition
+
+
+def _load(attempt: Attempt, case: _Case, version: VersionRow, *, with_checkpoints: bool = False) -> Classifier | None:
     """Quarantined ones, too, which nobody is given; None where a purge has just destroyed it.
 
-    Raises `VersionCorrupted`, which is logged of one that is available.
+    The checkpoints are those of a model that learned in shards. Raises `VersionCorrupted`, which is logged of one that is available.
     """
-    from app.store import weights
+    from app.store import checkpoints, weights
 
     folder = VersionStore(attempt.settings.home).folder(case.model.name, version.number)
     try:
-        return weights.load(folder, version.digest, version.manifest_digest)
+        network = weights.load(folder, version.digest, version.manifest_digest)
+        if with_checkpoints:
+            network.provenance = checkpoints.load_provenance(folder, version.manifest_digest)
+        return network  # noqa: TRY300  whatever fails above is judged below
     except VersionCorrupted:
         now = _now(attempt, version)
         if now.state == "purged" or (now.state == "quarantined" and not (folder / WEIGHTS).exists()):

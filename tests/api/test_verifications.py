@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.database.engine import Database
-from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.schemas import Verification
 from tests.real_server import assert_problem
 
@@ -59,6 +59,16 @@ def test_a_verification_is_answered_with_its_job_and_its_defaults(digits: httpx.
     assert kinds == ["train", "forget", "reference", "reference", "reference", "verify"]
 
 
+@pytest.mark.parametrize(("sent", "kept"), [({}, False), ({"repeat": None}, False), ({"repeat": True}, True)])
+def test_a_method_is_repeated_only_where_that_is_asked_for(
+    digits: httpx.Client, database: Database, sent: dict[str, Any], *, kept: bool
+) -> None:
+    response = digits.post(VERIFY.format(2), json={"depth": "fast", "reference": "none"} | sent)
+    with database.reading() as session:
+        job = session.scalars(select(JobRow).filter_by(id=UUID(response.json()["job"]["id"]))).one()
+    assert job.spec["repeat"] is kept
+
+
 def test_the_same_key_starts_one_verification(digits: httpx.Client) -> None:
     headers = {"Idempotency-Key": "once"}
     first, second = (digits.post(VERIFY.format(2), json={"depth": "fast"}, headers=headers) for _ in range(2))
@@ -84,6 +94,7 @@ def test_verifications_are_filtered(digits: httpx.Client) -> None:
         {"reference": "later"},
         {"forget_request": "17"},
         {"seed": -1},
+        {"repeat": "yes"},
         {"sead": 1},
     ],
 )

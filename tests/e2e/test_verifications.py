@@ -61,3 +61,17 @@ def test_a_request_waits_for_its_reference_whose_attempt_is_killed(start_server:
         assert "What this does not prove" in shown
         assert [job.status for job in client.jobs() if job.status != "succeeded"] == []
         assert_disk_and_record_agree(client, server.home, ["digits"])
+
+
+def test_a_retraining_is_repeated_in_another_process_with_the_same_bits(start_server: StartServer) -> None:
+    server = start_server()
+    with server.client() as client:
+        client.wait_for_job(learn(client, "digits"))
+        asked = {"target": ForgetTarget(classes=[2]), "method": "retrain", "refusal": "calibrate", "reference": "none"}
+        client.wait_for_job(client.forget("digits", ForgetCreate.model_validate(asked)).job)
+        options = ("--depth", "fast", "--reference", "none", "--repeat")
+        found = server.run_json("versions", "verify", "digits", "2", *options)
+        assert found["report"]["repetition"] == {"equal": True, "digest": found["report"]["digest"], "why_not": None}
+        assert (found["verdict"], found["claim"]) == ("passed", "exact")
+        (event,) = [each for each in client.audit_events() if each.details.get("repeated_equal") is not None]
+        assert (event.event, event.version, event.details["repeated_equal"]) == ("verification.completed", 2, True)

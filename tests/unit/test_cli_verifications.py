@@ -32,7 +32,7 @@ def test_what_is_to_be_verified_and_how_deeply_is_sent(recorder: Recorder) -> No
     request = sent(
         recorder,
         *("versions", "verify", "digits", "2", "--depth", "fast", "--num-references", "3", "--reference", "cached"),
-        *("--forget-request", REQUEST_ID, "--seed", "5"),
+        *("--forget-request", REQUEST_ID, "--seed", "5", "--repeat"),
     )
     assert request.path == VERIFY
     assert request.body == {
@@ -40,6 +40,7 @@ def test_what_is_to_be_verified_and_how_deeply_is_sent(recorder: Recorder) -> No
         "num_references": 3,
         "reference": "cached",
         "forget_request": REQUEST_ID,
+        "repeat": True,
         "seed": 5,
     }
 
@@ -47,7 +48,7 @@ def test_what_is_to_be_verified_and_how_deeply_is_sent(recorder: Recorder) -> No
 def test_without_options_a_version_is_verified_deeply_beside_three_retrained_models(recorder: Recorder) -> None:
     body = sent(recorder, "versions", "verify", "digits", "2").body
     assert (body["depth"], body["num_references"], body["reference"]) == ("deep", 3, "wait")
-    assert body["forget_request"] is None
+    assert (body["forget_request"], body["repeat"]) == (None, False)
 
 
 def test_a_verification_is_waited_for_and_its_criteria_control_and_limits_are_shown(verified: Recorder) -> None:
@@ -59,6 +60,23 @@ def test_a_verification_is_waited_for_and_its_criteria_control_and_limits_are_sh
     assert all(each["name"] in result.stdout for each in report["criteria"])
     assert "the original fails" in result.stdout
     assert all(sentence[:40] in result.stdout for sentence in report["does_not_prove"])
+
+
+@pytest.mark.parametrize(
+    ("repetition", "says"),
+    [
+        ({"equal": True, "digest": "ab", "why_not": None}, "repeated: the same weights, bit by bit"),
+        ({"equal": False, "digest": "ab", "why_not": None}, "repeated: OTHER WEIGHTS than those of the version"),
+        (
+            {"equal": None, "digest": None, "why_not": "The version is elsewhere."},
+            "not repeated: The version is elsewhere.",
+        ),
+    ],
+)
+def test_what_came_of_a_repetition_is_said_in_a_line(verified: Recorder, repetition: dict[str, Any], says: str) -> None:
+    report = ENDED["report"] | {"repetition": repetition}
+    verified.answers[f"GET /v1/verifications/{ENDED['id']}"] = ENDED | {"report": report}
+    assert says in run(verified, "versions", "verify", "digits", "2", "--repeat").stdout.splitlines()
 
 
 def test_without_waiting_it_says_how_to_follow_the_job(verified: Recorder) -> None:

@@ -76,10 +76,12 @@ def test_a_verification_is_started_and_read_again_with_its_report(recorder: Reco
         "POST /v1/models/digits/versions/2/verify": QUEUED_VERIFICATION,
         f"GET /v1/verifications/{ID}": FOUND,
     }
-    started = client.verify("digits", 2, VerifyCreate(depth="fast", forget_request=UUID(FOUND["forget_request"])))
+    started = client.verify(
+        "digits", 2, VerifyCreate(depth="fast", forget_request=UUID(FOUND["forget_request"]), repeat=True)
+    )
     assert (started.id, started.status, started.report) == (ID, "queued", None)
     body = recorder.asked[-1].body
-    assert (body["depth"], body["forget_request"]) == ("fast", FOUND["forget_request"])
+    assert (body["depth"], body["forget_request"], body["repeat"]) == ("fast", FOUND["forget_request"], True)
     found = client.verification(started.id)
     assert (found.status, found.verdict) == ("completed", "passed")
     assert found.report is not None

@@ -36,6 +36,18 @@ class AbsenceProof:
 
 
 @dataclass(frozen=True)
+class Repetition:
+    """What came of carrying the method out once more, or why that says nothing."""
+
+    equal: bool | None
+    """Whether it gave the verified weights again, bit by bit; None where it was not repeated."""
+    digest: str | None = None
+    """`weights_digest` of what it gave."""
+    why_not: str | None = None
+    """The sentence that says why it was not repeated."""
+
+
+@dataclass(frozen=True)
 class Sought:
     """What the method and the refusal would have one claim, to be held against the evidence."""
 

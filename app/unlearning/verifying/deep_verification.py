@@ -19,6 +19,7 @@ from app.unlearning.partition import Partition
 from app.unlearning.verifying.bench import Bench
 from app.unlearning.verifying.claims import (
     AbsenceProof,
+    Repetition,
     Sought,
     SupportedClaim,
     held,
@@ -67,6 +68,8 @@ class VerificationReport:
     does_not_prove: tuple[str, ...]
     parent_claim: Claim | None = None
     """That of the version it was made from, which a claim about everything forgotten so far cannot exceed."""
+    repetition: Repetition | None = None
+    """None where nobody asked for one."""
 
     @property
     def verdict(self) -> Verdict:
@@ -160,7 +163,7 @@ def judge(
     if len(references) >= LEAST_REFERENCES:
         criteria.append(control.criterion())
     if sought.proof is not None:
-        criteria.append(_absence(sought.proof, unlearned, partition))
+        criteria.append(_absence(sought, sought.proof, unlearned, partition))
     numbered = tuple(replace(criterion, number=number) for number, criterion in enumerate(criteria, 1))
     return VerificationReport(
         depth=sets.depth,
@@ -197,9 +200,14 @@ def _too_few_references(bench: Bench) -> Criterion:
     return Criterion(0, "reference", statement, "approximate", None, controlled=False)
 
 
-def _absence(proof: AbsenceProof, unlearned: Observation, partition: Partition) -> Criterion:
+def _absence(sought: Sought, proof: AbsenceProof, unlearned: Observation, partition: Partition) -> Criterion:
+    """Once the training was repeated, whatever is sought of its weights needs that it gave these."""
     statement = "The rows that these very weights were fitted to are retained rows, every one."
-    return Criterion(0, "absent", statement, "exact", proof.holds(unlearned.digest, partition), controlled=False)
+    needed_for: Claim = "exact"
+    if proof.repeated_digest is not None:
+        statement += " The training, done once more, gives these weights bit by bit."
+        needed_for = sought.claim
+    return Criterion(0, "absent", statement, needed_for, proof.holds(unlearned.digest, partition), controlled=False)
 
 
 def _as_lists(value: Any) -> Any:

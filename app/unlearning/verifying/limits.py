@@ -32,10 +32,17 @@ def does_not_prove(bench: Bench, criteria: Sequence[Criterion]) -> tuple[str, ..
         "That nothing beside the features knows the classes: a guard that refuses them does, until it is deleted.": (
             bench.sought.refusal == "guard"
         ),
-        "That the rows told in the proof are all that were read: they are taken as told.": bench.sought.proof
-        is not None,
+        "That the rows told in the proof are all that were read: they are taken as told.": _repeated(bench) is False,
+        "That what the repetition began from is what it is said to be: the data, and of sisa and euk the version before, "
+        "are taken as stored.": _repeated(bench) is True,
         "What figures without power show: the original passes them, or retrained models do not.": (
             any(found.power is False for criterion in criteria for found in criterion.measurements)
         ),
     }
     return (*_ALWAYS, *(sentence for sentence, applied in applies.items() if applied))
+
+
+def _repeated(bench: Bench) -> bool | None:
+    """Whether the training that a proof is about was done once more; None where there is no proof."""
+    proof = bench.sought.proof
+    return None if proof is None else proof.repeated_digest is not None

@@ -197,6 +197,15 @@ def test_an_exact_claim_needs_a_proof_about_these_weights_and_retained_rows(worl
         assert (report.verdict, report.claim) == ("failed", "edited")
 
 
+def test_a_repetition_that_gives_other_weights_refutes_whatever_was_sought(world: World, another: Classifier) -> None:
+    told = AbsenceProof(weights_digest(another), world.partition.train.retain)
+    same, other = (replace(told, repeated_digest=weights_digest(model)) for model in (another, world.original))
+    assert world.verified(another, proof=same).claim == world.verified(another, proof=told).claim == "approximate"
+    report = world.verified(another, proof=other)
+    assert (report.sought, report.verdict, report.claim) == ("approximate", "failed", "edited")
+    assert named(report, "absent").needed_for == "approximate"
+
+
 def test_a_proof_lifts_no_method_above_its_own_claim(world: World, another: Classifier) -> None:
     proof = AbsenceProof(weights_digest(another), world.partition.train.retain)
     assert world.verified(another, claim="edited", proof=proof).claim == "edited"
