@@ -124,9 +124,9 @@ class SsdParameters(Budgets):
     """Parameters of the method `ssd`."""
 
     selection: Annotated[float, Gt(0), Le(1e6)] | None = None
-    """Weights so many times as important to the forget set as to the retain set are dampened; empty: tuned."""
+    """Weights more than so many times as important to the forget set as to all rows are dampened; empty: tuned."""
     dampening: Annotated[float, Gt(0), Le(1e3)] = 1.0
-    """Their factor is this times retain : forget importance, at most 1."""
+    """Their factor is this times the importance to all rows : that to the forget set, at most 1."""
 
 
 @dataclass(frozen=True)

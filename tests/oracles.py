@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -64,6 +65,37 @@ def loop_fisher(model: Classifier, images: Tensor, labels: Tensor) -> dict[str, 
             if parameter.grad is not None:
                 totals[name] += parameter.grad.square()
     return {name: total / len(labels) for name, total in totals.items()}
+
+
+def loop_gradients(model: Classifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The gradient of each image's own cross-entropy, one backward pass per image, [N, ...] by parameter name."""
+    found: dict[str, list[Tensor]] = {name: [] for name, _ in model.named_parameters()}
+    for image, label in zip(images_as_float(images), labels, strict=True):
+        logits = model(image.unsqueeze(0)).masked_fill(model.forgotten, -torch.inf)
+        loss = functional.cross_entropy(logits, label.unsqueeze(0))
+        for name, gradient in zip(found, torch.autograd.grad(loss, list(model.parameters())), strict=True):
+            found[name].append(gradient)
+    return {name: torch.stack(gradients) for name, gradients in found.items()}
+
+
+def batch_fisher(gradients: Tensor, batch_size: int) -> Tensor:
+    """The square of a batch's mean gradient, on average over each batch that there is; gradients [N, ...]."""
+    batches = list(product(gradients, repeat=batch_size))
+    return torch.stack([torch.stack(batch).mean(dim=0).square() for batch in batches]).mean(dim=0)
+
+
+def looped_dampening(parameter: Tensor, of_forget: Tensor, of_all: Tensor, alpha: float, lam: float) -> Tensor:
+    """A parameter after equations 3 and 4 of Foster, Schoepf, Brintrup 2024 (arXiv 2308.07707), value by value.
+
+    Of the importance to the forget set and to the full training data, which hold it; both shaped like the parameter.
+    """
+    values = []
+    for value, ours, theirs in zip(
+        *(tensor.flatten().tolist() for tensor in (parameter, of_forget, of_all)), strict=True
+    ):
+        beta = min(lam * theirs / ours, 1) if ours > alpha * theirs else 1
+        values.append(beta * value)
+    return torch.tensor(values).view(parameter.shape)
 
 
 @torch.no_grad()

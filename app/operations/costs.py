@@ -25,8 +25,9 @@ FORWARD = 1 / 3
 """Of a training step: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1, count 2 operations a weight against 6."""
 
 _WITHOUT_CONVOLUTIONS = {"mlp", "gru", "lstm"}
-_PER_SAMPLE_ROWS = 2000  # of ssd: forget and retain rows
+_PER_SAMPLE_ROWS = 2000  # of edit: forget and retain rows
 _PER_SAMPLE_STEPS = 3  # training steps that one per-sample gradient is worth
+_MOMENTS_STEPS = 2  # the same of ssd, which has sums over samples alone and reads every row
 _SUBSPACE_ROWS = 1200  # of projection: forget and retain rows
 _SETTLING_STEPS = 60
 _SETTLING_STEPS_AFTER_WRONG_ANSWERS = 400
@@ -147,7 +148,7 @@ class Work:
         """What is computed before any setting is tried."""
         once: dict[MethodName, float] = {
             "salun": self.num_forget,
-            "ssd": _PER_SAMPLE_ROWS * _PER_SAMPLE_STEPS,
+            "ssd": (self.num_forget + self.num_retain) * _MOMENTS_STEPS,
             "projection": _SUBSPACE_ROWS * FORWARD,
         }
         return once.get(method, 0.0)

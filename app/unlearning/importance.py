@@ -89,8 +89,21 @@ def damped_ratio(forget: Tensor, retain: Tensor) -> Tensor:
     return torch.where(forget > 0, ratio, 0.0)
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Of the gradients of each image's own loss: their mean over images, and the mean of their squares."""
+
+    mean: ByTensor
+    square: ByTensor
+
+
 def empirical_fisher(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> ByTensor:
-    """The mean over images of the squared gradient of each image's own loss, for every hidden weight.
+    """The mean over images of the squared gradient of each image's own loss, for every hidden weight."""
+    return gradient_moments(model, images, labels, context).square
+
+
+def gradient_moments(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> Moments:
+    """The moments of every hidden weight's gradients.
 
     Images uint8 [N, C, H, W], labels int64 [N]; the model in evaluation mode, so that images do not act on each other.
     Per-sample gradients, because the square of a batch's mean gradient depends on the batch size (Kunstner et al.
@@ -98,7 +111,9 @@ def empirical_fisher(model: Classifier, images: Tensor, labels: Tensor, context:
     output gradients, so one pass over the batch gives them all (three to eight times faster here than vmap of grad);
     in a recurrent layer summed over the rows of the image before they are squared.
     """
-    totals = {name: torch.zeros_like(weight) for name, weight in hidden_weights(model).items()}
+    weights = hidden_weights(model)
+    totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    model.zero_grad()
     hooks = [
         module.register_forward_hook(_adding_squares([totals[f"body.{layer}.{name}"] for name in _weights_of(module)]))
         for layer, module in _weight_layers(model)
@@ -107,11 +122,15 @@ def empirical_fisher(model: Classifier, images: Tensor, labels: Tensor, context:
         for rows in in_batches(torch.arange(len(labels)), _BATCH):
             context.check()
             _summed_loss(model, images[rows], labels[rows], context).backward()  # type: ignore[no-untyped-call]  # torch's
+        sums = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
     finally:
         for hook in hooks:
             hook.remove()
         model.zero_grad()
-    return {name: total / len(labels) for name, total in totals.items()}
+    return Moments(
+        mean={name: total / len(labels) for name, total in sums.items()},
+        square={name: total / len(labels) for name, total in totals.items()},
+    )
 
 
 def sensitivity(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> ByTensor:

@@ -20,7 +20,7 @@ from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-RETAIN_SCALES = (300.0, 100.0, 30.0, 10.0, 3.0, 2.0, 1.0)
+RETAIN_SCALES = (300.0, 150.0, 100.0, 70.0, 50.0, 30.0, 20.0, 10.0, 3.0, 1.0)
 """Tried in this order: the less the lesser directions of the retain set count, the more is taken out."""
 
 FORGET_ROWS = 300

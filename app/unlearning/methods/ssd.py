@@ -1,4 +1,4 @@
-"""Selective synaptic dampening: shrink the weights that matter to the forget set far more than to the retain set."""
+"""Selective synaptic dampening: shrink the weights that matter to the forget set far more than to all that was learned."""
 
 from __future__ import annotations
 
@@ -9,78 +9,122 @@ from torch import Tensor
 
 from app.method_parameters import SsdParameters
 from app.unlearning.architectures import Classifier
-from app.unlearning.context import Context
+from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, in_batches
-from app.unlearning.importance import FORGET_ROWS, RETAIN_ROWS, ByTensor, empirical_fisher
+from app.unlearning.importance import ByTensor, Moments, gradient_moments
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-SELECTIONS = (100.0, 50.0, 20.0, 10.0, 5.0, 2.0)
-"""Tried in this order; ten is the published value for a class of ten."""
+SELECTIONS = (50.0, 20.0, 14.0, 10.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.1)
+"""Tried in this order; ten is the published value."""
 
-_BATCH = 500
+IMPORTANCE_BATCH = 512
+"""Images whose mean gradient is squared. The equation of the paper has single images, the code of its authors batches of
+64. The greater, the more what all the forget set pulls at counts against what single images do. MNIST, the default
+convolutional network of seed 4401, digit 5: within the budget .76 of it is still answered with 1 (the best of all
+strengths), .28 with 64, .05 with 256, .02 with 512 and with 1,024; of 4,096 on, too much falls at any strength but 50."""
+
+_READ_AT_ONCE = 512
+_MEASURING = 0.5  # share of the progress
 
 
 def ssd(
     original: Classifier, data: Dataset, partition: Partition, parameters: SsdParameters, context: Context, *, seed: int
 ) -> Computed:
-    """Dampen weights and head by their per-sample Fisher information; how many are selected is tuned.
+    """Dampen weights and head by the squared gradients of both sets; how many are selected is tuned.
 
-    Biases of hidden layers and the parameters of batch norm stay: they act on a whole unit, for every class alike.
+    Every row counts, for a draw of some decides by chance which weights are selected. Biases of hidden layers and the
+    parameters of batch norm stay: they act on a whole unit, for every class alike.
     """
     judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
-    generator = torch.Generator().manual_seed(seed)
-    forget = _fisher(original, data, _draw(partition.train.forget, FORGET_ROWS, generator), context)
-    retain = _fisher(original, data, _draw(judge.rows, RETAIN_ROWS, generator), context)
+    measuring, tuning = context.part(0.0, _MEASURING), context.part(_MEASURING, 1.0)
+    of_forget = moments(original, data, partition.train.forget, measuring.part(0.0, 0.1))
+    of_retain = moments(original, data, judge.rows, measuring.part(0.1, 1.0))
+    share = len(partition.train.forget) / (len(partition.train.forget) + len(judge.rows))
+    forget = importance(of_forget)
+    everything = importance(_mixed(of_forget, of_retain, share))
 
     def attempt(selection: float, part: Context) -> Attempt:
         model = deepcopy(original)
-        dampened = dampen(model, forget, retain, selection, parameters.dampening)
+        dampened = dampen(model, forget, everything, selection, parameters.dampening)
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"dampened": dampened})
 
     candidates = SELECTIONS if parameters.selection is None else (parameters.selection,)
-    choice = choose("selection", candidates, attempt, judge, context)
+    choice = choose("selection", candidates, attempt, judge, tuning)
     return Computed(choice.model, choice.settings)
 
 
 @torch.no_grad()
-def dampen(model: Classifier, forget: ByTensor, retain: ByTensor, selection: float, dampening: float) -> dict[str, int]:
-    """Shrink, in place, what is `selection` times as important to the forget set; how many values, by parameter name."""
+def dampen(
+    model: Classifier, forget: ByTensor, everything: ByTensor, selection: float, dampening: float
+) -> dict[str, int]:
+    """Shrink, in place, what is `selection` times as important to the forget set as to all rows, the forget set among them.
+
+    How many values were shrunk, by parameter name.
+    """
     counts = {}
     for name, important in forget.items():
-        selected = important > selection * retain[name]
-        factor = (dampening * retain[name] / important.where(selected, 1.0)).clamp(max=1.0)
+        selected = important > selection * everything[name]
+        factor = (dampening * everything[name] / important.where(selected, 1.0)).clamp(max=1.0)
         model.get_parameter(name).mul_(torch.where(selected, factor, 1.0))
         counts[name] = int(selected.sum())
     return counts
 
 
-def _fisher(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> ByTensor:
-    hidden = empirical_fisher(model, data.train_images[rows], data.train_labels[rows], context)
-    return {**hidden, **head_fisher(model, data, rows, context)}
+def importance(gradients: Moments, batch_size: int = IMPORTANCE_BATCH) -> ByTensor:
+    """The squared mean gradient of a batch, on average over all batches drawn at random, with replacement.
+
+    In closed form, E[(g_1 + .. + g_B)^2 / B^2] = E[g^2] / B + (1 - 1 / B) E[g]^2: no draw of batches decides.
+    """
+    return {
+        name: square / batch_size + (1 - 1 / batch_size) * gradients.mean[name].square()
+        for name, square in gradients.square.items()
+    }
+
+
+def moments(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> Moments:
+    """Of the gradients of hidden weights and head on these rows of the training file, at least one; some at once are read."""
+    found = Moments({}, {})
+    throttle, seen = Throttle(), 0
+    for batch in in_batches(rows, _READ_AT_ONCE):
+        if throttle.due():
+            context.report(seen / len(rows), "unlearning", f"importance to {len(rows)} rows")
+        hidden = gradient_moments(model, data.train_images[batch], data.train_labels[batch], context)
+        head = head_moments(model, data, batch, context)
+        here = Moments({**hidden.mean, **head.mean}, {**hidden.square, **head.square})
+        found = _mixed(here, found, len(batch) / (seen + len(batch))) if seen else here
+        seen += len(batch)
+    return found
 
 
 @torch.no_grad()
-def head_fisher(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> ByTensor:
-    """The empirical Fisher information of the head's weights and biases.
+def head_moments(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> Moments:
+    """Of the gradients of the head's weights and biases, at most some hundred rows.
 
     In closed form: the gradient of one image's cross-entropy is (p - onehot) features^T for the weights, and
     p - onehot for the biases.
     """
-    weight, bias = torch.zeros_like(model.head.weight), torch.zeros_like(model.head.bias)
-    for batch in in_batches(rows, _BATCH):
-        context.check()
-        labels = data.train_labels[batch].to(context.device)
-        features = model.body(images_of(data, batch, context))
-        residual = model.within_tasks(model.head(features), labels).softmax(dim=1)
-        residual[torch.arange(len(batch)), labels] -= 1
-        weight += residual.square().T @ features.square()
-        bias += residual.square().sum(dim=0)
-    return {"head.weight": weight / len(rows), "head.bias": bias / len(rows)}
+    context.check()
+    labels = data.train_labels[rows].to(context.device)
+    features = model.body(images_of(data, rows, context))
+    residual = model.within_tasks(model.head(features), labels).softmax(dim=1)
+    residual[torch.arange(len(rows)), labels] -= 1
+    return Moments(
+        mean={"head.weight": residual.T @ features / len(rows), "head.bias": residual.mean(dim=0)},
+        square={
+            "head.weight": residual.square().T @ features.square() / len(rows),
+            "head.bias": residual.square().mean(dim=0),
+        },
+    )
 
 
-def _draw(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    return rows[torch.randperm(len(rows), generator=generator)[:most]]
+def _mixed(first: Moments, second: Moments, share: float) -> Moments:
+    """Of rows of which this share is of the first, and the rest of the second."""
+    mean, square = (
+        {name: share * value + (1 - share) * other[name] for name, value in part.items()}
+        for part, other in ((first.mean, second.mean), (first.square, second.square))
+    )
+    return Moments(mean, square)

@@ -18,6 +18,9 @@ from app.unlearning.training import raw_logits
 CLASS_AIM = 0.01
 """Share of a class's training images that may still be given its label: one retrained without it gives it to none."""
 
+AS_GOOD = 0.02
+"""What more of a class may be answered where it costs less: two standard errors of a share of 5 % of the rows that judge."""
+
 _HELD_OUT_SHARE = 0.1
 _MOST_ROWS = 500  # of each set that is judged by: one standard error of an accuracy of 98 % is 0.6 points
 
@@ -62,6 +65,7 @@ class Judge:
         self.before = self.score(original)
         self.level = level = self._utility(original, self.unseen)
         self.aim = CLASS_AIM if self._forget_classes else level
+        self.as_good = AS_GOOD if self._forget_classes else 0.0
         by_heart = self._forget_classes and reads_forget_set
         self.floor = (self.before.utility if by_heart else min(self.before.utility, level)) - utility_budget
 
@@ -123,9 +127,9 @@ def choose(
 ) -> Choice:
     """Try values of the setting `name`, the gentlest first, until one forgets enough or costs too much.
 
-    The one that forgets most at a price that is afforded is taken; if none is, the one that costs least, and
-    `within_budget` is false: the gate says the rest. For a judge that must not look at the forget set the strongest
-    stands first.
+    The one that forgets most at a price that is afforded is taken, or one that costs less and forgets a class about as
+    well; if none is afforded, the one that costs least, and `within_budget` is false: the gate says the rest. For a judge
+    that must not look at the forget set the strongest stands first.
     """
     tried: list[tuple[float, Attempt, Score]] = []
     for index, value in enumerate(candidates):
@@ -136,10 +140,9 @@ def choose(
         if judge.settled(tried[-1][2]):
             break
     afforded = [found for found in tried if judge.affordable(found[2])]
-    if afforded:
-        value, made, score = min(afforded, key=lambda found: found[2].forget_accuracy or 0.0)
-    else:
-        value, made, score = max(tried, key=lambda found: found[2].utility)
+    least = min((score.forget_accuracy or 0.0 for _, _, score in afforded), default=0.0)
+    as_good = [found for found in afforded if (found[2].forget_accuracy or 0.0) <= least + judge.as_good]
+    value, made, score = max(as_good or tried, key=lambda found: found[2].utility)
     return Choice(
         made.model,
         {

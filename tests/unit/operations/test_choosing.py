@@ -124,6 +124,14 @@ def test_a_refusal_that_trains_costs_more_than_none() -> None:
     assert taken["none"] == taken["calibrate"] < min(taken["push"], taken["guard"])
 
 
+def test_ssd_costs_as_many_images_as_there_are() -> None:
+    fewer, more = (
+        costs.Work(ROWS, rows // 10, rows - rows // 10).seconds("ssd", choosing.default_parameters("ssd"), "none")
+        for rows in (300_000, 600_000)
+    )
+    assert more - fewer == pytest.approx(2 * 300_000 * ROWS.seconds_per_image, rel=0.2)
+
+
 def test_no_more_values_are_expected_to_be_tried_than_there_are() -> None:
     candidates: dict[MethodName, int] = {name: _num_candidates(name) for name in costs.EXPECTED_TRIES}
     assert all(1 <= costs.EXPECTED_TRIES[name] <= most for name, most in candidates.items())

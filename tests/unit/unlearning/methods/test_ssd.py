@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import importlib
+from copy import deepcopy
+
 import pytest
 import torch
 from torch.nn import functional
 
 from app.method_parameters import SsdParameters
 from app.unlearning.methods import METHODS
-from app.unlearning.methods.ssd import dampen, head_fisher
+from app.unlearning.methods.ssd import IMPORTANCE_BATCH, dampen, head_moments, importance, moments
+from app.unlearning.methods.tuning import Judge
 from app.unlearning.partition import Partition
+from tests.oracles import batch_fisher, loop_gradients, looped_dampening
 from tests.unit.unlearning.blobs import blobs, everything, fitted
 from tests.unit.unlearning.methods.settings import CONTEXT, fitted_without
 
@@ -26,7 +31,7 @@ def test_the_fisher_information_of_the_head_is_that_of_a_loop_over_images() -> N
         gradients = torch.autograd.grad(loss, [model.head.weight, model.head.bias])
         weight += gradients[0].square() / len(rows)
         bias += gradients[1].square() / len(rows)
-    found = head_fisher(model, DATA, rows, CONTEXT)
+    found = head_moments(model, DATA, rows, CONTEXT).square
     torch.testing.assert_close(found["head.weight"], weight, rtol=1e-4, atol=1e-10)
     torch.testing.assert_close(found["head.bias"], bias, rtol=1e-4, atol=1e-10)
 
@@ -50,6 +55,51 @@ def test_dampening_never_enlarges_a_weight() -> None:
     before = everything(model)["head.bias"]
     dampen(model, {"head.bias": torch.ones(4)}, {"head.bias": torch.full((4,), 0.5)}, selection=1.0, dampening=10.0)
     assert torch.equal(model.head.bias, before)
+
+
+def test_what_is_dampened_is_that_of_the_paper_with_the_importance_to_every_row() -> None:
+    data = blobs(rows=2000, noise=90)
+    original, partition = fitted(data), Partition.of(data, [1])
+    forget = partition.train.forget
+    retained = Judge(original, data, partition, 0.01, CONTEXT, seed=3, reads_forget_set=True).rows
+    assert len(retained) > 1000
+    parameters = SsdParameters(selection=3.0, dampening=1.2)
+    computed = METHODS["ssd"].compute(deepcopy(original), data, partition, parameters, CONTEXT, seed=3)
+    ours, theirs = (
+        loop_gradients(original, data.train_images[rows], data.train_labels[rows])
+        for rows in (forget, torch.cat([forget, retained]))
+    )
+    assert sum(computed.settings["dampened"].values()) > 50
+    for name in ("body.1.weight", "head.weight", "head.bias"):
+        of_forget, of_all = (
+            (gradients[name].square().mean(dim=0) + (IMPORTANCE_BATCH - 1) * gradients[name].mean(dim=0).square())
+            / IMPORTANCE_BATCH
+            for gradients in (ours, theirs)
+        )
+        expected = looped_dampening(original.get_parameter(name), of_forget, of_all, 3.0, 1.2)
+        torch.testing.assert_close(computed.model.get_parameter(name), expected, rtol=1e-3, atol=1e-5)
+    assert torch.equal(computed.model.get_parameter("body.1.bias"), original.get_parameter("body.1.bias"))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_importance_is_that_of_every_batch_there_is(batch_size: int) -> None:
+    rows = PARTITION.train.retain[:6]
+    found = importance(moments(MODEL, DATA, rows, CONTEXT), batch_size)
+    gradients = loop_gradients(MODEL, DATA.train_images[rows], DATA.train_labels[rows])
+    assert set(found) == {"body.1.weight", "head.weight", "head.bias"}
+    for name, important in found.items():
+        torch.testing.assert_close(important, batch_fisher(gradients[name], batch_size), rtol=1e-3, atol=1e-10)
+
+
+@pytest.mark.parametrize("at_once", [7, 10_000])
+def test_how_many_rows_are_read_at_once_does_not_matter(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("app.unlearning.methods.ssd"), "_READ_AT_ONCE", at_once)
+    rows = PARTITION.train.retain[:100]
+    found = moments(MODEL, DATA, rows, CONTEXT)
+    gradients = loop_gradients(MODEL, DATA.train_images[rows], DATA.train_labels[rows])
+    for name in ("body.1.weight", "head.weight", "head.bias"):
+        torch.testing.assert_close(found.mean[name], gradients[name].mean(dim=0), rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(found.square[name], gradients[name].square().mean(dim=0), rtol=1e-3, atol=1e-10)
 
 
 @pytest.mark.parametrize("batches", [1, 7])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from app.unlearning.context import Context
-from app.unlearning.methods.tuning import CLASS_AIM, Attempt, Judge, choose
+from app.unlearning.methods.tuning import CLASS_AIM, Attempt, Judge, Score, choose
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
 from tests.unit.unlearning.blobs import blobs, fitted
@@ -61,6 +61,18 @@ def test_what_costs_too_much_is_not_taken_and_nothing_stronger_tried() -> None:
     )
     assert choice.settings["strength"] == 0.01
     assert [entry["strength"] for entry in choice.settings["tried"]] == [0.01, 50.0]
+
+
+def test_of_values_that_forget_a_class_about_as_well_the_one_that_costs_least_is_taken() -> None:
+    judge = judge_of(PARTITION)
+    scores = iter(
+        [Score(0.5, 1.0), Score(0.045, 0.99), Score(0.03, 0.96), Score(0.5, 1.0), Score(0.06, 0.99), Score(0.03, 0.96)]
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(judge, "score", lambda _: next(scores))
+        for expected in (2.0, 3.0):
+            choice = choose("strength", (1.0, 2.0, 3.0), lambda value, part: raising(value, 0, part), judge, CONTEXT)
+            assert choice.settings["strength"] == expected
 
 
 def test_a_budget_that_nothing_keeps_is_told() -> None:
