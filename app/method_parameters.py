@@ -100,7 +100,7 @@ class SalunParameters(Budgets):
     learning_rate: LearningRate | None = None
     """Empty: tuned."""
     share: Annotated[float, Gt(0), Le(1)] = 0.5
-    """Share of each parameter's values, those of the greatest gradient on the forget set, that may change."""
+    """Share of all values of all parameters together, those of the greatest gradient on the forget set, that may change."""
     steps: Steps = 150
     """At most; fewer where the forget set is forgotten earlier."""
     batch_size: BatchSize = 128

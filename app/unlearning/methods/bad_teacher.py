@@ -38,7 +38,12 @@ def bad_teacher(
     *,
     seed: int,
 ) -> Computed:
-    """Learn both teachers' answers until the forget set is forgotten; the fresh one knows no class to forget."""
+    """Learn both teachers' answers until the forget set is forgotten; the fresh one knows no class to forget.
+
+    The authors' fresh teacher still answers such classes, to about 1 / C of the probability. Settling on the retain set
+    brings a class back from there: on four separable classes .6 of the one to forget was answered afterwards, with
+    a teacher whose first answer is another one.
+    """
     judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
     fresh = build(original.architecture, original.input_shape, original.num_classes, seed).to(context.device)
     strike(fresh, partition)

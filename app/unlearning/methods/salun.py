@@ -88,20 +88,22 @@ def salun(
 
 
 def salient(model: Classifier, data: Dataset, rows: Tensor, share: float, context: Context) -> list[Tensor]:
-    """For each parameter which of its values have the greatest gradient on these rows, float32 0 or 1, shaped like it."""
+    """For each parameter which of its values are among those of the greatest gradient on these rows, float32 0 or 1.
+
+    All parameters are ranked together, as in equation 3 of the paper: one threshold holds for the whole network.
+    """
     totals = [torch.zeros_like(parameter) for parameter in model.parameters()]
     for batch in in_batches(rows, _BATCH):
         context.check()
         loss = cross_entropy(model, model(images_of(data, batch, context)), data.train_labels[batch]) * len(batch)
         for total, gradient in zip(totals, torch.autograd.grad(loss, list(model.parameters())), strict=True):
             total.add_(gradient)
-    masks = []
-    for total in totals:
-        steepest = total.abs().flatten().argsort(descending=True, stable=True)[: max(1, round(share * total.numel()))]
-        mask = torch.zeros(total.numel(), device=total.device)
-        mask[steepest] = 1.0
-        masks.append(mask.view(total.shape))
-    return masks
+    steepness = torch.cat([total.abs().flatten() for total in totals])
+    steepest = steepness.argsort(descending=True, stable=True)[: max(1, round(share * len(steepness)))]
+    mask = torch.zeros_like(steepness)
+    mask[steepest] = 1.0
+    parts = torch.split(mask, [total.numel() for total in totals])
+    return [part.view(total.shape) for part, total in zip(parts, totals, strict=True)]
 
 
 def wrong_labels(data: Dataset, partition: Partition, seed: int) -> Tensor:
