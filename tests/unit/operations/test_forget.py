@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from app.audit import log
@@ -298,8 +299,9 @@ def test_queued_requests_count_as_forgotten(house: House) -> None:
         house.forget(9)
 
 
-def test_repeated_classes_count_once(house: House) -> None:
-    assert house.forget(2, 2).target == {"classes": [2]}
+def test_repeated_classes_are_refused_as_repeated_samples_are(house: House) -> None:
+    with pytest.raises(ValidationError, match="each once"):
+        house.forget(2, 2)
 
 
 def test_a_request_may_wait_for_the_first_training_but_not_for_one_that_failed(house: House) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from app.database.tables import JobRow, VersionRow
@@ -107,8 +108,10 @@ def test_two_requests_for_tasks_stack(task_house: House) -> None:
 
 
 @on_sqlite
-def test_several_tasks_and_repeated_ones_are_one_target(task_house: House) -> None:
-    assert task_house.forget(tasks=[2, 0, 2]).target == {"tasks": [0, 2], "classes": [0, 1, 4, 5]}
+def test_several_tasks_are_one_target_and_repeated_ones_are_refused(task_house: House) -> None:
+    with pytest.raises(ValidationError, match="each once"):
+        task_house.forget(tasks=[2, 0, 2])
+    assert task_house.forget(tasks=[2, 0]).target == {"tasks": [0, 2], "classes": [0, 1, 4, 5]}
 
 
 # --- what is refused -----------------------------------------------------------------------------
