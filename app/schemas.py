@@ -1066,9 +1066,9 @@ class AuditEvent(Answered):
 
 
 class AuditProblem(Answered):
-    """One entry that does not hold."""
+    """What does not hold: one entry, or what is to guard all of them."""
 
-    index: int
+    index: int | None = Field(description="Of the entry; null: of none, the reason says of what.")
     reason: str
     column: str | None
 

@@ -1,14 +1,16 @@
 """Append to the log, and verify all of it.
 
 What verification finds without anything kept outside the database: an entry, leaf hash or search column that was
-changed by itself, a gap, entries that changed places. What it cannot find: a cut tail (the shorter log is a valid log)
+changed by itself, a gap, entries that changed places, one that `append` would have refused. What it cannot find: a cut tail (the shorter log is a valid log)
 and a rewrite that makes all of it anew. Both show only against a size and root that somebody else has kept.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +33,8 @@ _BATCH = 1000
 _FIELDS = frozenset(
     ["format", "index", "at", "event", "actor", "request_id", "model", "version", "forget_request", "details"]
 )
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 _COPIES = ("at", "event", "actor", "request_id", "model", "version", "forget_request")
 
 # As the driver gives them: a value of the wrong type must be named, not stop the reading.
@@ -67,8 +71,8 @@ def append(
         "forget_request": forget_request,
     }
     events.check(event, subject, details or {})
-    index = _next_index(session)
-    at = database_now(session)
+    index, last = _next_place(session)
+    at = max(database_now(session), last)  # a clock may step back, the log does not
     content: dict[str, Any] = {
         **subject,
         "format": FORMAT,
@@ -86,24 +90,27 @@ def append(
 
 def verify(session: Session) -> AuditVerification:
     """Recompute the whole log in the memory of one batch; the first problems come first, at most MAX_PROBLEMS."""
-    tree, problems, expected = CompactRange(), list[AuditProblem](), 0
+    tree, problems, expected, latest = CompactRange(), list[AuditProblem](), 0, ""
     on_sqlite = session.get_bind().dialect.name == "sqlite"
     for row in _rows(session, on_sqlite=on_sqlite):
         tree.append(leaf_hash(row.entry if isinstance(row.entry, bytes) else b""))
         if len(problems) < MAX_PROBLEMS:
-            problems += _problems(row, expected, on_sqlite=on_sqlite)
+            found, latest = _look(row, expected, latest, on_sqlite=on_sqlite)
+            problems += found
         expected = max(expected, row.leaf_index + 1)
     return AuditVerification(ok=not problems, size=tree.size, root=tree.root().hex(), problems=problems[:MAX_PROBLEMS])
 
 
-def _next_index(session: Session) -> int:
+def _next_place(session: Session) -> tuple[int, datetime]:
+    """The index of the next entry, and the time of the last one."""
     if not is_writing(session):
         raise RuntimeError("the audit log is written in the transaction of the change; use Database.writing()")
     if session.get_bind().dialect.name == "postgresql":
         # On SQLite the transaction has held the write lock since it began.
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-    last = session.scalar(select(func.max(AuditEntryRow.leaf_index)))
-    return 0 if last is None else last + 1
+    columns = select(AuditEntryRow.leaf_index, AuditEntryRow.at)
+    last = session.execute(columns.order_by(AuditEntryRow.leaf_index.desc()).limit(1)).one_or_none()
+    return (last.leaf_index + 1, last.at) if last else (0, _BEFORE_ALL)
 
 
 def _rows(session: Session, *, on_sqlite: bool) -> Iterator[Row[Any]]:
@@ -114,17 +121,47 @@ def _rows(session: Session, *, on_sqlite: bool) -> Iterator[Row[Any]]:
         after = batch[-1].leaf_index
 
 
-def _problems(row: Row[Any], expected: int, *, on_sqlite: bool) -> Iterator[AuditProblem]:
-    """What does not hold of one row, given the index that should come next."""
+def _look(row: Row[Any], expected: int, latest: str, *, on_sqlite: bool) -> tuple[list[AuditProblem], str]:
+    """What does not hold of one row, given the index that should come next and the latest time so far; and that time now."""
+    try:
+        content = _parsed(row.entry)
+    except ValueError as error:
+        unreadable = AuditProblem(index=row.leaf_index, column="entry", reason=str(error))
+        return [*_misplaced(row, expected), unreadable], latest
+    found = [*_misplaced(row, expected), *_changed(row, content, on_sqlite=on_sqlite)]
+    in_place = content["index"] == row.leaf_index  # the time of another says nothing of its neighbours
+    if reason := _refusal(content, latest if in_place else ""):
+        found.append(AuditProblem(index=row.leaf_index, column="entry", reason=reason))
+        return found, latest
+    return found, content["at"] if in_place else latest
+
+
+def _refusal(content: dict[str, Any], latest: str) -> str | None:
+    """Why `append` would not have written this; None if it would."""
+    at, request = content["at"], content["forget_request"]
+    if not isinstance(at, str) or not _TIME.fullmatch(at):
+        return "its time is none that this log writes"
+    if at < latest:
+        return "its time is before that of an entry above it"
+    if not isinstance(content["event"], str) or not isinstance(content["details"], dict):
+        return "its event is no text, or its details are no object"
+    subject = {name: content[name] for name in ("actor", "request_id", "model", "version")}
+    try:
+        forget_request = None if request is None else UUID(request)
+        events.check(content["event"], subject | {"forget_request": forget_request}, content["details"])
+    except (ValueError, TypeError, AttributeError) as error:
+        return f"nothing writes such an entry: {error}"
+    return None
+
+
+def _misplaced(row: Row[Any], expected: int) -> Iterator[AuditProblem]:
     if row.leaf_index > expected:
         yield AuditProblem(index=expected, column="leaf_index", reason=_missing(expected, row.leaf_index - 1))
     if row.leaf_index < expected:
         yield AuditProblem(index=row.leaf_index, column="leaf_index", reason="the index is below 0 or there twice")
-    try:
-        content = _parsed(row.entry)
-    except ValueError as error:
-        yield AuditProblem(index=row.leaf_index, column="entry", reason=str(error))
-        return
+
+
+def _changed(row: Row[Any], content: dict[str, Any], *, on_sqlite: bool) -> Iterator[AuditProblem]:
     if row.leaf_hash != leaf_hash(row.entry):
         reason = "the leaf hash is not that of the entry: one of the two was changed"
         yield AuditProblem(index=row.leaf_index, column="leaf_hash", reason=reason)

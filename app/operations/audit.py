@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.audit.guards import missing_guards
 from app.database.tables import AuditEntryRow
 from app.operations.pages import PageQuery, paginate
 from app.schemas import AuditEvent, AuditVerification, Page
@@ -35,8 +36,11 @@ def list_events(
 
 
 def verify(session: Session) -> AuditVerification:
-    """Recompute the whole log from the bytes it holds."""
-    return log.verify(session)
+    """Recompute the whole log from the bytes it holds, and look after what guards it."""
+    found = log.verify(session)
+    missing = list(missing_guards(session))
+    problems = [*found.problems[: log.MAX_PROBLEMS - len(missing)], *missing]
+    return found.model_copy(update={"ok": not problems, "problems": problems})
 
 
 def _view(row: AuditEntryRow) -> AuditEvent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -169,3 +170,15 @@ def test_bytes_that_are_no_json_are_refused() -> None:
     for entry in (b"", b"{", b"\xff", b"[" * 100_000, UUID(int=0), "text", None):
         with pytest.raises(ValueError, match="entry is not"):
             log._parsed(entry)
+
+
+def test_a_clock_that_steps_back_does_not_turn_the_log_around(
+    five_entries: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "database_now", lambda _session: datetime(2020, 1, 1, tzinfo=UTC))
+    with five_entries.writing() as session:
+        log.append(session, "model.deleted", actor="admin", model="digits")
+    *_, last, stepped_back = rows(five_entries)
+    assert stepped_back.at == last.at
+    with five_entries.reading() as session:
+        assert log.verify(session).problems == []

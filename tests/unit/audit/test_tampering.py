@@ -14,7 +14,7 @@ from app.audit import log
 from app.database.engine import Database
 from app.evidence.merkle import leaf_hash
 from app.schemas import AuditVerification
-from tests.unit.audit.conftest import Outsider
+from tests.unit.audit.conftest import JOB, Outsider
 
 SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -25,7 +25,7 @@ def verified(database: Database) -> AuditVerification:
         return log.verify(session)
 
 
-def first_problem(database: Database) -> tuple[int, str | None]:
+def first_problem(database: Database) -> tuple[int | None, str | None]:
     result = verified(database)
     assert not result.ok
     return result.problems[0].index, result.problems[0].column
@@ -64,6 +64,40 @@ def test_a_changed_column_is_named(five_entries: Database, outsider: Outsider, c
     result = verified(five_entries)
     assert [(problem.index, problem.column) for problem in result.problems] == [(2, column)]
     assert result.size == 5
+
+
+FOREIGN = [
+    ({"event": "model.renamed"}, "not an event"),
+    ({"event": 7}, "no text"),
+    ({"details": {"job": JOB, "reason": "a name of a person"}}, "no detail of this name"),
+    ({"details": {"job": "not an id"}}, "form that the audit log demands"),
+    ({"details": []}, "no object"),
+    ({"actor": "somebody"}, "form that the audit log demands"),
+    ({"forget_request": "not a UUID"}, "nothing writes such an entry"),
+    ({"at": "2020-01-01T00:00:00.000000Z"}, "before that of an entry above it"),
+    ({"at": "2020-01-01 00:00"}, "none that this log writes"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), FOREIGN)
+def test_an_entry_that_nothing_writes_is_named_though_its_hash_and_columns_fit(
+    five_entries: Database, outsider: Outsider, change: dict[str, Any], reason: str
+) -> None:
+    content = entry_of(five_entries, 2) | change
+    entry = rfc8785.dumps(content)
+    outsider.drop_guards()
+    outsider.execute(
+        "UPDATE audit_entry SET entry = :entry, leaf_hash = :hash WHERE leaf_index = 2",
+        entry=entry,
+        hash=leaf_hash(entry),
+    )
+    if change.keys() == {"at"} and "T" in content["at"]:
+        at = content["at"].replace("T", " ").removesuffix("Z") if outsider.is_sqlite else content["at"]
+        kind = ":at" if outsider.is_sqlite else "CAST(:at AS timestamptz)"
+        outsider.execute(f"UPDATE audit_entry SET at = {kind} WHERE leaf_index = 2", at=at)
+    named = [problem for problem in verified(five_entries).problems if problem.column == "entry"]
+    assert [problem.index for problem in named] == [2]
+    assert reason in named[0].reason
 
 
 @pytest.mark.parametrize(
