@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.stateful import run_state_machine_as_test
 from schemathesis.checks import CHECKS, load_all_checks
 
 from app.database import migrate
@@ -75,3 +76,27 @@ def test_every_answer_is_a_documented_one(url: str, method: str, path: str) -> N
         case.call_and_validate(base_url=url, headers=headers, checks=CHECKED, timeout=60)
 
     check()
+
+
+def test_no_sequence_of_requests_that_follow_from_one_another_ends_in_an_unexpected_error(url: str) -> None:
+    """Each takes ids and names out of the answers before it. Without worker and predictor 503 is expected, and no other."""
+    schema = schemathesis.openapi.from_dict(PUBLISHED).exclude(path_regex="/events$|^/readyz$")
+
+    class Sequences(schema.as_state_machine()):  # type: ignore[misc]  # made at run time
+        def get_call_kwargs(self, _case: schemathesis.Case[Any]) -> dict[str, Any]:
+            return {"base_url": url, "headers": {"Authorization": f"Bearer {ADMIN_KEY}"}, "timeout": 60}
+
+        def validate_response(self, response: Any, case: schemathesis.Case[Any], **_: Any) -> None:
+            allowed = response.status_code < 500 or response.status_code == 503
+            assert allowed, f"{case.method} {case.formatted_path}: {response.status_code} {response.text}"
+
+    run_state_machine_as_test(
+        Sequences,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=10,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
