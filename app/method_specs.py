@@ -44,8 +44,9 @@ EVIDENCE: dict[Claim, tuple[Claim, ...]] = {
     "exact": ("suppressed", "edited", "exact"),
 }
 """Of each claim, the criteria that are its evidence; absence that is proven needs no comparison."""
-LEAST_REFERENCES = 2
-"""Retrained models that `approximate` needs: of fewer nobody knows how far two of them are apart."""
+LEAST_REFERENCES = 3
+"""Retrained models that `approximate` needs: of two nobody knows by how much the distance of two differs, nor which of them
+is the odd one."""
 
 
 def weakest(*claims: Claim) -> Claim:

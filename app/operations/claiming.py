@@ -86,9 +86,15 @@ def check_reach(least: Claim | None, method: str, bounds: Bounds) -> None:
     if least is None or CLAIMS.index(most) >= CLAIMS.index(least):
         return
     raise ClaimOutOfReach(
-        f"the version before claims {bounds.parent} of what it has forgotten, and a version made from it by {method} no "
-        f"more than {most}; send min_claim {most} or weaker, or a method that learns everything anew (retrain, sisa)"
+        f"{_why_no_more(method, bounds)}, so a version made by {method} claims no more than {most}; send min_claim {most} or "
+        "weaker, or a method that learns everything anew"
     )
+
+
+def _why_no_more(method: str, bounds: Bounds) -> str:
+    if bounds.refusal == "push" and sought_by(method, "push") != sought_by(method, "none"):
+        return "a class that was pushed before is pushed again, which trains on its images"
+    return f"the version before claims {bounds.parent} of what it has forgotten"
 
 
 def _pushed(session: Session, model: ModelRow) -> bool:

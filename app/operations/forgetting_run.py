@@ -54,6 +54,14 @@ class Done:
     unlearned: Unlearned
     verification: VerificationReport
     outcome: Outcome
+    learned: dict[str, Any]
+    """Of the metrics of the version: what it tells of rows that it learned."""
+
+    @property
+    def verification_json(self) -> dict[str, Any]:
+        """With the claim that the request ended with: gate and verification together, and what was forgotten before."""
+        claim = self.outcome.claim
+        return self.verification.as_json() | {"claim": None if claim is None else claim.level}
 
 
 def run(attempt: Attempt) -> None:
@@ -100,6 +108,8 @@ def _carried_out(
     """The verification is of the very weights that are to be published, beside those of the parent."""
     from app.unlearning.context import Context
     from app.unlearning.forgetting import forget
+    from app.unlearning.sample_partition import without_forgotten
+    from app.unlearning.verification import memorisation, warning_of
     from app.unlearning.verifying.claims import weights_digest
     from app.unlearning.verifying.deep_verification import verify
     from app.unlearning.verifying.outcome import conclude
@@ -136,7 +146,9 @@ def _carried_out(
         min_claim=least,
         original_learned=start.parent is None or start.parent.metrics.get("warning") is None,
     )
-    return Done(request, weights_digest(parent.network), unlearned, verification, outcome)
+    remembered = memorisation(unlearned.model, without_forgotten(dataset, partition))
+    learned = {"memorisation": asdict(remembered) if remembered else None, "warning": warning_of(remembered)}
+    return Done(request, weights_digest(parent.network), unlearned, verification, outcome, learned)
 
 
 def partition_of(request: ForgetRequestRow, dataset: Dataset, network: Classifier) -> Partition:
@@ -182,13 +194,13 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         num_samples=len(start.forgotten_samples) + len(request.target.get("samples", [])),
         claim=claim,
         # What learning tasks came to, how much of earlier ones it cost, is the parent's; nothing was learned here.
-        metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds),
+        metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds | done.learned),
         recipe={"forget": report.settings},
         seed=request.seed,
         importance=done.unlearned.importance,
         guard=done.unlearned.guard,
         forget_request=request.id,
-        verification=done.verification.as_json(),
+        verification=done.verification_json,
     )
 
 
@@ -259,7 +271,7 @@ def _recorded(session: Session, attempt: Attempt, row: ForgetRequestRow, done: D
         request=row,
         version=row.version,
         digest=digest,
-        report=done.verification.as_json(),
+        report=done.verification_json,
         original_digest=done.original_digest,
     )
 
@@ -270,7 +282,7 @@ def _judged(session: Session, start: publishing.Start, done: Done, *, status: Fo
     row.status = status
     row.verdict = done.outcome.verdict
     row.parent_version = start.parent.number if start.parent else None
-    row.report = asdict(done.unlearned.report) | {"verification": done.verification.as_json()}
+    row.report = asdict(done.unlearned.report) | {"verification": done.verification_json}
     row.completed_at = database_now(session)
     return row
 

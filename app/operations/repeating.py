@@ -62,7 +62,10 @@ def repeat(
     except NotApplicable as fault:
         return Repetition(None, why_not=f"The method refused to be carried out once more: {fault}"), record.proof
     digest = weights_digest(result.model)
-    rows = partition.train.retain if result.trained_on is None else result.trained_on
+    if result.trained_on is None:
+        why_not = "Carried out once more the method kept weights of the version before, so that it proves no absence."
+        return Repetition(None, why_not=why_not), record.proof
+    rows = result.trained_on
     return Repetition(digest == proof.digest, digest), AbsenceProof(proof.digest, rows, digest)
 
 

@@ -213,8 +213,8 @@ def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Gua
         refusal,
         edit.parameters.utility_budget,
         _proof(case, unlearned, partition),
-        case.parent_claim,
-        case.request.report.get("forget_accuracy_before_refusal") if partition.forget_classes else None,
+        parent_claim=case.parent_claim,
+        still_answered=case.request.report.get("forget_accuracy_before_refusal") if partition.forget_classes else None,
     )
 
 

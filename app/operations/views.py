@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import specs
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
-from app.method_specs import EVIDENCE, Claim, sought_by
+from app.method_specs import EVIDENCE, Claim, claim_of_version, sought_by
 from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGuard
 
 _REFUSAL: TypeAdapter[specs.Refusal] = TypeAdapter(specs.Refusal)
@@ -182,9 +182,9 @@ def _sought(row: ForgetRequestRow) -> dict[str, Any]:
         return {"sought": sought, "missed_for_sought": []}
     missed = [_missed(found) for found in verification["criteria"] if _is_missed(found, sought)]
     parent = verification.get("parent_claim")
-    if not missed and parent is not None:
+    if parent is not None and claim_of_version(sought, parent) != sought:
         detail = f"The version before claims {parent}, and this one is about everything forgotten so far."
-        missed = [{"name": "parent_claim", "detail": detail, "figures": []}]
+        missed.append({"name": "parent_claim", "detail": detail, "figures": []})
     return {"sought": sought, "missed_for_sought": missed}
 
 

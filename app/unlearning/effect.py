@@ -90,15 +90,16 @@ def _logits(model: Classifier, data: Dataset, rows: Tensor, device: torch.device
 
 
 def _beside_unseen(ours: Tensor, our_labels: Tensor, theirs: Tensor, their_labels: Tensor) -> Shift:
-    """Class by class, weighted by how many rows of it are to be forgotten; the spread is pooled within classes.
+    """Class by class, weighted by how many rows of it are to be forgotten.
 
-    With the pooled spread a single row has an error, too: that of one more draw from the unseen ones.
+    The spread is that of the unseen rows within their classes: how a method scatters the rows that it forgets is no
+    excuse, and a single row has an error, too, that of one more draw from the unseen ones.
     """
     classes = sorted(classes_of(our_labels) & classes_of(their_labels))
     pairs = [(ours[our_labels == number], theirs[their_labels == number]) for number in classes] or [(ours, theirs)]
     total = sum(len(mine) for mine, _ in pairs)
     value = sum(len(mine) / total * float(mine.mean() - others.mean()) for mine, others in pairs)
-    cells = [cell for pair in pairs for cell in pair]
+    cells = [others for _, others in pairs]
     freedom = max(sum(len(cell) - 1 for cell in cells), 1)
     variance = sum(float((cell - cell.mean()).square().sum()) for cell in cells) / freedom
     weights = sum((len(mine) / total) ** 2 * (1 / len(mine) + 1 / len(others)) for mine, others in pairs)

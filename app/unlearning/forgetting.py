@@ -95,6 +95,8 @@ class _Made:
     """As `MethodResult.trained_on`."""
     still_answered: float | None = None
     """As `Effect.still_answered`; None of `edit`."""
+    absent: bool = False
+    """As `Sought.absent`."""
     importance_histogram: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -213,6 +215,7 @@ def _unlearned(original: Classifier, data: Dataset, partition: Partition, asked:
         effect=judged,
         trained_on=result.trained_on,
         still_answered=effect.still_answered,
+        absent=absent,
     )
 
 
@@ -265,8 +268,9 @@ def _sought(made: _Made, refusing: Edit, partition: Partition, parent_claim: Cla
         refusing.refusal,
         refusing.parameters.utility_budget,
         proof,
-        parent_claim,
-        made.still_answered if partition.forget_classes else None,
+        absent=made.absent,
+        parent_claim=parent_claim,
+        still_answered=made.still_answered if partition.forget_classes else None,
     )
 
 

@@ -28,7 +28,8 @@ class Partition:
 
     `train` and `calibration` hold rows of the training file, `test` rows of the test file. Rows of classes forgotten
     earlier, of classes not learned yet, and of classes all of whose training rows were forgotten as samples, are in
-    neither set.
+    neither set. Of a class that loses most of its training rows as samples, the others are retained training rows, but no
+    calibration and test rows: nobody expects that it is known as well as before.
     """
 
     forget_classes: tuple[int, ...]

@@ -15,6 +15,9 @@ from app.unlearning.partition import Partition, Rows, retained_classes, rows_of
 MOST_SAMPLES = 100_000
 """Samples of one request, at most."""
 
+LEAST_KEPT = 0.5
+"""Share of a class's training rows that must stay for its accuracy to be judged as retained."""
+
 _NAMED = 10  # of what is wrong, so many ids are told one by one
 
 
@@ -43,10 +46,12 @@ def of_samples(
     left = data.train_rows[~torch.isin(data.train_rows, going)]
     if len(left) == 0:
         raise NothingLeft("No training sample would remain; leave some, or delete the model.")
-    retain_classes = retained_classes(data, left, known)
-    train, calibration = (
-        Rows(rows_of(data.train_labels, now[torch.isin(now, rows)], known), _without(data, rows, going, retain_classes))
-        for rows in (data.train_rows, data.calibration_rows)
+    present = retained_classes(data, left, known)
+    retain_classes = _well_kept(data, left, earlier, present)
+    train = Rows(_named(data, data.train_rows, now, known), rows_of(data.train_labels, left, present))
+    calibration = Rows(
+        _named(data, data.calibration_rows, now, known),
+        rows_of(data.train_labels, data.calibration_rows[~torch.isin(data.calibration_rows, going)], retain_classes),
     )
     test_rows = rows_of(data.test_labels, torch.arange(len(data.test_labels)), retain_classes)
     if len(calibration.retain) == 0:
@@ -107,8 +112,17 @@ def _check_still_known(data: Dataset, now: Tensor, classes: tuple[int, ...], ear
         raise AlreadyForgotten(f"Samples forgotten before: {_listed(again)}; name only those that are still known.")
 
 
-def _without(data: Dataset, rows: Tensor, going: Tensor, classes: tuple[int, ...]) -> Tensor:
-    return rows_of(data.train_labels, rows[~torch.isin(rows, going)], classes)
+def _named(data: Dataset, rows: Tensor, now: Tensor, known: Collection[int]) -> Tensor:
+    """Those of the rows that are to be forgotten now, ascending."""
+    return rows_of(data.train_labels, now[torch.isin(now, rows)], known)
+
+
+def _well_kept(data: Dataset, left: Tensor, earlier: Tensor, classes: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the classes that keep LEAST_KEPT of the training rows they had at least; all where none does."""
+    before = torch.bincount(data.train_labels[data.train_rows[~torch.isin(data.train_rows, earlier)]])
+    after = torch.bincount(data.train_labels[left], minlength=len(before))
+    kept = tuple(number for number in classes if after[number] >= LEAST_KEPT * before[number])
+    return kept or classes
 
 
 def _listed(numbers: set[int]) -> str:

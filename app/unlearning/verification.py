@@ -100,15 +100,19 @@ class VersionMetrics:
 
     @property
     def warning(self) -> str | None:
-        """That nothing was learned, where that is so: the loss diverged, or there were too few steps."""
-        found = self.memorisation
-        if found is None or found.unseen_accuracy > found.chance:
-            return None
-        return (
-            f"It answers {found.unseen_accuracy:.3f} of the rows that it never saw right, which is no more than chance "
-            f"({found.chance:.3f}): its training diverged or was too short. Train it with a lower learning_rate or more epochs; "
-            "what it forgets by any method that is not exact is inconclusive."
-        )
+        """As `warning_of`."""
+        return warning_of(self.memorisation)
+
+
+def warning_of(found: Memorisation | None) -> str | None:
+    """That nothing was learned, where that is so: the loss diverged, or there were too few steps."""
+    if found is None or found.unseen_accuracy > found.chance:
+        return None
+    return (
+        f"It answers {found.unseen_accuracy:.3f} of the rows that it never saw right, which is no more than chance "
+        f"({found.chance:.3f}): its training diverged or was too short. Train it with a lower learning_rate or more epochs; "
+        "what it forgets by any method that is not exact is inconclusive."
+    )
 
 
 @dataclass(frozen=True)

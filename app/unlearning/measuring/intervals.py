@@ -64,6 +64,12 @@ def wilson(successes: float, trials: int) -> Estimate:
     return Estimate(share, max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share)), trials)
 
 
+def error_of_share(value: float, trials: int) -> float:
+    """By how much the choice of so many inputs moves a share, 0..1: half of Wilson's interval, in standard errors."""
+    found = wilson(value * trials, trials)
+    return (found.high - found.low) / (2 * Z)
+
+
 def share(hits: Tensor) -> Estimate:
     """The share of hits, bool [N]: accuracy, refusal rate or success of an attack, 0..1, with Wilson's interval."""
     return wilson(int(hits.sum()), len(hits))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from app.unlearning.measuring.intervals import Estimate
+from app.unlearning.measuring.intervals import Estimate, error_of_share
 from app.unlearning.verifying.claims import Sought
 from app.unlearning.verifying.figures import point
 from app.unlearning.verifying.observations import Observation, Sets
@@ -70,12 +70,18 @@ class Bench:
         )
 
     def between(
-        self, metric: str, place: Place, distance: Callable[[Observation, Observation], float], side: Side | None
+        self,
+        metric: str,
+        place: Place,
+        distance: Callable[[Observation, Observation], float],
+        side: Side | None,
+        num_inputs: int | None = None,
     ) -> Measurement:
         """A figure of two models, averaged over the retrained ones; of each of those, over the others.
 
         Among n retrained models, one that is farther from every other raises the figure of each of them, so that those
         differ by (n - 2) / (n - 1) of what the models do; of two there is but one figure, and nothing to judge by.
+        `num_inputs` is of how many inputs the figure is a share, where it is one.
         """
 
         def two(first: Observation, second: Observation) -> float:
@@ -85,18 +91,19 @@ class Bench:
             return fmean(two(seen, reference) for reference in self.others.values())
 
         original, struck = (None if seen is None else to_others(seen) for seen in (self.original, self.struck))
-        among, count = self._among_references(two), len(self.references)
+        value, among, count = to_others(self.candidate), self._among_references(two), len(self.references)
         if side is None:
-            return measured(metric, place, to_others(self.candidate), original=original, struck=struck, retrained=among)
+            return measured(metric, place, value, original=original, struck=struck, retrained=among)
         return beside_retrained(
             metric,
             place,
-            to_others(self.candidate),
+            value,
             original=original,
             struck=struck,
             retrained=among,
             side=side,
             held_out=self.held_out,
+            standard_error=0.0 if num_inputs is None else error_of_share(value, num_inputs),
             coupling=(count - 2) / (count - 1) if count > 1 else 1.0,
         )
 

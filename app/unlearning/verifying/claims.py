@@ -58,6 +58,8 @@ class Sought:
     """Accuracy on retained classes that may be lost, 0..1."""
     proof: AbsenceProof | None = None
     """Of methods that begin every layer anew and read retained rows alone."""
+    absent: bool = False
+    """Whether no weight of the method's result was ever fitted to what is forgotten now, whatever is refused beside."""
     parent_claim: Claim | None = None
     """That of the version it is made from, None where that one has forgotten nothing."""
     still_answered: float | None = None

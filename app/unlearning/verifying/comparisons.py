@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from app.method_specs import Claim
+from app.method_specs import LEAST_REFERENCES, Claim
 from app.unlearning.effect import MOST_LEFT_BY_METHOD
 from app.unlearning.gate import REFUSAL_FLOOR
 from app.unlearning.measuring.closeness import jensen_shannon
@@ -24,6 +24,7 @@ from app.unlearning.verifying.figures import (
     forget_distance,
     forget_divergence,
     hits,
+    known,
     margin,
     mean_with_interval,
     point,
@@ -36,9 +37,6 @@ from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all
 
 LARGEST_FORGET_ACCURACY = 0.01
 """Share of a forgotten class's training images that may still be given its label."""
-LEAST_TO_TELL_APART = 3
-"""Retrained models that distances need: two of them have one distance, and nobody knows by how much it differs."""
-
 _NOTHING = 1e-12  # bits: what is no nearer at all is not nearer
 
 
@@ -73,10 +71,18 @@ def effect_criteria(bench: Bench) -> list[Criterion]:
 
 def comparison_drafts(bench: Bench) -> list[Draft]:
     """What must be as in retrained models, by the fast set; needs one of them at least."""
-    found = [_accuracies(bench), _nearer_than_untouched(bench), _membership(bench), _calibrated_membership(bench)]
-    if len(bench.references) >= LEAST_TO_TELL_APART:
-        found.append(_as_two_retrained(bench))
-    if bench.sets.forget_classes:
+    about_classes = bool(bench.sets.forget_classes)
+    found = [
+        _retained_accuracy(bench),
+        _nearer_than_untouched(bench),
+        _membership(bench),
+        _calibrated_membership(bench),
+    ]
+    if not about_classes:
+        found.append(_forget_accuracy(bench))
+    if len(bench.references) >= LEAST_REFERENCES:
+        found += [_as_two_retrained(bench), _agreement(bench)]
+    if about_classes:
         found += [probe_draft(bench), prototype_draft(bench)]
     return found
 
@@ -154,13 +160,19 @@ def _left_by_method(still_answered: float) -> Criterion:
     return Criterion(0, "left_by_method", statement, "approximate", found.passed, (found,), controlled=False)
 
 
-def _accuracies(bench: Bench) -> Draft:
-    found = [bench.beside("accuracy", Place("test_retain"), lambda seen: accuracy(seen.test_retain), "at least")]
-    statement = "Retained test images are answered right as often as by retrained models."
-    if not bench.sets.forget_classes:
-        found.append(bench.beside("accuracy", Place("forget"), lambda seen: accuracy(seen.forget), "as"))
-        statement += " So are the forgotten samples: neither more often nor more seldom."
-    return Draft("accuracy", statement, tuple(found))
+def _retained_accuracy(bench: Bench) -> Draft:
+    """What refusing costs is the budget's: no retrained model has a refusal fitted."""
+    place = Place("test_retain", setting="refusals apart")
+    found = bench.beside("accuracy", place, lambda seen: share(known(seen.test_retain)), "at least")
+    return Draft("accuracy", "Retained test images are known as well as by retrained models.", (found,))
+
+
+def _forget_accuracy(bench: Bench) -> Draft:
+    found = bench.beside("accuracy", Place("forget"), lambda seen: accuracy(seen.forget), "as")
+    statement = (
+        "The forgotten samples are answered right as often as by retrained models, neither more often nor more seldom."
+    )
+    return Draft("forget-accuracy", statement, (found,))
 
 
 def _nearer_than_untouched(bench: Bench) -> Draft:
@@ -182,14 +194,16 @@ def _nearer_than_untouched(bench: Bench) -> Draft:
 
 
 def _as_two_retrained(bench: Bench) -> Draft:
-    return Draft(
-        "as-two-retrained",
-        "Outputs are as near those of retrained models as those of two retrained models are to each other.",
-        (
-            bench.between("jensen-shannon", Place("forget"), forget_divergence, "at most"),
-            bench.between("agreement", Place("test_retain"), retained_agreement, "at least"),
-        ),
-    )
+    found = bench.between("jensen-shannon", Place("forget"), forget_divergence, "at most")
+    statement = "On the forget set outputs are as near those of retrained models as those of two retrained models are to each other."
+    return Draft("as-two-retrained", statement, (found,))
+
+
+def _agreement(bench: Bench) -> Draft:
+    num_inputs = len(bench.candidate.test_retain.labels)
+    found = bench.between("agreement", Place("test_retain"), retained_agreement, "at least", num_inputs)
+    statement = "On retained test images answers agree with retrained models as those of two retrained models do with each other."
+    return Draft("agreement", statement, (found,))
 
 
 def _membership(bench: Bench) -> Draft:

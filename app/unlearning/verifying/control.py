@@ -10,6 +10,13 @@ from app.unlearning.context import Context
 from app.unlearning.verifying.bench import Bench
 from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all_passed
 
+PAIRED = {"nearer", "three-samples"}
+"""Criteria that ask of each input whether it moved towards retrained models."""
+CONDITIONS = {"accuracy", "agreement"}
+"""Criteria of retained inputs."""
+LEAST_TRIED = 2
+"""Retrained models that must have passed a figure; of one that is about a single one of them, the others are tried."""
+
 Key = tuple[str, str, Place]
 """Name of the criterion, name of the metric, place."""
 
@@ -27,7 +34,7 @@ class Control:
     failed_by_retrained: dict[str, tuple[str, ...]]
     """By seed."""
     num_figures: int = 0
-    """Figures that compare."""
+    """Figures that tell a result from the original, see `tells`."""
     num_with_power: int = 0
     """Those of them that fail the original and pass every retrained model."""
 
@@ -60,7 +67,7 @@ def run_control(
             retrained[seed] = judge(replace(bench, candidate=model, held_out=seed))
     before, theirs = _outcomes(original), [_outcomes(found) for found in retrained.values()]
     judged = [_with_power(criterion, before, theirs) for criterion in criteria]
-    figures = [found for criterion in judged if compares(criterion) for found in criterion.measurements]
+    figures = [found for criterion in judged if tells(criterion) for found in criterion.measurements]
     failed = _failed(original)
     control = Control(
         original_fails=bool(failed) if any(compares(found) for found in original) else None,
@@ -78,31 +85,49 @@ def compares(criterion: Criterion) -> bool:
     return criterion.controlled and criterion.needed_for == "approximate"
 
 
+def tells(criterion: Criterion) -> bool:
+    """Whether its figures can show that something was forgotten: those whose limit is what retrained models differ by.
+
+    Of others a mere nudge passes the paired tests, which ask for a direction and not for how far; and what is as in
+    retrained models on retained inputs is a condition, which the original fulfils as well.
+    """
+    return compares(criterion) and criterion.name not in PAIRED | CONDITIONS
+
+
+def telling_figures(criteria: Sequence[Criterion]) -> list[Measurement]:
+    """Those of a report that have power."""
+    return [figure for found in criteria if tells(found) for figure in found.measurements if figure.power]
+
+
 def _with_power(
     criterion: Criterion, before: dict[Key, bool | None], theirs: list[dict[Key, bool | None]]
 ) -> Criterion:
     if not criterion.controlled:
         return criterion
-    measurements = tuple(
+    found = tuple(
         replace(
-            found,
-            power=_power(before.get(_key(criterion, found)), [seen.get(_key(criterion, found)) for seen in theirs]),
+            figure,
+            power=_power(before.get(_key(criterion, figure)), [seen.get(_key(criterion, figure)) for seen in theirs]),
         )
-        for found in criterion.measurements
+        for figure in criterion.measurements
     )
     if not compares(criterion):
-        return replace(criterion, measurements=measurements)
-    telling = [found for found in measurements if found.power]
-    untried = any(found.power is None for found in measurements)
-    power = True if telling else None if untried or not measurements else False
-    return replace(criterion, measurements=measurements, power=power, passed=all_passed(telling or measurements))
+        return replace(criterion, measurements=found)
+    if criterion.name in CONDITIONS:
+        missed = any(seen.get(_key(criterion, figure)) is False for seen in theirs for figure in found)
+        return replace(criterion, measurements=found, power=False if missed else None)
+    telling = [figure for figure in found if figure.power]
+    untried = any(figure.power is None for figure in found)
+    power = True if telling else None if untried or not found else False
+    return replace(criterion, measurements=found, power=power, passed=all_passed(telling or found))
 
 
 def _power(original: bool | None, retrained: list[bool | None]) -> bool | None:  # noqa: FBT001  outcomes, not switches
-    """None where the original or retrained models could not be tried; what one of those fails has none."""
+    """None where the original or a retrained model could not be tried; what one of those fails has none."""
     if original is True or False in retrained:
         return False
-    return None if original is None or not retrained else True
+    tried = [outcome for outcome in retrained if outcome is not None]
+    return None if original is None or len(tried) < LEAST_TRIED else True
 
 
 def _failed(criteria: Sequence[Criterion]) -> tuple[str, ...]:

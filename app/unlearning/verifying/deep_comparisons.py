@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from app.errors import NotApplicable
+from app.method_specs import LEAST_REFERENCES
 from app.unlearning.measuring.closeness import three_sample_test
 from app.unlearning.measuring.features import layer_similarity
 from app.unlearning.measuring.membership import membership_attack
 from app.unlearning.measuring.relearning import Relearning, anamnesis_index
 from app.unlearning.verifying.bench import Bench
-from app.unlearning.verifying.comparisons import LEAST_TO_TELL_APART, Draft, calibrated_scores
+from app.unlearning.verifying.comparisons import Draft, calibrated_scores
 from app.unlearning.verifying.observations import Observation
 from app.unlearning.verifying.verdicts import Measurement, Place, beside_retrained, measured
 
@@ -23,7 +24,7 @@ def deep_drafts(bench: Bench) -> list[Draft]:
     found = [_relearning(bench)]
     if bench.sets.forget_classes:
         found.append(_three_samples(bench))
-    if len(bench.references) >= LEAST_TO_TELL_APART:
+    if len(bench.references) >= LEAST_REFERENCES:
         found.append(_aligned(bench))
     return found
 

@@ -53,6 +53,11 @@ def hits(outputs: Outputs) -> Tensor:
     return outputs.served == outputs.labels
 
 
+def known(outputs: Outputs) -> Tensor:
+    """Whether the class that competes best is the right one, bool [N], whatever is refused."""
+    return outputs.probabilities.argmax(dim=1) == outputs.labels
+
+
 def accuracy(outputs: Outputs) -> Estimate:
     """The share of these."""
     return share(hits(outputs))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.method_specs import CLAIMS, LEAST_REFERENCES, Claim
+from app.method_specs import CLAIMS, LEAST_REFERENCES, Claim, weakest
 from app.unlearning import gate
 from app.unlearning.verifying.claims import Sought, SupportedClaim, strongest_claim
-from app.unlearning.verifying.control import compares
+from app.unlearning.verifying.control import compares, telling_figures
 from app.unlearning.verifying.deep_verification import Verdict, VerificationReport
 from app.unlearning.verifying.verdicts import Criterion
 
@@ -54,44 +54,51 @@ def conclude(
     """
     claim = supported_claim(judged, sought, verification)
     missed = [criterion.name for criterion in judged if not criterion.passed]
-    if not verification.forget_classes and sought.claim in _UPPER and not _absent(verification):
+    about_samples = not verification.forget_classes
+    if about_samples and not sought.absent:
         missed += _not_shown(verification)
+    verdict = _verdict(claim, sought, verification, original_learned=original_learned)
+    if claim is not None and verdict == "inconclusive":
+        claim = replace(claim, cap=weakest(claim.cap, "edited"))
     if not missed and min_claim is not None and (claim is None or _rank(claim.level) < _rank(min_claim)):
         missed.append("min_claim")
     if missed or claim is None:
         return Outcome("failed", None, tuple(missed))
-    judged_well = claim.shown == sought.claim or _judged(verification)
-    learned = original_learned or claim.shown == "exact"
-    return Outcome("passed" if judged_well and learned else "inconclusive", claim, ())
+    return Outcome(verdict, claim, ())
 
 
-def _judged(verification: VerificationReport) -> bool:
+def _verdict(
+    claim: SupportedClaim | None, sought: Sought, verification: VerificationReport, *, original_learned: bool
+) -> Verdict:
+    """Of a result that is published: `passed`, unless nothing could tell what is left."""
+    exact = claim is not None and claim.shown == "exact"
+    if exact:
+        return "passed"
+    held = claim is not None and claim.shown == sought.claim
+    told = held if verification.forget_classes or sought.absent else False
+    return "passed" if original_learned and (told or _could_be_told(sought, verification)) else "inconclusive"
+
+
+def _could_be_told(sought: Sought, verification: VerificationReport) -> bool:
     """Whether it could be told what is left, although that may support less than was sought.
 
     A figure had power; or nothing that is forgotten has a part in any weight, and no comparison speaks against it.
     """
-    if verification.control.num_with_power:
+    if telling_figures(verification.criteria):
         return True
     enough = len(verification.references) >= LEAST_REFERENCES
     against = any(found.passed is False for found in verification.criteria if compares(found))
-    return enough and _absent(verification) and not against
-
-
-def _absent(verification: VerificationReport) -> bool:
-    """Whether it is proven that no weight was fitted to what is forgotten."""
-    return any(found.name == "absent" and found.passed for found in verification.criteria)
+    return enough and sought.absent and not against
 
 
 def _not_shown(verification: VerificationReport) -> list[str]:
-    """What speaks against it that samples are forgotten.
+    """What speaks against it that samples are forgotten which the weights were once fitted to.
 
     They are farther from retrained models than they were, or every figure that could show it says that they are not.
     """
     nearer = [figure for found in verification.criteria if found.name == "nearer" for figure in found.measurements]
     farther = any(figure.low is not None and figure.low > 0 for figure in nearer)
-    telling = [
-        figure for found in verification.criteria if compares(found) for figure in found.measurements if figure.power
-    ]
+    telling = telling_figures(verification.criteria)
     shown = any(figure.passed for figure in telling)
     return [*(["nearer"] if farther else []), *(["shown"] if telling and not shown else [])]
 

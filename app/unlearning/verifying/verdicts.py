@@ -61,9 +61,7 @@ OUTLIER = (1.1543, 1.4813, 1.715, 1.8871, 2.02, 2.1266, 2.215, 2.29, 2.3547, 2.4
            2.6516, 2.6809, 2.7082)  # fmt: skip
 """Grubbs' two-sided limit at 5 %, of 3, 4, .. figures: the farthest of them lies beyond it one time in twenty by chance."""
 
-PRIOR_FREEDOM = 4
-"""Degrees of freedom of what the choice of inputs says of a figure's variance, beside what retrained models say."""
-_LEAST_TO_HOLD_OUT = 3  # of two figures each is as far from the mean as the other
+_ONE_SIDED_Z = 1.645  # quantile of the normal distribution at 95 %
 
 
 @dataclass(frozen=True)
@@ -203,25 +201,24 @@ def tolerance(
 ) -> float | None:
     """How far from the mean of these figures one more retrained model may be, in the metric's unit; None of too few.
 
-    Student's prediction limit: one more of the same kind lies beyond it one time in twenty. Two or three models that
-    happen to agree are not taken for certainty: the variance of their figures is moderated by that which the choice of
-    inputs alone gives, which counts as PRIOR_FREEDOM degrees of freedom (Smyth 2004, doi:10.2202/1544-6115.1027).
+    Student's prediction limit: one more of the same kind lies beyond it one time in twenty at most. It is no narrower than
+    what the choice of inputs alone explains, `standard_error`, so that models that happen to agree are not taken for
+    certainty.
 
     A model that is one of them, `held_out`, may be so far from the mean of the others that it is no outlier among all
-    (Grubbs 1969, doi:10.2307/1266761). `coupling` is by how much the figures of retrained models differ more than the
-    models do, because each is computed beside the others.
+    (Grubbs 1969, doi:10.2307/1266761), beyond what the choice of inputs explains. `coupling` is by how much the figures of
+    retrained models differ more than the models do, because each is computed beside the others.
     """
     count = len(retrained)
-    if count < (_LEAST_TO_HOLD_OUT if held_out else LEAST_REFERENCES) or coupling == 0:
+    if count < LEAST_REFERENCES or coupling == 0:
         return None
-    spread = variance(retrained) / coupling**2
+    spread = math.sqrt(variance(retrained)) / coupling
     if held_out:
-        limit = _quantile(OUTLIER, count - _LEAST_TO_HOLD_OUT)
-        return limit * math.sqrt(spread + standard_error**2) * coupling * count / (count - 1)
-    freedom, prior = count - 1, PRIOR_FREEDOM if standard_error > 0 else 0
-    moderated = (freedom * spread + prior * standard_error**2) / (freedom + prior)
-    student = _quantile(TWO_SIDED if side == "as" else ONE_SIDED, freedom + prior - 1)
-    return student * math.sqrt(moderated * (1 + 1 / count))
+        outlier = _quantile(OUTLIER, count - LEAST_REFERENCES) * spread * coupling * count / (count - 1)
+        return max(outlier, Z * standard_error * math.sqrt(1 + 1 / (count - 1)))
+    student = _quantile(TWO_SIDED if side == "as" else ONE_SIDED, count - 2)
+    chance = Z if side == "as" else _ONE_SIDED_Z
+    return max(student * spread, chance * standard_error) * math.sqrt(1 + 1 / count)
 
 
 def _quantile(table: tuple[float, ...], place: int) -> float:

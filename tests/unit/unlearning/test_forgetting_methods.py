@@ -12,7 +12,7 @@ import torch
 from app.errors import GateMissed, NotApplicable
 from app.method_parameters import RetrainParameters
 from app.method_specs import CLAIMS, METHOD_SPECS, Claim, MethodName, Unlearning
-from app.specs import EditParameters, Refusal
+from app.specs import Edit, EditParameters, Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
@@ -277,6 +277,80 @@ def test_the_parent_and_the_parent_with_noise_fail_for_every_method(
     assert (outcome.verdict, outcome.claim) == ("failed", None)
     assert "effect" in outcome.missed
     assert ("method_changed_weights" in outcome.missed) is (fault is _nothing)
+
+
+MEMORISED = blobs(rows=800, noise=110.0)
+HEART = fitted(MEMORISED, epochs=30)
+BY_HEART = of_samples(MEMORISED, MEMORISED.train_rows[:100].tolist())
+"""A network that knows its rows by heart, so that there is something to tell that some are forgotten by."""
+
+
+def _scaled(factor: float) -> Any:
+    def scale(original: Classifier, *_: Any, **__: Any) -> Computed:
+        with torch.no_grad():
+            original.head.weight.mul_(factor)
+            original.head.bias.mul_(factor)
+        return Computed(original, {})
+
+    return scale
+
+
+def ended_beside_retrained(asked_for: Unlearning, count: int, keeping: Edit | None = None) -> Outcome:
+    training = replace(TRAINING, epochs=30)
+    parameters = RetrainParameters(training=training)
+    references = {
+        seed: METHODS["retrain"].run(HEART, MEMORISED, BY_HEART, parameters, CONTEXT, seed=seed).model
+        for seed in range(11, 11 + count)
+    }
+    result = forget(HEART, MEMORISED, BY_HEART, asked_for, CONTEXT, keeping=keeping)
+    report = verify(
+        result.model,
+        MEMORISED,
+        BY_HEART,
+        result.sought,
+        CONTEXT,
+        original=HEART,
+        references=references,
+        depth="fast",
+        seed=0,
+    )
+    return conclude(result.report.gate, result.sought, report)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("factor", [0.997, 0.99])
+def test_a_nudge_towards_every_model_is_not_taken_for_forgetting(
+    count: int, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every answer a little less certain: an effect above the floor, nearer retrained models, and nothing forgotten."""
+    monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _scaled(factor)))
+    outcome = ended_beside_retrained(asked("finetune"), count)
+    assert (outcome.verdict, level(outcome)) in {("failed", None), ("inconclusive", "edited")}
+    if count == 3:
+        assert "shown" in outcome.missed
+
+
+@pytest.mark.parametrize("name", ["salun", "bad_teacher", "finetune"])
+@pytest.mark.parametrize("learning_rate", [1e-6, 1e-5])
+def test_a_few_steps_too_small_to_forget_anything_are_not_passed(name: MethodName, learning_rate: float) -> None:
+    few: dict[str, Any] = {"learning_rate": learning_rate, "steps": 5, "utility_budget": 0.05}
+    parameters: Any = METHOD_SPECS[name].parameters(**few)
+    outcome = ended_beside_retrained(Unlearning(name, parameters, seed=3), 3)
+    assert (outcome.verdict, outcome.claim) == ("failed", None)
+
+
+def test_samples_after_a_pushed_class_must_be_absent_or_shown_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = forget_classes(MODEL, DATA, edit_of(1), CONTEXT).model
+    rows = SOME_SAMPLES.train.forget[DATA.train_labels[SOME_SAMPLES.train.forget] != 1]
+    partition = of_samples(DATA, rows.tolist(), earlier_classes=[1])
+    keeping = replace(edit_of(1), pushed=(1,))
+    monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _scaled(0.9)))
+    expectations: dict[MethodName, str] = {"finetune": "inconclusive", "retrain": "passed"}
+    for name, expected in expectations.items():
+        result = forget(first, DATA, partition, asked(name, pushed=(1,)), CONTEXT, keeping=keeping)
+        report = verified(result, partition, original=first)
+        outcome = conclude(result.report.gate, result.sought, report)
+        assert (outcome.verdict, level(outcome)) == (expected, "edited"), name
 
 
 def test_training_on_the_class_that_is_to_be_forgotten_fails(monkeypatch: pytest.MonkeyPatch) -> None:

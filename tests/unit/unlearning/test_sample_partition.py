@@ -107,14 +107,18 @@ def test_a_class_of_which_no_training_row_is_left_is_not_retained_in_any_set() -
     now = of_samples(DATA, going)
     before = of_samples(DATA.without(going), [int(DATA.train_rows[DATA.train_labels[DATA.train_rows] == 2][0])])
     other_class = Partition.of(DATA.without(going), [2])
-    some_left = of_samples(DATA, DATA.train_rows[DATA.train_labels[DATA.train_rows] == 1].tolist()[1:])
+    of_class = DATA.train_rows[DATA.train_labels[DATA.train_rows] == 1].tolist()
+    most_left = of_samples(DATA, of_class[: len(of_class) // 2])
+    few_left = of_samples(DATA, of_class[1:])
     for partition in (now, before, other_class):
         assert 1 not in partition.retain_classes
         kept = [partition.train.retain, partition.calibration.retain]
         assert 1 not in DATA.train_labels[torch.cat(kept)].tolist()
         assert 1 not in DATA.test_labels[torch.cat([partition.test.retain, partition.test.forget])].tolist()
     assert sorted([*now.train.forget.tolist(), *now.calibration.forget.tolist()]) == going
-    assert 1 in some_left.retain_classes
+    assert 1 in most_left.retain_classes
+    assert 1 not in few_left.retain_classes  # one row is retained, and nobody expects that the class is known by it
+    assert of_class[0] in few_left.train.retain.tolist()
 
 
 @pytest.mark.parametrize("target", ["class", "samples", "every row of a class"])

@@ -363,3 +363,23 @@ def test_sets_without_rows_are_refused(world: World) -> None:
     nothing = replace(world.partition, train=replace(world.partition.train, forget=torch.empty(0, dtype=torch.int64)))
     with pytest.raises(NotApplicable, match="rows"):
         draw_sets(nothing, "fast", 0)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_fewer_references_never_earn_a_stronger_claim(world: World, another: Classifier, count: int) -> None:
+    fewer = dict(list(world.references.items())[:count])
+    report = world.verified(another, references=fewer)
+    assert (report.verdict, report.claim) == ("inconclusive", "edited")
+    assert named(report, "reference").passed is None
+    assert report.control.num_with_power == 0
+
+
+def test_a_reference_that_knows_the_class_takes_the_power_from_what_would_tell(
+    world: World, another: Classifier
+) -> None:
+    good = dict(list(world.references.items())[:2])
+    report = world.verified(another, references={**good, 99: hidden(world.original)})
+    assert {
+        found.power for name in ("prototypes", "as-two-retrained") for found in named(report, name).measurements
+    } == {False}
+    assert (report.verdict, report.claim) == ("inconclusive", "edited")

@@ -25,39 +25,57 @@ def test_the_limits_of_outliers_are_those_of_grubbs(count: int) -> None:
     assert OUTLIER[count - 3] == pytest.approx(expected, abs=2e-4)
 
 
-@pytest.mark.parametrize("count", [2, 3, 5, 20])
+@pytest.mark.parametrize("error", [0.0, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize("count", [3, 5, 20])
 @pytest.mark.parametrize("side", ["as", "at most"])
-def test_one_more_of_the_same_kind_lies_beyond_the_limit_one_time_in_twenty(count: int, side: Side) -> None:
-    draw, beyond, trials = random.Random(0), 0, 4000
+def test_one_more_of_the_same_kind_lies_beyond_the_limit_one_time_in_twenty_at_most(
+    count: int, side: Side, error: float
+) -> None:
+    """Whatever part of what models differ by is the choice of inputs."""
+    draw, beyond, trials = random.Random(0), 0, 3000
     for _ in range(trials):
         *figures, one = (draw.gauss(0.0, 1.0) for _ in range(count + 1))
-        allowed = tolerance(figures, 0.0, side)
+        allowed = tolerance(figures, error, side)
         assert allowed is not None
         distance = one - fmean(figures)
         beyond += (abs(distance) if side == "as" else distance) > allowed
-    assert beyond / trials == pytest.approx(0.05, abs=0.012)
+    assert beyond / trials < 0.062
+    assert error > 0.05 or beyond / trials > 0.038
 
 
+@pytest.mark.parametrize("error", [0.0, 0.05, 0.3])
 @pytest.mark.parametrize("count", [3, 5, 20])
-def test_one_in_twenty_sets_of_retrained_models_holds_one_that_is_called_an_outlier(count: int) -> None:
-    draw, found, trials = random.Random(1), 0, 4000
+def test_one_in_twenty_sets_of_retrained_models_at_most_holds_one_that_is_called_an_outlier(
+    count: int, error: float
+) -> None:
+    draw, found, trials = random.Random(1), 0, 3000
     for _ in range(trials):
         figures = [draw.gauss(0.0, 1.0) for _ in range(count)]
-        allowed = tolerance(figures, 0.0, "as", held_out=True)
+        allowed = tolerance(figures, error, "as", held_out=True)
         assert allowed is not None
         others = [figures[:place] + figures[place + 1 :] for place in range(count)]
         found += any(abs(one - fmean(rest)) > allowed for one, rest in zip(figures, others, strict=True))
-    assert found / trials == pytest.approx(0.05, abs=0.012)
+    assert 0.035 < found / trials < 0.065
+
+
+def test_one_that_is_far_from_two_that_agree_is_an_outlier_beyond_what_inputs_explain() -> None:
+    figures = [0.90, 0.901, 0.99]
+    allowed = tolerance(figures, 0.005, "as", held_out=True)
+    assert allowed is not None
+    assert 0.99 - fmean(figures[:2]) > allowed
+    unsure = tolerance(figures, 0.05, "as", held_out=True)
+    assert unsure is not None
+    assert 0.99 - fmean(figures[:2]) < unsure
 
 
 def test_models_that_happen_to_agree_are_not_taken_for_certainty() -> None:
     agreeing = tolerance([0.97, 0.97, 0.97], 0.01, "as")
     assert agreeing is not None
-    assert 0.01 < agreeing < 0.03
+    assert 0.02 < agreeing < 0.03
     assert tolerance([0.97, 0.97, 0.97], 0.0, "as") == 0.0
 
 
-def test_fewer_than_two_say_nothing_of_how_far_two_are_apart() -> None:
-    assert tolerance([0.9], 0.01, "as") is None
-    assert tolerance([], 0.01, "as") is None
-    assert tolerance([0.8, 0.9], 0.01, "as", held_out=True) is None
+@pytest.mark.parametrize("figures", [[], [0.9], [0.8, 0.9]])
+def test_fewer_than_three_say_nothing_of_how_far_two_are_apart(figures: list[float]) -> None:
+    assert tolerance(figures, 0.01, "as") is None
+    assert tolerance(figures, 0.01, "as", held_out=True) is None
