@@ -1066,11 +1066,13 @@ class AuditEvent(Answered):
 
 
 class AuditProblem(Answered):
-    """What does not hold: one entry, or what is to guard all of them."""
+    """What does not hold: one entry, what is to guard all of them, or a row of another table that contradicts them."""
 
     index: int | None = Field(description="Of the entry; null: of none, the reason says of what.")
     reason: str
-    column: str | None
+    column: str | None = Field(
+        description="Of the log; of another table with its name before a dot, as in `version.claim`; null: of none."
+    )
 
 
 class AuditVerification(Answered):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -88,14 +88,17 @@ def append(
     return index
 
 
-def verify(session: Session) -> AuditVerification:
-    """Recompute the whole log in the memory of one batch; the first problems come first, at most MAX_PROBLEMS."""
+def verify(session: Session, hear: Callable[[dict[str, Any]], None] = lambda _: None) -> AuditVerification:
+    """Recompute the whole log in the memory of one batch; the first problems come first, at most MAX_PROBLEMS.
+
+    `hear` is told the content of each entry that holds, as long as fewer than MAX_PROBLEMS were found.
+    """
     tree, problems, expected, latest = CompactRange(), list[AuditProblem](), 0, ""
     on_sqlite = session.get_bind().dialect.name == "sqlite"
     for row in _rows(session, on_sqlite=on_sqlite):
         tree.append(leaf_hash(row.entry if isinstance(row.entry, bytes) else b""))
         if len(problems) < MAX_PROBLEMS:
-            found, latest = _look(row, expected, latest, on_sqlite=on_sqlite)
+            found, latest = _look(row, expected, latest, hear, on_sqlite=on_sqlite)
             problems += found
         expected = max(expected, row.leaf_index + 1)
     return AuditVerification(ok=not problems, size=tree.size, root=tree.root().hex(), problems=problems[:MAX_PROBLEMS])
@@ -121,7 +124,9 @@ def _rows(session: Session, *, on_sqlite: bool) -> Iterator[Row[Any]]:
         after = batch[-1].leaf_index
 
 
-def _look(row: Row[Any], expected: int, latest: str, *, on_sqlite: bool) -> tuple[list[AuditProblem], str]:
+def _look(
+    row: Row[Any], expected: int, latest: str, hear: Callable[[dict[str, Any]], None], *, on_sqlite: bool
+) -> tuple[list[AuditProblem], str]:
     """What does not hold of one row, given the index that should come next and the latest time so far; and that time now."""
     try:
         content = _parsed(row.entry)
@@ -133,6 +138,8 @@ def _look(row: Row[Any], expected: int, latest: str, *, on_sqlite: bool) -> tupl
     if reason := _refusal(content, latest if in_place else ""):
         found.append(AuditProblem(index=row.leaf_index, column="entry", reason=reason))
         return found, latest
+    if all(problem.index != row.leaf_index for problem in found):  # what is missing above it is no fault of its own
+        hear(content)
     return found, content["at"] if in_place else latest
 
 

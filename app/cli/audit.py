@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.options import ForgetRequestId, identified_request
 from app.cli.terminal import LOCAL, Json, Key, Url, connect, print_json, print_table, show_list
 from app.errors import IntegrityViolation
+
+if TYPE_CHECKING:
+    from app.schemas import AuditVerification
 
 app = typer.Typer(help="Read the audit log and have it verified.", no_args_is_help=True)
 
@@ -45,15 +48,34 @@ def list_events(
 
 @app.command()
 def verify(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
-    """Have the server recompute the whole log; fails when an entry does not hold."""
+    """Have the server recompute the whole log; fails when an entry, its triggers or the tables it tells of do not hold."""
     with connect(url, key) as client:
         result = client.verify_audit_log()
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
-        typer.echo(f"{result.size} entries, root {result.root}: {'every entry holds' if result.ok else 'BROKEN'}")
+        state = "BROKEN" if _changed(result) else "every entry holds" if result.ok else "every entry holds, BUT"
+        typer.echo(f"{result.size} entries, root {result.root}: {state}")
         if result.problems:
             rows = [(fault.index, fault.column, fault.reason) for fault in result.problems]
             print_table("", ("index", "column", "reason"), rows)
     if not result.ok:
-        raise IntegrityViolation("the audit log was changed; compare it with a backup or an exported copy")
+        raise IntegrityViolation(_what_to_do(result))
+
+
+def _changed(result: AuditVerification) -> bool:
+    """Whether the log itself does not hold."""
+    return any(fault.column is not None and "." not in fault.column for fault in result.problems)
+
+
+def _what_to_do(result: AuditVerification) -> str:
+    advice = []
+    if _changed(result):
+        advice.append("the audit log was changed; compare it with a backup or an exported copy")
+    if any(fault.column is None for fault in result.problems):
+        advice.append(
+            "what keeps the audit log from being changed is missing; restore the triggers, and ask who dropped them"
+        )
+    if any("." in (fault.column or "") for fault in result.problems):
+        advice.append("tables contradict the audit log; compare the rows named with a backup, and trust the log")
+    return "; ".join(advice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from app.audit import log
 from app.audit.guards import missing_guards
 from app.database.tables import AuditEntryRow
 from app.operations.pages import PageQuery, paginate
+from app.operations.tables_against_log import Told, contradictions
 from app.schemas import AuditEvent, AuditVerification, Page
 
 
@@ -36,10 +38,16 @@ def list_events(
 
 
 def verify(session: Session) -> AuditVerification:
-    """Recompute the whole log from the bytes it holds, and look after what guards it."""
-    found = log.verify(session)
+    """Recompute the whole log from the bytes it holds, look after what guards it, and hold the other tables against it.
+
+    All in the one state of the database that the session sees. The tables are left out where the log itself has more
+    faults than are told: what it says is then not known.
+    """
+    told = Told()
+    found = log.verify(session, told.hear)
     missing = list(missing_guards(session))
     problems = [*found.problems[: log.MAX_PROBLEMS - len(missing)], *missing]
+    problems += islice(contradictions(session, told), log.MAX_PROBLEMS - len(problems))
     return found.model_copy(update={"ok": not problems, "problems": problems})
 
 
