@@ -123,9 +123,8 @@ def looped_jensen_shannon(first: Tensor, second: Tensor) -> list[float]:
     """Half of KL(p ‖ m) + KL(q ‖ m) in bits for each row, class by class, 0 log 0 = 0."""
 
     def divergence(p: list[float], m: list[float]) -> float:
-        return sum(
-            a * math.log2(a / b) for a, b in zip(p, m, strict=True) if b > 0
-        )  # what underflows counts for nothing
+        terms = [(a, b) for a, b in zip(p, m, strict=True) if a > 0 and b > 0]  # half of the least float is 0
+        return sum(a * math.log2(a / b) for a, b in terms)
 
     found = []
     for p, q in zip(first.tolist(), second.tolist(), strict=True):
