@@ -45,7 +45,10 @@ class CompareCreate(Asked):
         default=None, description="The same for all; left out: `calibrate`, and `none` for samples."
     )
     num_references: int = Field(
-        default=3, ge=1, le=5, description="Retrained models to compare with; of fewer than two nothing is approximate."
+        default=3,
+        ge=1,
+        le=5,
+        description="Retrained models to compare with; of fewer than three nothing is approximate.",
     )
     seed: Seed = 0
 

@@ -584,7 +584,7 @@ class ForgetCreate(Asked):
         default=3,
         ge=1,
         le=10,
-        description="Retrained models, each of a seed of its own; of fewer than two nothing is approximate.",
+        description="Retrained models, each of a seed of its own; of fewer than three nothing is approximate.",
     )
     parameters: Parameters = Field(
         default_factory=EditParameters, description="Of the method, see GET /v1/methods; of `auto` the budgets alone."
@@ -932,7 +932,7 @@ class VerifyCreate(Asked):
         default="deep", description="`deep`: every layer, relearning, attacks calibrated by retrained models."
     )
     num_references: int = Field(
-        default=3, ge=1, le=10, description="Retrained models to compare with; the control needs two."
+        default=3, ge=1, le=10, description="Retrained models to compare with; the control needs three."
     )
     reference: Reference = Field(
         default="wait", description="`wait`: retrain those that are missing; `cached`: use those there are; `none`."

@@ -28,7 +28,7 @@ class Control:
     original_fails: bool | None
     """Whether it fails one figure at least; None where there is no original, or nothing to judge it by."""
     retrained_pass: dict[str, bool | None]
-    """By seed, each judged by the others: whether it passes all of them; empty of fewer than two."""
+    """By seed, each judged by the others: whether it passes all of them; empty of fewer than three."""
     failed_by_original: tuple[str, ...]
     """Names of the criteria that it fails by some figure."""
     failed_by_retrained: dict[str, tuple[str, ...]]

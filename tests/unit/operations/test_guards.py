@@ -219,9 +219,11 @@ def test_no_request_after_the_deletion_is_answered_by_the_guard(guarded: House) 
     """A predictor that holds the guard in memory, and callers that never stop asking."""
     images = np.random.default_rng(0).random((40, 1, 28, 28), np.float32)
 
-    async def ask(served: ServedVersions, predictor: Predictor) -> bytes:
+    async def ask(served: ServedVersions, predictor: Predictor) -> npt.NDArray[np.float64]:
+        """What is refused, float64 [40]; which rows share a batch moves the last digits of some processors."""
         body = Body("application/json", _json(images), Options())
-        return (await predict(served, predictor, CALLER, name="digits", number=None, body=body)).content
+        answer = json.loads((await predict(served, predictor, CALLER, name="digits", number=None, body=body)).content)
+        return np.array([row["p_forgotten"] for row in answer["predictions"]])
 
     async def scenario() -> None:
         served, predictor = ServedVersions(guarded.database), Predictor(guarded.settings.home)
@@ -235,11 +237,15 @@ def test_no_request_after_the_deletion_is_answered_by_the_guard(guarded: House) 
         finally:
             await predictor.stop()
             served.close()
-        assert len(set(after)) == 1
-        assert before not in after
-        assert set(during) <= {before, after[0]}
+        assert all(_same(answer, after[0]) for answer in after)
+        assert not np.allclose(before, after[0], atol=1e-3)
+        assert all(_same(answer, before) or _same(answer, after[0]) for answer in during)
 
     asyncio.run(scenario())
+
+
+def _same(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> bool:
+    return np.allclose(one, other, atol=1e-5)
 
 
 def _json(images: npt.NDArray[np.float32]) -> bytes:
