@@ -14,12 +14,14 @@ from app.errors import (
     PayloadTooLarge,
     Unauthenticated,
     Unavailable,
+    UnsupportedMediaType,
 )
 
 EXIT_CODES: dict[type[ForgetteryError], int] = {
     ForgetteryError: 1,
     InvalidInput: 3,
     PayloadTooLarge: 3,
+    UnsupportedMediaType: 3,
     Unauthenticated: 4,
     Forbidden: 4,
     NotFound: 5,
