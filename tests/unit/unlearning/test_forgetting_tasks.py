@@ -292,4 +292,7 @@ def test_what_is_forgotten_stays_so_through_further_tasks(mode: str, refusal: Re
 def test_the_report_is_that_of_the_wire_contract(mode: str) -> None:
     report = asdict(forget(LEARNED[mode], 2, 3, refusal="calibrate").report)
     # What verification finds is added by the service.
-    assert schemas.ForgetReport.model_validate(report).model_dump() == report | {"verification": None, "probe_recall": None}
+    assert schemas.ForgetReport.model_validate(report).model_dump() == report | {
+        "verification": None,
+        "probe_recall": None,
+    }
