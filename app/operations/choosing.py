@@ -36,7 +36,7 @@ PREFERENCE: dict[Target, tuple[str, ...]] = {
         "edit",
     ),
     "tasks": ("edit", "retrain"),
-    "samples": ("sisa", "euk", "neggrad_plus", "bad_teacher", "finetune", "scrub", "salun", "retrain"),
+    "samples": ("sisa", "euk", "neggrad_plus", "finetune", "bad_teacher", "scrub", "salun", "retrain"),
 }
 """The first that fits is taken. The order is fixed: by how near retrained models each came in trials on MNIST while the methods
 were made, of samples by how often a figure with power showed that they were forgotten (docs/verification.md); editing and exact
