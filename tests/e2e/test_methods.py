@@ -29,7 +29,7 @@ def test_samples_and_classes_are_forgotten_by_methods_with_a_verdict_and_a_claim
         assert (two.status, two.verdict) == ("completed", "passed")
         assert two.report is not None
         assert two.report.verification is not None
-        assert len(two.report.verification.references) == 1
+        assert len(two.report.verification.references) == 3
         five = done({"target": {"classes": [5]}, **RETRAIN})
         assert (five.status, five.verdict, five.claim) == ("completed", "passed", "exact")
         assert client.model(NAME).forgotten.classes == [2, 5]

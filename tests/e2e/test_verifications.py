@@ -13,7 +13,7 @@ from tests.e2e.small_models import assert_disk_and_record_agree, learn
 def forget_by_euk(client: Client, name: str) -> ForgetRequest:
     parameters = {"layers": 1, "steps": 100}
     asked = {"target": ForgetTarget(classes=[2]), "method": "euk", "refusal": "calibrate", "parameters": parameters}
-    return client.forget(name, ForgetCreate.model_validate(asked))
+    return client.forget(name, ForgetCreate.model_validate(asked | {"num_references": 1}))
 
 
 def reference_of(client: Client) -> Job:
@@ -54,7 +54,7 @@ def test_a_request_waits_for_its_reference_whose_attempt_is_killed(start_server:
 
         found = server.run_json("versions", "verify", "digits", "2")
         assert found["status"] == "completed"
-        assert found["report"]["references"] == [1, 2]
+        assert found["report"]["references"] == [1, 2, 3]
         assert found["report"]["control"]["original_fails"] is True
         shown = server.run("verifications", "show", found["id"]).stdout
         assert "Control, by the same criteria" in shown

@@ -79,7 +79,7 @@ def test_what_was_verified_stands_in_the_report_in_the_manifest_and_in_the_model
     assert VerificationReport.model_validate(manifest_of(house, 2)["verification"]) == verification
     card = (house.settings.home / "models" / "digits" / "2" / CARD).read_text()
     assert "## Verification" in card
-    assert "There are 2 retrained models or more to compare with; there is none." in card
+    assert "There are 3 retrained models or more to compare with; there is none." in card
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -49,11 +49,11 @@ def report_of(house: House, request: ForgetRequest) -> Any:
 
 
 def test_a_request_waits_for_its_references_and_is_judged_by_them(house: House) -> None:
-    request = house.forget(2, **(EUK | {"num_references": 2}))
-    assert next_kinds(house) == ["reference", "reference", "forget"]
-    for _ in range(3):
+    request = house.forget(2, **(EUK | {"num_references": 3}))
+    assert next_kinds(house) == ["reference", "reference", "reference", "forget"]
+    for _ in range(4):
         house.work()
-    assert [row.seed for row in rows(house)] == report_of(house, request).references == [1, 2]
+    assert [row.seed for row in rows(house)] == report_of(house, request).references == [1, 2, 3]
     done = house.request(request.id)
     assert done.verification is not None
     assert done.verdict in ("passed", "failed")
