@@ -752,7 +752,7 @@ class VerificationControl(Answered):
     )
     failed_by_original: list[str] = Field(description="Names of the criteria that it fails by a figure.")
     failed_by_retrained: dict[str, list[str]] = Field(description="By seed.")
-    num_figures: int = Field(default=0, description="Figures that compare with retrained models.")
+    num_figures: int = Field(default=0, description="Figures that can show that something was forgotten.")
     num_with_power: int = Field(
         default=0,
         description="Those that fail the original and pass every retrained model; the others support no claim.",
@@ -771,7 +771,9 @@ class VerificationReport(Answered):
     """What must hold of an unlearned model beside the original and retrained ones, what was measured, what follows."""
 
     verdict: Verdict
-    claim: Claim | None = Field(description="What these figures alone are evidence for, up to the one sought.")
+    claim: Claim | None = Field(
+        description="What these figures are evidence for, up to the one sought; of the fast one of a forget request, what that claims."
+    )
     depth: Literal["fast", "deep"]
     seed: int
     digest: str = Field(description="SHA-256, in hex, of the parameters that were verified.")

@@ -18,6 +18,7 @@ from app.method_specs import (
     Target,
     reasons_against,
     reasons_against_edit,
+    sought_by,
 )
 from app.operations import claiming, costs, targets, tasks
 from app.schemas import Candidate, ForgetCreate, ProblemError
@@ -76,7 +77,7 @@ def choose(session: Session, model: ModelRow, body: ForgetCreate, target: target
     if not fitting:
         raise _none_fits(judged)
     unshown = _cannot_be_shown(session, model, target)
-    exact = [each for each in fitting if each.claim == "exact"]
+    exact = [each for each in fitting if sought_by(each.method, "none") == "exact"]  # whatever caps the claim besides
     if unshown and exact:
         return Chosen(exact[0].method, f"{unshown} {_EXACT_INSTEAD}", judged, references)
     best = _best(fitting)

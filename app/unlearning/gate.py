@@ -1,4 +1,7 @@
-"""The effect gate: what must hold before a result may be called forgotten; judged on the calibration split alone."""
+"""The effect gate: what must hold before a result may be called forgotten; judged on no test row.
+
+What stays and what is refused is judged on the calibration split, what a method did on the forget set as well.
+"""
 
 from __future__ import annotations
 

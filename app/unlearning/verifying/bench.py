@@ -80,7 +80,7 @@ class Bench:
         """A figure of two models, averaged over the retrained ones; of each of those, over the others.
 
         Among n retrained models, one that is farther from every other raises the figure of each of them, so that those
-        differ by (n - 2) / (n - 1) of what the models do; of two there is but one figure, and nothing to judge by.
+        differ by (n - 2) / (n - 1) of what the models do.
         `num_inputs` is of how many inputs the figure is a share, where it is one.
         """
 

@@ -47,8 +47,8 @@ def conclude(
 ) -> Outcome:
     """The outcome of a forget request, from its gate and the verification of the same weights.
 
-    The gate, which looks at calibration rows alone, decides whether there is a result; test rows, which the verification
-    looks at, decide whether more than `edited` may be claimed. Of samples the gate cannot tell whether they are gone: they
+    The gate, which looks at calibration rows and at what the method did to the forget set, decides whether there is a
+    result; test rows, which the verification looks at, decide whether more than `edited` may be claimed. Of samples the gate cannot tell whether they are gone: they
     are absent from every weight, or a comparison with retrained models shows it, or nothing can be told. Of an original
     that had learned nothing (`original_learned`) nothing can be told but what is exact.
     """

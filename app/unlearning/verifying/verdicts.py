@@ -210,7 +210,7 @@ def tolerance(
     retrained models differ more than the models do, because each is computed beside the others.
     """
     count = len(retrained)
-    if count < LEAST_REFERENCES or coupling == 0:
+    if count < LEAST_REFERENCES:
         return None
     spread = math.sqrt(variance(retrained)) / coupling
     if held_out:

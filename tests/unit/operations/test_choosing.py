@@ -51,6 +51,14 @@ def test_of_samples_that_the_original_tells_from_unseen_ones_by_chance_alone_aut
 
 
 @sqlite
+def test_so_it_does_where_an_earlier_push_caps_what_may_be_claimed(house: House) -> None:
+    house.forget(2)
+    found = chosen(house, target={"samples": [1, 3]})
+    assert found.method == "retrain"
+    assert {each.claim for each in found.candidates if each.method == "retrain"} == {"edited"}
+
+
+@sqlite
 def test_where_no_exact_method_keeps_the_limits_auto_says_that_it_will_be_inconclusive(house: House) -> None:
     seconds = {each.method: each.expected_seconds for each in chosen(house, target={"samples": [1, 2]}).candidates}
     assert seconds["retrain"] is not None

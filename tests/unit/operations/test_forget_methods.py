@@ -7,16 +7,20 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.database.tables import TombstoneRow, VersionRow
+from app.database.tables import ForgetRequestRow, TombstoneRow, VersionRow
 from app.errors import ClaimOutOfReach, NotApplicable
 from app.method_specs import METHOD_SPECS, Claim
 from app.operations import audit, forget, models, versions
+from app.operations.forgetting_run import Done
 from app.operations.pages import PageQuery
 from app.schemas import ForgetCreate, ForgetPlan, ForgetReport, ForgetRequest, Forgotten, VerificationReport
 from app.store.manifest import CARD
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
 from app.unlearning.verifying.claims import Evidence, SupportedClaim
+from app.unlearning.verifying.control import Control
+from app.unlearning.verifying.deep_verification import VerificationReport as CoreReport
+from app.unlearning.verifying.outcome import Outcome
 from app.unlearning.verifying.verdicts import Criterion
 from tests.unit.operations.conftest import House
 
@@ -280,3 +284,17 @@ def _fitted(samples: list[int], house: House) -> int:
 
     rows = set(load("mnist", house.settings, lambda *_: None).dataset.train_rows.tolist())
     return len(rows & set(samples))
+
+
+def test_the_verification_of_a_request_tells_the_claim_of_the_request_where_its_own_figures_tell_another() -> None:
+    """Test images may be refused a little less than the gate demands of calibration rows, which decides."""
+    refused = Criterion(1, "refused", "", "suppressed", passed=False)
+    control = Control(None, {}, (), {})
+    report = CoreReport("fast", 0, "digest", (2,), {}, (), "edited", (refused,), (), control, ())
+    levels: tuple[Claim, ...] = ("suppressed", "edited")
+    held = tuple(Criterion(1, level, "", level, passed=True) for level in levels)
+    outcome = Outcome("passed", SupportedClaim(Evidence("edited", held), "edited"), ())
+    unused: Any = None
+    done_so_far = Done(ForgetRequestRow(), "", unused, report, outcome, {})
+    assert report.claim is None
+    assert done_so_far.verification_json["claim"] == "edited"
