@@ -7,13 +7,12 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le
 
-from app.specs import BatchSize, LearningRate, Training
+from app.specs import BatchSize, EditParameters, LearningRate, RefusalBudget, RefusalTarget, Training
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False, "use_attribute_docstrings": True}
 
 Steps = Annotated[int, Ge(1), Le(100_000)]
 UtilityBudget = Annotated[float, Ge(0), Le(1)]
-RefusalBudget = Annotated[float, Ge(0), Le(0.5)]
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,19 @@ class Budgets:
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     utility_budget: UtilityBudget = 0.01
     """Retained accuracy that may be lost: on held-out training rows while tuning, on calibration rows in the gate."""
-    refusal_budget: RefusalBudget = 0.003
-    """Share of correct answers on retained calibration inputs that the refusal `calibrate` may cost."""
+    refusal_budget: RefusalBudget | None = None
+    """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .007 with the
+    refusal `push`, which spends no more of it than its target needs, otherwise .003."""
+    refusal_target: RefusalTarget = 0.99
+    """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
+
+    def of_refusal(self) -> EditParameters:
+        """The same as parameters of `edit`, by which every method's refusal is fitted."""
+        return EditParameters(
+            refusal_budget=self.refusal_budget,
+            refusal_target=self.refusal_target,
+            utility_budget=self.utility_budget,
+        )
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,7 @@ def forgotten_tasks(tasks: Iterable[Iterable[int]], forgotten: Collection[int]) 
 Strategy = Literal["zero", "random"]
 Scope = Literal["output", "network"]
 Refusal = Literal["none", "calibrate", "push", "guard"]
-PUSH_BATCH = 192
+PUSH_BATCH = 128
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
 CONVOLUTIONAL_PUSH_STEPS = 400
@@ -264,6 +264,14 @@ RECURRENT_SHARE = 0.005
 
 MEASURED_ROWS = 10_000
 """Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
+
+RefusalBudget = Annotated[float, Ge(0), Le(0.5)]
+RefusalTarget = Annotated[float, Gt(0), Le(1)]
+REFUSAL_BUDGET: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.003, "push": 0.007, "guard": 0.003}
+"""Share of right answers that the null unit may cost where a request says nothing. `push` stops at its target. MNIST, every
+digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .986 on average
+and .982 of the worst digit at .006 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
+(one seed) .994 and .991 at .0017, where it refused .996 and .994 at .003."""
 
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
 
@@ -285,8 +293,11 @@ class EditParameters:
     push_steps: Annotated[int, Ge(1), Le(10_000)] | None = None
     """Optimisation steps of the refusal `push`; empty: 400 for networks with convolutions, of others 800, or
     1600 for tasks in a static one."""
-    refusal_budget: Annotated[float, Ge(0), Le(0.5)] = 0.003
-    """Share of correct answers on retained calibration inputs that refusals may cost."""
+    refusal_budget: RefusalBudget | None = None
+    """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .007 with the
+    refusal `push`, which spends no more of it than its target needs, otherwise .003."""
+    refusal_target: RefusalTarget = 0.99
+    """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
     """How far the refusal rate of a class pushed earlier may fall below the parent's, beyond chance."""
     utility_budget: Annotated[float, Ge(0), Le(1)] = 0.01
@@ -308,8 +319,10 @@ class GuardParameters:
     """Retained images of a step; half as many of the forget set."""
     learning_rate: LearningRate = 0.003
     """Of Adam, at the first step; half a cosine brings it to 0 at the last."""
-    refusal_budget: Annotated[float, Ge(0), Le(0.5)] = 0.003
-    """Share of correct answers on retained calibration inputs that the guard's refusals may cost."""
+    refusal_budget: RefusalBudget = 0.007
+    """Share of correct answers on retained calibration inputs that the guard's refusals may cost at most."""
+    refusal_target: RefusalTarget = 0.99
+    """Share of each of its classes' calibration inputs that is to be refused; no more is spent than this needs."""
 
 
 @dataclass(frozen=True)
@@ -326,3 +339,9 @@ class Edit:
     """Classes whose own earlier request chose the refusal `push`: how well they are refused may not decay."""
     guard: GuardParameters = field(default_factory=GuardParameters)
     """Of the refusal `guard` alone."""
+
+    @property
+    def refusal_budget(self) -> float:
+        """Share of right answers that the null unit's refusals may cost: as asked, or that of the kind of refusal."""
+        asked = self.parameters.refusal_budget
+        return REFUSAL_BUDGET[self.refusal] if asked is None else asked

@@ -1,10 +1,11 @@
 """Forgetting, measured: refusal, false refusals, retained accuracy and time, over seeds, classes and settings.
 
     python -m benchmarks.forgetting [--seeds 0 1 2] [--classes 0 … 9] [--architecture mlp cnn] [--dataset mnist]
-                                    [--settings-classes …] [--quick] [--output docs/benchmarks]
+                                    [--settings-classes …] [--settings-seeds …] [--quick] [--output docs/benchmarks]
 
 Everything is measured on the test set, which decides nothing: thresholds and verdicts come from the calibration split.
-Writes forgetting.md and forgetting.json. `--quick` takes one seed, one class and one epoch, to see that it runs.
+Writes forgetting.md and forgetting.json, anew after every seed. `--quick` takes one seed, one class and one epoch, to
+see that it runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -26,12 +27,15 @@ import torch
 from torch.nn import functional
 
 from app.datasets.loading import load
+from app.method_parameters import EukParameters
+from app.method_specs import Unlearning
 from app.settings import Settings
 from app.specs import Architecture, Cnn, Edit, EditParameters, Mlp, Refusal, Scope, Strategy, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float
 from app.unlearning.forgetting import Unlearned, forget_classes
+from app.unlearning.forgetting import forget as forget_by_method
 from app.unlearning.partition import Partition
 from app.unlearning.training import Fit, fit
 from app.unlearning.verification import version_metrics
@@ -39,6 +43,8 @@ from benchmarks.forgetting_report import report
 
 ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
 STACK = (2, 5, 8)
+GUARDED = ((2, 5), (4, 9))
+"""Two classes each, forgotten in one request: one pair that is unlike, and the two digits that are confused most."""
 SHORT_PUSH = 150
 _QUICK_PUSH = 30
 _CONTEXT = Context()
@@ -52,6 +58,7 @@ class Forgotten:
     seed: int
     forgotten: tuple[int, ...]
     """Classes forgotten so far, the last one by this request."""
+    method: str
     strategy: Strategy
     scope: Scope
     refusal: Refusal
@@ -131,11 +138,23 @@ def train(
 def forget(name: str, model: Classifier, data: Dataset, edit: Edit) -> tuple[Classifier, Forgotten]:
     """One request, and its figures."""
     result = forget_classes(model, data, edit, _CONTEXT)
+    return result.model, _figures(name, model, edit, result)
+
+
+def forget_behind_guard(name: str, model: Classifier, data: Dataset, classes: tuple[int, ...], seed: int) -> Forgotten:
+    """The last layers begin anew without these classes, and a guard refuses them."""
+    asked = Unlearning("euk", EukParameters(), refusal="guard", seed=seed)
+    result = forget_by_method(model, data, Partition.of(data, classes), asked, _CONTEXT)
+    return _figures(name, model, Edit(classes, refusal="guard", seed=seed), result, "euk")
+
+
+def _figures(name: str, model: Classifier, edit: Edit, result: Unlearned, method: str = "edit") -> Forgotten:
     before, after = result.report.before, result.report.after
     found = Forgotten(
         architecture=name,
         seed=edit.seed,
         forgotten=(*model.forgotten_classes, *edit.classes),
+        method=method,
         strategy=edit.strategy,
         scope=edit.scope,
         refusal=edit.refusal,
@@ -150,8 +169,11 @@ def forget(name: str, model: Classifier, data: Dataset, edit: Edit) -> tuple[Cla
         method_seconds=result.report.seconds["method"],
         measuring_seconds=result.report.seconds["measuring"],
     )
-    print(f"{name} seed {edit.seed} {found.forgotten} {edit.strategy}/{edit.scope}/{edit.refusal}: {found.refused:.4f}")
-    return result.model, found
+    print(
+        f"{name} seed {edit.seed} {found.forgotten} {method} {edit.strategy}/{edit.scope}/{edit.refusal}: {found.refused:.4f}",
+        flush=True,
+    )
+    return found
 
 
 def _missed(result: Unlearned) -> tuple[str, ...]:
@@ -181,8 +203,8 @@ def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iter
     return found
 
 
-def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
-    """Every figure, as JSON values."""
+def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]]:
+    """Every figure so far, as JSON values, after every seed of every network."""
     torch.optim.Adam(
         [torch.nn.Parameter(torch.zeros(1))]
     )  # torch's first optimizer loads its compiler: not to be timed
@@ -190,6 +212,7 @@ def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
     trained: list[Trained] = []
     single: list[Forgotten] = []
     stacked: list[Forgotten] = []
+    guarded: list[Forgotten] = []
     for name, seed in product(arguments.architecture, arguments.seeds):
         training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)
         model, times = train(name, data, training, arguments.classes[0], steps or SHORT_PUSH)
@@ -197,28 +220,32 @@ def run(arguments: argparse.Namespace, data: Dataset) -> dict[str, Any]:
         edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed)
         for number in arguments.classes:
             request = replace(edit, classes=(number,))
-            if number in arguments.settings_classes:
+            if number in arguments.settings_classes and seed in arguments.settings_seeds:
                 single += every_setting(name, model, data, request)
             else:
                 single.append(forget(name, model, data, request)[1])
         stacked += stack(name, model, data, edit, STACK[:2] if arguments.quick else STACK)
-    return {
-        "dataset": data.name,
-        "quick": arguments.quick,
-        "seeds": arguments.seeds,
-        "classes": arguments.classes,
-        "settings_classes": arguments.settings_classes,
-        "arguments": " ".join(sys.argv[1:]),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": len(os.sched_getaffinity(0)),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
-        "trained": [asdict(entry) for entry in trained],
-        "single": [asdict(entry) for entry in single],
-        "stacked": [asdict(entry) for entry in stacked],
-    }
+        guarded += [
+            forget_behind_guard(name, model, data, pair, seed) for pair in GUARDED[: 1 if arguments.quick else 2]
+        ]
+        yield {
+            "dataset": data.name,
+            "quick": arguments.quick,
+            "seeds": arguments.seeds,
+            "classes": arguments.classes,
+            "settings_classes": arguments.settings_classes,
+            "arguments": " ".join(sys.argv[1:]),
+            "machine": {
+                "processor": platform.processor() or platform.machine(),
+                "cores": len(os.sched_getaffinity(0)),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+            },
+            "trained": [asdict(entry) for entry in trained],
+            "single": [asdict(entry) for entry in single],
+            "stacked": [asdict(entry) for entry in stacked],
+            "guarded": [asdict(entry) for entry in guarded],
+        }
 
 
 def main() -> None:
@@ -227,6 +254,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--classes", type=int, nargs="+", help="default: all")
     parser.add_argument("--settings-classes", type=int, nargs="+", help="classes to try every setting on; default: all")
+    parser.add_argument("--settings-seeds", type=int, nargs="*", help="seeds to try every setting with; default: all")
     parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--quick", action="store_true")
@@ -238,10 +266,12 @@ def main() -> None:
         arguments.classes = arguments.classes or list(range(data.num_classes))
         arguments.classes = arguments.classes[:1] if arguments.quick else arguments.classes
         arguments.settings_classes = arguments.settings_classes or arguments.classes
-        figures = run(arguments, data)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "forgetting.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (arguments.output / "forgetting.md").write_text(report(figures))
+        if arguments.settings_seeds is None:
+            arguments.settings_seeds = arguments.seeds
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        for figures in run(arguments, data):
+            (arguments.output / "forgetting.json").write_text(json.dumps(figures, indent=1) + "\n")
+            (arguments.output / "forgetting.md").write_text(report(figures))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,12 @@ from typing import Any, get_args
 
 from app.specs import Edit, Refusal, Scope, Strategy
 
-_FLOORS = {"mlp": 0.95, "cnn": 0.985}
+_FLOORS = {"mlp": 0.975, "cnn": 0.99}
+_STACKED_FLOORS = {"mlp": 0.965, "cnn": 0.985}
+_GUARDED_FLOOR = 0.98
 _MOST_FALSE_REFUSALS = 0.01
-_MOST_LOST = 0.005
+_MOST_LOST = {"mlp": 0.005, "cnn": 0.003}
+_ROUNDING = 1e-9
 
 Row = dict[str, Any]
 
@@ -37,6 +40,7 @@ def report(figures: dict[str, Any]) -> str:
     for name in names:
         lines += _default_table(name, [row for row in figures["single"] if row["architecture"] == name])
     lines += _stack_table(figures["stacked"])
+    lines += _guard_table(figures["guarded"])
     tried = set(figures["settings_classes"])
     for name in names:
         rows = [row for row in figures["single"] if row["architecture"] == name and row["forgotten"][-1] in tried]
@@ -80,10 +84,11 @@ def _default_table(name: str, single: list[Row]) -> list[str]:
     lines = [
         f"## {name}: the default request, by class",
         "",
-        f"Zero, network, push. Floors: {_FLOORS[name]} refused, at most 0.01 false refusals, retained accuracy at most",
-        "0.005 below before; a mean that misses one is in bold. Mean (worst) over seeds.",
+        f"Zero, network, push. Goals: {_FLOORS[name]} refused and at most {_MOST_FALSE_REFUSALS} false refusals on average over seeds, and in",
+        f"every single run retained accuracy at most {_MOST_LOST[name]} below before; a figure that misses its goal is in bold. Mean (worst)",
+        "over seeds.",
         "",
-        "| class | refused | false refusals | retained before | retained after | gate passed |",
+        "| class | refused | false refusals | retained before | retained change | gate passed |",
         "|---|---|---|---|---|---|",
     ]
     rows = _defaults(single)
@@ -96,12 +101,13 @@ def _default_table(name: str, single: list[Row]) -> list[str]:
 
 def _default_row(name: str, label: str, rows: list[Row]) -> str:
     refused, false_refusals = _mean(rows, "refused"), _mean(rows, "false_refusals")
-    before, after = _mean(rows, "retained_before"), _mean(rows, "retained_after")
+    changes = [row["retained_after"] - row["retained_before"] for row in rows]
+    lost = min(changes) < -_MOST_LOST[name] - _ROUNDING
     return (
         f"| {label} | {_marked(refused, missed=refused < _FLOORS[name])} ({min(row['refused'] for row in rows):.4f}) "
         f"| {_marked(false_refusals, missed=false_refusals > _MOST_FALSE_REFUSALS)} "
-        f"({max(row['false_refusals'] for row in rows):.4f}) "
-        f"| {before:.4f} | {_marked(after, missed=after < before - _MOST_LOST)} | {_passed(rows)} |"
+        f"({max(row['false_refusals'] for row in rows):.4f}) | {_mean(rows, 'retained_before'):.4f} "
+        f"| {fmean(changes):+.4f} ({'**' if lost else ''}{min(changes):+.4f}{'**' if lost else ''}) | {_passed(rows)} |"
     )
 
 
@@ -113,7 +119,9 @@ def _stack_table(stacked: list[Row]) -> list[str]:
     lines = [
         "## Requests that stack",
         "",
-        "Default requests, each on the result of the last. Refused, by class, mean over seeds. A request counts as passed",
+        "Default requests, each on the result of the last. Refused, by class, mean over seeds; goals: "
+        + ", ".join(f"{name} {floor}" for name, floor in _STACKED_FLOORS.items())
+        + ". A request counts as passed",
         "only if every one before it passed, too; the rows go on past failures, which a server would not publish.",
         "",
         "| network | forgotten so far | refused by class | false refusals | retained after | gate passed |",
@@ -123,13 +131,38 @@ def _stack_table(stacked: list[Row]) -> list[str]:
         rows = [row for row in stacked if row["architecture"] == name and len(row["forgotten"]) == length]
         if rows:
             classes = rows[0]["forgotten"]
-            refused = ", ".join(
-                f"{number}: {fmean(row['refused_by_class'][str(number)] for row in rows):.4f}" for number in classes
-            )
+            refused = _refused_by_class(rows, _STACKED_FLOORS[name])
             lines.append(
                 f"| {name} | {_listed(classes)} | {refused} | {_mean(rows, 'false_refusals'):.4f} "
                 f"| {_mean(rows, 'retained_after'):.4f} | {_chains_passed(stacked, rows)} |"
             )
+    return [*lines, ""]
+
+
+def _refused_by_class(rows: list[Row], floor: float) -> str:
+    shares = {number: fmean(row["refused_by_class"][str(number)] for row in rows) for number in rows[0]["forgotten"]}
+    return ", ".join(f"{number}: {_marked(share, missed=share < floor)}" for number, share in shares.items())
+
+
+def _guard_table(guarded: list[Row]) -> list[str]:
+    lines = [
+        "## Two classes behind a guard",
+        "",
+        f"Both in one request: `euk`, and the refusal `guard`. Goal: {_GUARDED_FLOOR} refused. Means over seeds.",
+        "",
+        "| network | forgotten | refused | refused by class | false refusals | retained change | seconds | gate passed |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    cases = dict.fromkeys((row["architecture"], tuple(row["forgotten"])) for row in guarded)
+    for name, classes in sorted(cases, reverse=True):
+        rows = [row for row in guarded if (row["architecture"], tuple(row["forgotten"])) == (name, classes)]
+        refused = _mean(rows, "refused")
+        lines.append(
+            f"| {name} | {_listed(classes)} | {_marked(refused, missed=refused < _GUARDED_FLOOR)} "
+            f"| {_refused_by_class(rows, 0.0)} | {_mean(rows, 'false_refusals'):.4f} "
+            f"| {fmean(row['retained_after'] - row['retained_before'] for row in rows):+.4f} "
+            f"| {_mean(rows, 'method_seconds'):.2f} | {_passed(rows)} |"
+        )
     return [*lines, ""]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -49,9 +49,7 @@ def edit_of(request: ForgetRequestRow) -> specs.Edit:
     if request.method == "edit":
         how = {"strategy": request.strategy, "scope": request.scope, "parameters": request.parameters}
         return _EDIT.validate_python(asked | how)
-    budgets = _parameters(request)
-    kept = {"refusal_budget": budgets.refusal_budget, "utility_budget": budgets.utility_budget}
-    return _EDIT.validate_python(asked | {"parameters": kept})
+    return _EDIT.validate_python(asked | {"parameters": asdict(_parameters(request).of_refusal())})
 
 
 def _parameters(request: ForgetRequestRow) -> MethodParameters:

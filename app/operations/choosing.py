@@ -135,17 +135,28 @@ def candidates(
     model: ModelRow, target: Target, refusal: specs.Refusal, work: costs.Work | None, bounds: claiming.Bounds
 ) -> list[Candidate]:
     """Every method with its default parameters: whether it applies, its claim at most, and what it would take."""
-    found = [_candidate(name, model, target, refusal, work=work, bounds=bounds) for name in _in_order(target)]
+    order = _in_order(target, model)
+    found = [_candidate(name, model, target, refusal, work=work, bounds=bounds) for name in order]
     return sorted(found, key=lambda candidate: not candidate.applicable)
 
 
 def applicable(model: ModelRow, target: Target, refusal: specs.Refusal) -> list[str]:
     """The methods that nothing speaks against, in the order of preference."""
-    return [name for name in _in_order(target) if not reasons(name, model, target, refusal)]
+    return [name for name in _in_order(target, model) if not reasons(name, model, target, refusal)]
 
 
-def _in_order(target: Target) -> list[str]:
-    return [*PREFERENCE[target], *(name for name in ("edit", *METHOD_SPECS) if name not in PREFERENCE[target])]
+def _in_order(target: Target, model: ModelRow) -> list[str]:
+    """Every method, the preferred ones first.
+
+    Without convolutions `euk` begins all layers anew: of samples it is a retraining that stops early. On an MLP that
+    took .61 of a retraining and cost .7 points of test accuracy (docs/methods.md), so the exact one goes before it.
+    """
+    convolutional = isinstance(tasks.ARCHITECTURE.validate_python(model.architecture), specs.Cnn | specs.Torchvision)
+    preferred = list(PREFERENCE[target])
+    if target == "samples" and not convolutional:
+        preferred.remove("euk")
+        preferred.insert(preferred.index("sisa") + 1, "retrain")
+    return list(dict.fromkeys([*preferred, "edit", *METHOD_SPECS]))
 
 
 def reasons(method: str, model: ModelRow, target: Target, refusal: specs.Refusal) -> list[FieldError]:

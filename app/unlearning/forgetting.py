@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.errors import NotApplicable
 from app.method_specs import Claim, Unlearning, reasons_against_edit
-from app.specs import Edit, EditParameters, forgotten_tasks
+from app.specs import Edit, forgotten_tasks
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
@@ -235,11 +235,10 @@ def _refusing(asked: Edit | Unlearning, partition: Partition, keeping: Edit | No
     if not partition.forget_classes and keeping is not None:
         kept = replace(keeping.parameters, utility_budget=budgets.utility_budget)
         return replace(keeping, parameters=kept, seed=asked.seed, pushed=asked.pushed)
-    parameters = EditParameters(refusal_budget=budgets.refusal_budget, utility_budget=budgets.utility_budget)
     return Edit(
         partition.forget_classes,
         refusal=asked.refusal,
-        parameters=parameters,
+        parameters=budgets.of_refusal(),
         seed=asked.seed,
         pushed=asked.pushed,
         guard=asked.guard,

@@ -16,7 +16,7 @@ from app.unlearning.data import Dataset, images_as_float, in_batches
 from app.unlearning.guard import BATCH, Guard
 from app.unlearning.methods.steps import Batches, descend, images_of
 from app.unlearning.partition import Partition, rows_of
-from app.unlearning.refusal import loosest_threshold
+from app.unlearning.refusal import refusal_threshold
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import answers
 
@@ -43,8 +43,7 @@ def recalibrated(guard: Guard, model: Classifier, data: Dataset, *, device: torc
     copy = deepcopy(guard).to(device)
     partition = Partition.of(data, model.forgotten_classes, learned=model.learned_classes)
     with deterministic_algorithms():
-        rows, budget = partition.calibration.retain, guard.recipe.refusal_budget
-        calibrate_guard(copy, model, data, rows, budget=budget, device=device)
+        calibrate_guard(copy, model, data, partition.calibration.retain, device=device)
     return copy
 
 
@@ -63,31 +62,37 @@ def fit_guard(
         guard.to(context.device)
         _train(guard, data, partition, parameters, context.part(0.0, 0.9), seed=seed)
         context.report(0.9, "guard", "calibrating")
-        budget, rows = parameters.refusal_budget, partition.calibration.retain
-        calibrate_guard(guard, model, data, rows, budget=budget, device=context.device)
+        calibrate_guard(guard, model, data, partition.calibration.retain, device=context.device)
     context.report(1.0, "guard", "done")
     return guard
 
 
 def calibrate_guard(
-    guard: Guard, model: Classifier, data: Dataset, rows: Tensor, *, budget: float, device: torch.device = _CPU
+    guard: Guard, model: Classifier, data: Dataset, rows: Tensor, *, device: torch.device = _CPU
 ) -> None:
-    """Set the guard's threshold, in place, from these retained rows (int64) of the training file.
+    """Set the guard's threshold, in place, from these retained rows (int64) of the training file and its own classes'.
 
-    It becomes the lowest whose refusals cost at most the share `budget` (0..0.5) of the answers that `model` gives
-    right, with no task named. Raises NotApplicable where there are none.
+    Its refusals cost at most its budget of the answers that `model` gives right, with no task named, and no more than
+    it takes to refuse its target of each of its classes' calibration rows. Raises NotApplicable where none is right.
     """
     found = answers(model, data.train_images, data.train_labels, rows, device)
     right = rows_of(data.train_labels, rows, model.learned_classes)[found.served == found.labels]
     if len(right) == 0:
         raise NotApplicable("The model answers no retained calibration input right, so no guard can be calibrated.")
-    with torch.inference_mode():
-        scores = torch.cat(
-            [guard(images_as_float(data.train_images[batch].to(device))).cpu() for batch in in_batches(right, BATCH)]
-        )
-    if not scores.isfinite().all():
+    classes = [rows_of(data.train_labels, data.calibration_rows, [number]) for number in guard.guarded_classes]
+    scores = [_scores(guard, data, of_class, device) for of_class in (right, *classes) if len(of_class)]
+    if not all(bool(of_class.isfinite().all()) for of_class in scores):
         raise NotApplicable("The guard's scores are not finite; train it with a lower learning rate.")
-    guard.threshold.fill_(-loosest_threshold(-scores, budget))
+    kept, *refused = (-of_class for of_class in scores)
+    threshold = refusal_threshold(kept, refused, guard.recipe.refusal_budget, guard.recipe.refusal_target)
+    guard.threshold.fill_(-threshold)
+
+
+@torch.inference_mode()
+def _scores(guard: Guard, data: Dataset, rows: Tensor, device: torch.device) -> Tensor:
+    """Scores, float32 [N] on the CPU, of rows (int64) of the training file."""
+    batches = in_batches(rows, BATCH)
+    return torch.cat([guard(images_as_float(data.train_images[batch].to(device))).cpu() for batch in batches])
 
 
 def _train(

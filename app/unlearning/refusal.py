@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,46 +28,75 @@ CONNECTED_LEARNING_RATE = 1e-2
 having seen two tasks beside each other. MNIST, without tasks, two seeds, every digit, calibration rows: refused .986 on
 average and .978 of the worst digit, with 3e-3 .983 and .960; retained answers right as often, .4 % refused either way."""
 
+_STEPS_DRAWN = 100
 _CLEARANCE = 1e-4  # logits, relative: the same image in a batch of another size moves by about 1e-6
 
 
 def fit_refusal(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> None:
     """Fit, in place, what `edit.refusal` asks for; every forgotten class is already struck.
 
-    `none` leaves everything as it is, `calibrate` (and `guard`, for when the guard will be deleted) sets the null unit's logit from retained calibration rows alone, and
-    `push` first trains on training rows of every class forgotten so far, so that refusals stack.
+    `none` leaves everything as it is. `calibrate` (and `guard`, for when the guard will be deleted) sets the null unit's
+    logit from retained calibration rows alone. `push` first trains on training rows of every class forgotten so far, so
+    that refusals stack, and then looks at calibration rows of those classes, too: it spends no more than they need.
     """
     if edit.refusal == "none":
         return
+    forgotten = None
     if edit.refusal == "push":
         collapse_weight = edit.parameters.collapse_weight if len(partition.forgotten_classes) > 1 else 0.0
         push(model, data, partition, edit, context, collapse_weight=collapse_weight)
-    calibrate(model, data, partition.calibration.retain, edit.parameters.refusal_budget, context.device)
+        forgotten = rows_of(data.train_labels, data.calibration_rows, partition.forgotten_classes)
+    calibrate(
+        model,
+        data,
+        partition.calibration.retain,
+        edit.refusal_budget,
+        context.device,
+        forgotten=forgotten,
+        target=edit.parameters.refusal_target,
+    )
 
 
-def calibrate(model: Classifier, data: Dataset, rows: Tensor, budget: float, device: torch.device) -> None:
+def calibrate(
+    model: Classifier,
+    data: Dataset,
+    rows: Tensor,
+    budget: float,
+    device: torch.device,
+    *,
+    forgotten: Tensor | None = None,
+    target: float = 1.0,
+) -> None:
     """Set the null unit's logit, in place, from these retained rows (int64) of the training file.
 
-    It becomes the highest one whose refusals cost at most the share `budget` (0..0.5) of the answers that are right:
-    of all rows with no task named and, for a task of which a part is forgotten, of its own rows with the task named.
+    Its refusals cost at most the share `budget` (0..0.5) of the answers that are right: of all rows with no task named
+    and, for a task of which a part is forgotten, of its own rows with the task named. They cost no more than is needed
+    to refuse the share `target` (0..1) of each class among the rows `forgotten` (int64); without any, all of the budget.
     Raises NotApplicable where no answer is right.
     """
-    logits, labels = raw_logits(model, data.train_images, rows, device), data.train_labels[rows]
-    model.null_bias.fill_(_null_bias(logits, labels, model.competing(), budget))
+    looked_at = rows if forgotten is None else torch.cat([rows, forgotten])
+    logits, labels = raw_logits(model, data.train_images, looked_at, device), data.train_labels[looked_at]
+    model.null_bias.fill_(_null_bias(model, logits, labels, budget=budget, target=target))
     for task in partly_forgotten_tasks(model):
         among = model.task_classes[task].cpu()[labels]
-        model.task_null_biases[task] = _null_bias(logits[among], labels[among], model.competing(task), budget)
+        bias = _null_bias(model, logits[among], labels[among], budget=budget, target=target, task=task)
+        model.task_null_biases[task] = bias
 
 
-def _null_bias(logits: Tensor, labels: Tensor, competing: Tensor, budget: float) -> float:
-    """The null unit's logit for raw logits [N, C] of which these classes, bool [C], compete; labels int64 [N]."""
-    if len(labels) == 0:
+def _null_bias(
+    model: Classifier, logits: Tensor, labels: Tensor, *, budget: float, target: float, task: int | None = None
+) -> float:
+    """The null unit's logit for raw logits [N, C] and labels int64 [N] of retained and of forgotten rows."""
+    forgotten = model.forgotten.cpu()
+    highest, answers = logits.masked_fill(~model.competing(task).cpu(), -torch.inf).max(dim=1)
+    retained = ~forgotten[labels]
+    if not retained.any():
         raise NotApplicable("There is no retained calibration input of the task, so its refusal cannot be fitted.")
-    highest, answers = logits.masked_fill(~competing.cpu(), -torch.inf).max(dim=1)
-    right = highest[answers == labels]
+    right = highest[retained & (answers == labels)]
     if len(right) == 0:
         raise NotApplicable("The model answers no retained calibration input right, so no refusal can be fitted.")
-    return loosest_threshold(right, budget)
+    of_each_class = [highest[labels == number] for number in set(labels[~retained].tolist())]
+    return refusal_threshold(right, of_each_class, budget, target)
 
 
 def partly_forgotten_tasks(model: Classifier) -> list[int]:
@@ -76,10 +108,24 @@ def partly_forgotten_tasks(model: Classifier) -> list[int]:
     return (gone & staying).nonzero().flatten().tolist()
 
 
-def loosest_threshold(scores: Tensor, budget: float) -> float:
-    """The highest value (less a clearance for rounding) below which at most the share `budget` of scores [N] lie."""
-    threshold = float(scores.sort().values[int(budget * len(scores))])
+def refusal_threshold(right: Tensor, forgotten: Sequence[Tensor], budget: float, target: float) -> float:
+    """The value below which inputs are refused, given the scores [N] of retained inputs that are answered right.
+
+    It costs at most the share `budget` of those, and no more than it takes to refuse the share `target` of each of the
+    `forgotten` tensors of scores; with none of these it costs all of the budget. What costs the same and refuses more
+    is preferred: the value lies just below (by a clearance for rounding) the next score that would be lost.
+    """
+    ordered = right.sort().values
+    allowed = int(budget * len(ordered))
+    needed = max((_cost_of_refusing(scores, target, ordered) for scores in forgotten), default=allowed)
+    threshold = float(ordered[min(allowed, needed)])
     return threshold - _CLEARANCE * (1 + abs(threshold))
+
+
+def _cost_of_refusing(scores: Tensor, target: float, ordered: Tensor) -> int:
+    """How many of the ordered scores are lost where the share `target` of `scores` [M], M at least 1, is refused."""
+    last_refused = scores.sort().values[math.ceil(target * len(scores)) - 1]
+    return int(torch.searchsorted(ordered, last_refused, right=True))
 
 
 def push(
@@ -107,6 +153,7 @@ def push(
     if partly:
         model.task_null_biases[partly] = 0.0
     steps, batches = push_steps(model, edit), _PushBatches(data, partition, edit.seed)
+    unit_of_class = torch.arange(model.num_classes).masked_fill(model.forgotten.cpu(), model.num_classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(model), fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     throttle = Throttle()
@@ -115,7 +162,7 @@ def push(
             context.report(step / steps, "refusal", f"step {step} of {steps}")
         rows = batches.draw()
         labels = data.train_labels[rows]
-        targets = torch.where(torch.isin(labels, batches.forgotten), model.num_classes, labels)
+        targets = unit_of_class[labels]
         images = images_as_float(data.train_images[rows].to(context.device))
         loss, features = _push_loss(model, images, labels.to(context.device), targets.to(context.device), partly)
         if collapse_weight:
@@ -181,19 +228,29 @@ class _PushBatches:
     """Seeded draws, with replacement, of retained rows and of rows of each forgotten class."""
 
     def __init__(self, data: Dataset, partition: Partition, seed: int) -> None:
-        self.forgotten = torch.tensor(partition.forgotten_classes, dtype=torch.int64)
         self._retain = partition.train.retain
-        forget = [rows_of(data.train_labels, data.train_rows, [number]) for number in partition.forgotten_classes]
+        forgotten = partition.forgotten_classes
+        forget = [rows_of(data.train_labels, data.train_rows, [number]) for number in forgotten]
         self._forget = torch.cat(forget)  # class by class
         self._counts = torch.tensor([len(rows) for rows in forget])
         self._starts = self._counts.cumsum(0) - self._counts
         self._turn = 0
         self._generator = torch.Generator().manual_seed(seed)
+        self._drawn: Iterator[Tensor] = iter(())
 
     def draw(self) -> Tensor:
         """Rows, int64 [RETAIN_BATCH + FORGET_BATCH], of the training file; the forgotten classes take turns."""
-        retain = self._retain[torch.randint(len(self._retain), (RETAIN_BATCH,), generator=self._generator)]
-        turns = torch.arange(self._turn, self._turn + FORGET_BATCH) % len(self._counts)
-        self._turn += FORGET_BATCH
-        shares = torch.rand(FORGET_BATCH, dtype=torch.float64, generator=self._generator)
-        return torch.cat([retain, self._forget[self._starts[turns] + (shares * self._counts[turns]).long()]])
+        rows = next(self._drawn, None)
+        if rows is None:
+            self._drawn = iter(self._draw_ahead())
+            rows = next(self._drawn)
+        return rows
+
+    def _draw_ahead(self) -> Tensor:
+        """The rows of the next steps, int64 [_STEPS_DRAWN, batch]: drawn one by one they take a tenth of a small network's step."""
+        retain = torch.randint(len(self._retain), (_STEPS_DRAWN, RETAIN_BATCH), generator=self._generator)
+        turns = torch.arange(self._turn, self._turn + _STEPS_DRAWN * FORGET_BATCH) % len(self._counts)
+        self._turn += len(turns)
+        shares = torch.rand(len(turns), dtype=torch.float64, generator=self._generator)
+        forget = self._forget[self._starts[turns] + (shares * self._counts[turns]).long()]
+        return torch.cat([self._retain[retain], forget.view(_STEPS_DRAWN, FORGET_BATCH)], dim=1)

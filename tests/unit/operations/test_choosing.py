@@ -79,6 +79,18 @@ def test_of_samples_that_a_model_knows_by_heart_auto_asks_for_no_exact_method(ho
 
 
 @sqlite
+@pytest.mark.parametrize(("architecture", "first"), [("mlp", "retrain"), ("gru", "retrain"), ("cnn", "euk")])
+def test_of_samples_a_retraining_is_preferred_to_one_that_only_stops_early(
+    house: House, architecture: str, first: str
+) -> None:
+    """Without convolutions `euk` begins every layer anew."""
+    with house.database.writing() as session:
+        find_model(session, "digits").architecture = {"type": architecture}
+    assert chosen(house, target={"samples": [1, 2]}).candidates[0].method == first
+    assert chosen(house, target={"classes": [2]}).candidates[0].method == "euk"
+
+
+@sqlite
 def test_auto_keeps_to_the_claim_that_is_wanted(house: House) -> None:
     assert chosen(house, target={"classes": [2]}, min_claim="exact").method == "retrain"
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from app.errors import NotApplicable
 from app.specs import Architecture, Cnn, Mlp, Torchvision, TorchvisionName
-from app.unlearning.architectures import build
+from app.unlearning.architectures import HalvingPool, build
 from tests.unit.unlearning.blobs import same_bits
 
 ARCHITECTURES: list[Architecture] = [Mlp(), Mlp(hidden=()), Mlp(hidden=(8, 4)), Cnn(), Cnn(channels=(4,), hidden=5)]
@@ -91,3 +91,15 @@ def test_without_forgotten_classes_the_served_answer_is_the_heads_own() -> None:
 def test_everything_a_model_is_stands_in_its_state() -> None:
     model = build(Mlp(), (1, 4, 4), 5, seed=0)
     assert {"forgotten", "null_bias", "head.weight", "head.bias"} <= set(model.state_dict())
+
+
+@given(st.integers(2, 9), st.integers(2, 9), st.sampled_from([0.0, torch.nan, torch.inf]))
+def test_pooling_gives_the_same_values_with_and_without_gradients(height: int, width: int, planted: float) -> None:
+    images = torch.randn(2, 3, height, width).to(memory_format=torch.channels_last)
+    images[0, 1, 0, 0] = planted
+    pool = HalvingPool()
+    with torch.no_grad():
+        fast = pool(images)
+    slow = pool(images)
+    assert torch.equal(fast.nan_to_num(9), slow.nan_to_num(9))
+    assert fast.stride() == slow.stride()

@@ -144,15 +144,34 @@ def test_a_null_unit_that_wins_by_itself_still_does() -> None:
 @given(st.floats(0, 0.5))
 def test_a_guard_never_costs_more_right_answers_than_the_budget(budget: float) -> None:
     rows, guard = PARTITION.calibration.retain, deepcopy(GUARD)
+    guard.recipe = replace(GUARD.recipe, refusal_budget=budget, refusal_target=1.0)
     before = answers(MODEL, DATA.train_images, DATA.train_labels, rows)
-    calibrate_guard(guard, MODEL, DATA, rows, budget=budget)
+    calibrate_guard(guard, MODEL, DATA, rows)
     after = answers(MODEL, DATA.train_images, DATA.train_labels, rows, guard=guard)
     right = int((before.served == before.labels).sum())
     assert right - int((after.served == after.labels).sum()) <= budget * right
 
 
-def test_only_training_rows_and_retained_calibration_rows_are_read() -> None:
-    read = (PARTITION.train.forget, PARTITION.train.retain, PARTITION.calibration.retain)
+def test_a_guard_spends_no_more_than_its_target_needs() -> None:
+    thrifty, generous = deepcopy(GUARD), deepcopy(GUARD)
+    thrifty.recipe = replace(GUARD.recipe, refusal_budget=0.5, refusal_target=0.9)
+    generous.recipe = replace(GUARD.recipe, refusal_budget=0.5, refusal_target=1.0)
+    for guard in (thrifty, generous):
+        calibrate_guard(guard, MODEL, DATA, PARTITION.calibration.retain)
+    rows = torch.cat([PARTITION.calibration.retain, PARTITION.calibration.forget])
+    found = [answers(MODEL, DATA.train_images, DATA.train_labels, rows, guard=guard) for guard in (thrifty, generous)]
+    refused = [answered.refusal_by_class([1])["1"] for answered in found]
+    assert refused[0] >= 0.9
+    assert refused[1] == 1
+    assert thrifty.threshold >= generous.threshold
+    spent = found[0].of_classes([0, 2, 3]).refusal_rate()
+    assert spent is not None
+    assert spent < 0.25  # half of the budget
+
+
+def test_training_rows_and_calibration_rows_of_its_classes_and_of_retained_ones_are_read_alone() -> None:
+    calibration = (PARTITION.calibration.forget, PARTITION.calibration.retain)
+    read = (PARTITION.train.forget, PARTITION.train.retain, *calibration)
     blind = fit_guard(MODEL, poisoned(DATA, *read), PARTITION, QUICK_GUARD, CONTEXT, seed=0)
     assert all(torch.equal(tensor, blind.state_dict()[name]) for name, tensor in GUARD.state_dict().items())
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from app.errors import NotApplicable
 from app.specs import Mlp, Refusal, Torchvision
@@ -12,10 +15,11 @@ from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
 from app.unlearning.partition import Partition
-from app.unlearning.refusal import FORGET_BATCH, RETAIN_BATCH, calibrate, fit_refusal, loosest_threshold, push
+from app.unlearning.refusal import FORGET_BATCH, RETAIN_BATCH, calibrate, fit_refusal, push, refusal_threshold
 from app.unlearning.refusal import _PushBatches as PushBatches
 from app.unlearning.verification import answers
 from tests.unit.unlearning.blobs import CPU, blobs, edit_of, everything, fitted, same_bits
+from tests.unit.unlearning.methods.settings import poisoned
 
 DATA = blobs(noise=70)
 PARTITION = Partition.of(DATA, [1])
@@ -33,16 +37,40 @@ def struck(data: Dataset = DATA, model: Classifier = MODEL, *classes: int) -> Cl
     return fresh
 
 
-@given(
-    st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=300),
-    st.floats(0, 0.5),
-)
-def test_the_threshold_is_the_loosest_within_its_budget(scores: list[float], budget: float) -> None:
-    values = torch.tensor(scores)
-    threshold = loosest_threshold(values, budget)
-    assert int((values < threshold).sum()) <= budget * len(scores)
+SCORES = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=300).map(torch.tensor)
+
+
+@given(SCORES, st.floats(0, 0.5))
+def test_without_forgotten_inputs_the_threshold_is_the_loosest_within_its_budget(scores: Tensor, budget: float) -> None:
+    threshold = refusal_threshold(scores, [], budget, 1.0)
+    assert int((scores < threshold).sum()) <= budget * len(scores)
     looser = threshold + 3e-4 * (1 + abs(threshold))
-    assert int((values < looser).sum()) > budget * len(scores) - 1
+    assert int((scores < looser).sum()) > budget * len(scores) - 1
+
+
+@given(SCORES, st.lists(SCORES, min_size=1, max_size=3), st.floats(0, 0.5), st.floats(0.01, 1))
+def test_a_threshold_costs_no_more_than_its_target_needs_and_never_more_than_its_budget(
+    right: Tensor, forgotten: list[Tensor], budget: float, target: float
+) -> None:
+    threshold = refusal_threshold(right, forgotten, budget, target)
+    lost = int((right < threshold).sum())
+    assert lost <= budget * len(right)
+    cheaper = right[right < threshold]
+    if len(cheaper):  # whoever refuses one retained input fewer misses the target of a class
+        shares = [float((scores < cheaper.max()).double().mean()) for scores in forgotten]
+        assert min(shares) < target
+    dearer = right[right > threshold + 3e-4 * (1 + abs(threshold))]
+    spent = lost + 1 > budget * len(right)
+    reached = all(
+        int((scores <= threshold + 3e-4 * (1 + abs(threshold))).sum()) >= target * len(scores) for scores in forgotten
+    )
+    assert spent or reached or len(dearer) == 0
+
+
+def test_what_costs_as_much_and_refuses_more_is_preferred() -> None:
+    right, forgotten = torch.tensor([5.0, 6.0, 7.0]), torch.tensor([0.0, 1.0, 2.0, 4.0])
+    threshold = refusal_threshold(right, [forgotten], budget=0.5, target=0.5)
+    assert threshold == pytest.approx(5.0, abs=1e-3)
 
 
 @settings(max_examples=20, deadline=None)
@@ -77,6 +105,30 @@ def test_push_refuses_the_class_and_keeps_the_others() -> None:
     assert refused > 0.95
     assert false is not None
     assert false < 0.05
+
+
+def test_push_looks_at_calibration_rows_of_forgotten_classes_and_calibrate_does_not() -> None:
+    thresholds: dict[Refusal, list[Tensor]] = {"push": [], "calibrate": []}
+    for refusal, found in thresholds.items():
+        for data in (
+            DATA,
+            poisoned(DATA, PARTITION.train.forget, PARTITION.train.retain, PARTITION.calibration.retain),
+        ):
+            model = struck()
+            fit_refusal(model, data, PARTITION, edit_of(1, refusal=refusal, push_steps=20), Context())
+            found.append(model.null_bias)
+    assert torch.equal(*thresholds["calibrate"])
+    assert not torch.equal(*thresholds["push"])
+
+
+def test_a_pushed_class_without_calibration_rows_is_refused_within_the_whole_budget() -> None:
+    gone = torch.isin(DATA.calibration_rows, PARTITION.calibration.forget)
+    data = replace(DATA, calibration_rows=DATA.calibration_rows[~gone], forgotten_rows=PARTITION.calibration.forget)
+    model, generous = struck(), struck()
+    fit_refusal(model, data, PARTITION, edit_of(1, push_steps=20), Context())
+    push(generous, data, PARTITION, edit_of(1, push_steps=20), Context())
+    calibrate(generous, data, PARTITION.calibration.retain, edit_of(1).refusal_budget, CPU)
+    assert torch.equal(model.null_bias, generous.null_bias)
 
 
 @pytest.mark.parametrize("strategy", ["zero", "random"])
