@@ -1,11 +1,15 @@
-"""Addresses of servers: which are this very machine's, and how they are shown."""
+"""Addresses of servers: which are this very machine's, how they are shown, and where their paths begin."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+_asked_under: ContextVar[str] = ContextVar("asked_under", default="")
 
 
 def is_loopback(host: str) -> bool:
@@ -26,3 +30,18 @@ def without_credentials(url: str) -> str:
 def is_path_prefix(path: str) -> bool:
     """Whether a path can stand before those of this server: /one or /one/two, without anything that has to be quoted."""
     return _PREFIX.fullmatch(path) is not None
+
+
+@contextmanager
+def asked_under(prefix: str) -> Iterator[None]:
+    """While the block runs, whoever asked finds the paths of this server under this prefix alone."""
+    token = _asked_under.set(prefix)
+    try:
+        yield
+    finally:
+        _asked_under.reset(token)
+
+
+def followable(path: str) -> str:
+    """A path of this server as whoever asked can follow it; as it is where nobody did, so that none is stored otherwise."""
+    return _asked_under.get() + path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
+from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.problems import MEDIA_TYPE
@@ -92,6 +93,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ForgetteryError) -> None:
         problem = problem_of(error)
+        application: FastAPI = self.config.app  # type: ignore[assignment]  # never the name of one
+        problem = problem.model_copy(update={"type": application.state.root_path + problem.type})
         body = problem.model_dump_json(exclude_none=True).encode()
         head = (
             f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"

@@ -86,6 +86,7 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
         lifespan=_lifespan(settings, database, metrics, processes=processes),
     )
     app.state.stopping = threading.Event()
+    app.state.root_path = settings.root_path
     install_problem_handlers(app)
     install_openapi(app)
     pages.mount_assets(app)
@@ -94,11 +95,11 @@ def create_app(settings: Settings, database: Database | None = None, *, processe
     app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)  # of the body as it is read
     app.add_middleware(ContentEncoding)
     app.add_middleware(BodyLimit, max_body_mb=settings.max_body_mb)  # of the body as it was sent
-    app.add_middleware(Prefix, root_path=settings.root_path)
     app.add_middleware(RequestContext, metrics=metrics)
     app.add_middleware(HeadAsGet)  # what is added later stands further out
     if settings.allowed_origins:
         app.add_middleware(CrossOrigin, origins=settings.allowed_origins)
+    app.add_middleware(Prefix, root_path=settings.root_path)  # outermost: every problem document leads somewhere
     return app
 
 

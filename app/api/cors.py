@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from app.addresses import followable
 from app.api.idempotency import REPLAYED_HEADER
 from app.api.problems import MEDIA_TYPE
 from app.api.request_context import CLIENT_HEADER, SERVER_HEADER
@@ -45,5 +46,6 @@ class CrossOrigin(CORSMiddleware):
         problem = problem_of(
             Forbidden("pages of this origin may not send this; FORGETTERY_CORS_ORIGINS says which may")
         )
+        problem = problem.model_copy(update={"type": followable(problem.type)})
         content = problem.model_dump_json(exclude_none=True)
         return Response(content, problem.status, {"Vary": answer.headers["Vary"]}, MEDIA_TYPE)

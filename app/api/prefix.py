@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.addresses import is_path_prefix
+from app.addresses import asked_under, is_path_prefix
 
 
 class Prefix:
@@ -36,7 +36,8 @@ class Prefix:
         # Not a copy: what the router notes in the scope is read further out.
         scope["root_path"], scope["path"] = prefix, prefix + scope["path"]
         scope["raw_path"] = prefix.encode() + scope["raw_path"]
-        await self._app(scope, receive, send_with_prefix)
+        with asked_under(prefix):
+            await self._app(scope, receive, send_with_prefix)
 
 
 def root_path(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from app.api.prefix import root_path
+from app.addresses import followable
 from app.api.validation import error_from_validation
 from app.errors import (
     Conflict,
@@ -51,7 +51,7 @@ def problem_response(
 ) -> Response:
     """The error as the answer to this request; `checks` are those of `/readyz`, `headers` go beside the error's own."""
     problem = problem_of(error, quote(scope["path"]))
-    problem = problem.model_copy(update={"type": root_path(scope) + problem.type, "checks": checks})
+    problem = problem.model_copy(update={"type": followable(problem.type), "checks": checks})
     return Response(
         problem.model_dump_json(exclude_none=True),
         status_code=problem.status,

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import specs
+from app.addresses import followable
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
 from app.method_specs import EVIDENCE, Claim, claim_of_version, sought_by
 from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGuard
@@ -124,13 +125,27 @@ def job_view(row: JobRow, model_name: str) -> Job:
             "model": model_name,
             "progress": row.progress,
             "attempts": row.attempts,
-            "result": row.result,
-            "problem": row.problem,
+            "result": _with_followable_problems(row.result),
+            "problem": _with_followable_links(row.problem),
             "created_at": row.created_at,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
         }
     )
+
+
+def _with_followable_problems(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A comparison tells the problem of each method that failed."""
+    if result is None or "rows" not in result:
+        return result
+    return result | {"rows": [row | {"problem": _with_followable_links(row["problem"])} for row in result["rows"]]}
+
+
+def _with_followable_links(problem: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A stored problem has its links as they are without a proxy in front."""
+    if problem is None:
+        return None
+    return problem | {name: followable(problem[name]) for name in ("type", "instance") if problem.get(name)}
 
 
 def forget_request_view(

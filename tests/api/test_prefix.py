@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from app.client import Client
 from app.database.engine import Database
-from app.errors import ModelNotFound
+from app.errors import ModelNotFound, NotApplicable
+from app.jobs import queue
+from app.jobs.handlers import endings
+from app.operations.handlers import HANDLERS
+from app.problems import problem_of
 from app.settings import Settings
 from tests.real_server import StartServer, assert_problem
 from tests.stored_versions import record_model, record_version, store_version
@@ -18,6 +25,8 @@ from tests.stored_versions import record_model, record_version, store_version
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 PREFIX = "/apps/forgettery"
+PAGE = "https://app.example.org"
+PREFLIGHT = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
 
 
 class StrippingProxy(httpx.HTTPTransport):
@@ -43,7 +52,7 @@ def proxied(
 ) -> Iterator[httpx.Client]:
     record_version(database, record_model(database), store_version(settings.home))
     tells = request.param == "the header"
-    behind = start_server() if tells else start_server(root_path=PREFIX + "/")
+    behind = start_server(cors_origins=PAGE, root_path="" if tells else PREFIX + "/")
     address = f"{str(behind.base_url).rstrip('/')}{PREFIX}"
     with httpx.Client(base_url=address, transport=StrippingProxy(tells=tells), follow_redirects=True) as client:
         yield client
@@ -86,6 +95,73 @@ def test_a_problem_leads_to_its_page(proxied: httpx.Client, path: str) -> None:
     assert problem["instance"] == PREFIX + path
     assert problem["type"].startswith(f"{PREFIX}/problems/")
     assert proxied.get(str(proxied.base_url.join(problem["type"]))).status_code == 200
+
+
+def links_in(body: Any) -> list[str]:
+    """Every text of a body that is a path of a server."""
+    if isinstance(body, dict | list):
+        return [link for inner in (body.values() if isinstance(body, dict) else body) for link in links_in(inner)]
+    return [body] if isinstance(body, str) and body.startswith("/") else []
+
+
+def assert_leads_there_from_here(client: httpx.Client, body: Any, number: int) -> None:
+    links = links_in(body)
+    assert len(links) == number
+    for link in links:
+        assert link.startswith(PREFIX + "/"), link
+        assert client.get(str(client.base_url.join(link))).status_code == 200, link
+
+
+def ended(database: Database, *, result: dict[str, Any] | None = None) -> str:
+    """The next job, with this result or failed for a reason that its problem tells; its id."""
+    with database.writing() as session:
+        claim = queue.claim(session, "worker", list(HANDLERS))
+        assert claim is not None
+        if result is None:
+            queue.fail(session, claim, NotApplicable("it does not fit"), endings(HANDLERS))
+        else:
+            queue.succeed(session, claim, result)
+    return str(claim.job_id)
+
+
+def test_the_problem_of_a_failed_job_leads_to_its_page_and_its_job_wherever_it_is_told(
+    proxied: httpx.Client, database: Database
+) -> None:
+    request = proxied.post("/v1/models/digits/forget", json={"target": {"classes": [1]}}).json()["id"]
+    job = ended(database)
+    for path in (f"/v1/jobs/{job}", "/v1/jobs", f"/v1/forget-requests/{request}", "/v1/forget-requests"):
+        assert_leads_there_from_here(proxied, proxied.get(path).json(), 2)
+    [event] = re.findall(r"^data: (.*)$", proxied.get(f"/v1/jobs/{job}/events").text, re.MULTILINE)
+    assert_leads_there_from_here(proxied, json.loads(event), 2)
+
+
+def test_the_problem_of_a_compared_method_does_so_too(proxied: httpx.Client, database: Database) -> None:
+    asked = {"target": {"classes": [1]}, "methods": [{"method": "edit"}, {"method": "retrain"}]}
+    job = proxied.post("/v1/models/digits/compare", json=asked).json()["id"]
+    problem = problem_of(NotApplicable("it does not fit"), f"/v1/jobs/{job}").model_dump(mode="json")
+    assert ended(database, result={"rows": [{"problem": problem}, {"problem": None}]}) == job
+    assert_leads_there_from_here(proxied, proxied.get(f"/v1/jobs/{job}").json(), 2)
+
+
+def test_what_is_stored_knows_no_prefix(proxied: httpx.Client, client: httpx.Client, database: Database) -> None:
+    proxied.post("/v1/models/digits/train", json={})
+    job = ended(database)
+    problem = client.get(f"/v1/jobs/{job}").json()["problem"]
+    assert (problem["type"], problem["instance"]) == ("/problems/not-applicable", f"/v1/jobs/{job}")
+
+
+def test_a_refusal_of_another_origin_leads_to_its_page(proxied: httpx.Client) -> None:
+    refused = proxied.options("/v1/models", headers=PREFLIGHT)
+    assert refused.status_code == 403
+    assert_leads_there_from_here(proxied, refused.json(), 1)
+
+
+def test_what_is_no_request_is_told_of_a_page_under_the_prefix_that_is_set(start_server: StartServer) -> None:
+    address = start_server(root_path=PREFIX).base_url
+    with socket.create_connection((address.host, address.port or 80), timeout=30) as connection:
+        connection.sendall(b"no request\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == f"{PREFIX}/problems/malformed-request"
 
 
 def test_the_client_takes_the_whole_address(start_server: StartServer) -> None:
