@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from pydantic import Field, PostgresDsn, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.addresses import is_loopback, is_path_prefix
+from app.database_addresses import SQLITE, demand_usable
 from app.key_text import sendable
 
-_SQLITE = "sqlite:///"
 _ORIGIN = re.compile(r"\*|https?://[a-z0-9.\[\]:-]+")
 
 
@@ -98,17 +97,14 @@ class Settings(BaseSettings):
     @field_validator("database_url", mode="after")
     @classmethod
     def _supported_database(cls, value: str) -> str:
-        if value and not value.startswith(_SQLITE):
-            try:
-                TypeAdapter(PostgresDsn).validate_python(_with_host(value))
-            except ValidationError as error:  # it would repeat the address, which holds a password
-                raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
+        if value:
+            demand_usable(value)
         return value
 
     @property
     def resolved_database_url(self) -> str:
         """The database's URL: the one set, or the SQLite file in the home."""
-        return self.database_url or f"{_SQLITE}{self.home / 'forgettery.db'}"
+        return self.database_url or f"{SQLITE}{self.home / 'forgettery.db'}"
 
     @property
     def resolved_data_dir(self) -> Path:
@@ -128,16 +124,8 @@ class Settings(BaseSettings):
     @property
     def embedded_database(self) -> bool:
         """Whether the database is an SQLite file, which the server migrates by itself."""
-        return self.resolved_database_url.startswith(_SQLITE)
+        return self.resolved_database_url.startswith(SQLITE)
 
 
 def _between_commas(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _with_host(url: str) -> str:
-    """For pydantic, which knows no address whose host is the folder of a socket, in the query."""
-    parts = urlsplit(url)
-    if parts.hostname is None and "host" in parse_qs(parts.query):
-        return urlunsplit(parts._replace(netloc=parts.netloc + "localhost"))
-    return url

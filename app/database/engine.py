@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -127,21 +127,23 @@ def _named_faults(*, writing: bool) -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise DatabaseUnavailable("all connections to the database are busy; try again shortly") from error
-    except OperationalError as error:
+    except DatabaseError as error:
         fault = _fault(error, writing=writing)
         if fault is None:
             raise
         raise fault from error
 
 
-def _fault(error: OperationalError, *, writing: bool) -> ForgetteryError | None:
+def _fault(error: DatabaseError, *, writing: bool) -> ForgetteryError | None:
     """What the caller may be told; None for a fault of the program: a table that is not there, a write while reading."""
     # https://www.sqlite.org/rescode.html, https://www.postgresql.org/docs/current/errcodes-appendix.html
     name: str | None = getattr(error.orig, "sqlite_errorname", None)
+    if name in {"SQLITE_NOTADB", "SQLITE_CORRUPT"}:
+        return StorageUnavailable("the database file is damaged, or no database; restore it from a backup")
+    if not isinstance(error, OperationalError) or (name == "SQLITE_READONLY" and not writing):
+        return None
     if name == "SQLITE_FULL" or getattr(error.orig, "sqlstate", None) == "53100":
         return StorageUnavailable("the database's disk is full; free some space and try again")
-    if name == "SQLITE_READONLY" and not writing:
-        return None
     if name is None or name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return DatabaseUnavailable("the database is locked or out of reach; try again shortly")
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR")):

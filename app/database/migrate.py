@@ -11,9 +11,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 
 from app.database.engine import Database
-from app.errors import NotReady
+from app.database_addresses import where
+from app.errors import DatabaseUnavailable, NotReady, StorageUnavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x666F7267_6D696772  # "forgmigr": any fixed number, apart from the audit log's
@@ -57,8 +59,16 @@ def _opened(url: str) -> Iterator[Database]:
     database = Database(url)
     try:
         yield database
+    except (DatabaseUnavailable, StorageUnavailable) as error:
+        raise _named(url, error) from error
     finally:
         database.dispose()
+
+
+def _named(url: str, error: DatabaseUnavailable | StorageUnavailable) -> DatabaseUnavailable | StorageUnavailable:
+    """For whoever starts a program and may set another address: which database it is, and the driver's own reason."""
+    reason = error.__cause__.orig if isinstance(error.__cause__, DBAPIError) else error.__cause__
+    return type(error)(f"{error.detail}; {where(url)}: {' '.join(str(reason).split())}")
 
 
 @contextmanager

@@ -102,6 +102,33 @@ def test_a_secret_setting_that_is_not_valid_is_named_and_not_printed(variable: s
     assert "SECR" not in result.stderr
 
 
+@pytest.mark.parametrize("command", [("serve",), ("worker",), ("db", "upgrade")])
+@pytest.mark.parametrize(
+    ("address", "error", "told"),
+    [
+        ("postgresql://user:TOPSECRET@host/x?bogus=TOPSECRET", errors.InvalidInput, "no option bogus"),
+        (
+            "postgresql://user:TOPSECRET@127.0.0.1:1/x?password=TOPSECRET",
+            errors.DatabaseUnavailable,
+            "leads to postgresql://127.0.0.1:1/x: connection failed",
+        ),
+        ("sqlite:////nowhere/x.db", errors.StorageUnavailable, "the file is /nowhere/x.db"),
+        ("sqlite:///{home}/text", errors.StorageUnavailable, "file is not a database"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_sentence_without_secrets(
+    command: tuple[str, ...], address: str, error: type[errors.ForgetteryError], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("this is no database")
+    environment = {"FORGETTERY_DATABASE_URL": address.format(home=tmp_path), "FORGETTERY_HOME": str(tmp_path)}
+    result = forgettery(*command, environment=environment)
+    assert result.returncode == EXIT_CODES.get(error, EXIT_CODES[errors.Unavailable])
+    assert "FORGETTERY_DATABASE_URL" in result.stderr
+    assert told in result.stderr
+    assert "SECR" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_options_that_make_no_valid_request_are_named_before_anything_is_sent() -> None:
     result = forgettery("train", "Not A Name", "--epochs", "0", "--url", NOBODY)
     assert result.returncode == EXIT_CODES[errors.InvalidInput]

@@ -28,6 +28,9 @@ def test_a_blank_admin_key_is_none(monkeypatch: pytest.MonkeyPatch, given: str) 
         ("FORGETTERY_ADMIN_KEY", "TOP\nSECRET"),
         ("FORGETTERY_DATABASE_URL", "postgresql://user:TOPSECRET@host:port/forgettery"),
         ("FORGETTERY_DATABASE_URL", "mysql://user:TOPSECRET@host/forgettery"),
+        ("FORGETTERY_DATABASE_URL", "postgresql://user:12/TOPSECRET@host/forgettery"),
+        ("FORGETTERY_DATABASE_URL", "postgresql://user:TOPSECRET@one:1,two:TOPSECRET/forgettery"),
+        ("FORGETTERY_DATABASE_URL", "postgresql://user:TOPSECRET@host/forgettery?bogus=TOPSECRET"),
     ],
 )
 def test_a_secret_that_is_not_valid_is_refused_without_being_repeated(
@@ -98,3 +101,41 @@ def test_origins_stand_between_commas() -> None:
 def test_what_no_browser_sends_as_an_origin_is_refused(given: str) -> None:
     with pytest.raises(ValidationError, match="cors_origins"):
         Settings(cors_origins=given)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://user@host/forgettery?bogus=1", "no option bogus"),
+        ("postgresql://user@host/forgettery?autocommit=1&sslmode=require", "no option autocommit"),
+        ("postgresql://user@host/forgettery?connect_timeout=soon", "connect_timeout must be a number"),
+        ("postgresql://user@host:99999/forgettery", "port"),
+        ("postgresql://user@one,two:1,2/forgettery", "several hosts"),
+        ("postgresql+bogus://user@host/forgettery", "must begin with"),
+        ("postgresql+asyncpg://user@host/forgettery", "must begin with"),
+        ("sqlite+aiosqlite:////data/forgettery.db", "must begin with"),
+        ("forgettery.db", "must begin with"),
+        ("sqlite:////data/forgettery.db?bogus=1", "takes no options"),
+        ("sqlite:////data/forgettery.db?timeout=soon", "takes no options"),
+        ("sqlite:///", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+        ("sqlite:///file:/data/forgettery.db?uri=true", "must name a file"),
+    ],
+)
+def test_an_address_that_no_database_can_have_is_refused_before_anything_starts(url: str, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Settings(database_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secret%40%2F@host/forgettery?sslmode=require&connect_timeout=3&application_name=forgettery",
+        "postgresql+psycopg://user@/forgettery?host=one:5432&host=two:5433&target_session_attrs=read-write",
+        "postgres://host/forgettery",
+        "sqlite:////data/forgettery.db",
+        "sqlite:///forgettery.db",
+    ],
+)
+def test_what_the_drivers_take_is_taken(url: str) -> None:
+    assert Settings(database_url=url).resolved_database_url == url
