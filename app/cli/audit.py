@@ -74,7 +74,7 @@ def _what_to_do(result: AuditVerification) -> str:
         advice.append("the audit log was changed; compare it with a backup or an exported copy")
     if any(fault.column is None for fault in result.problems):
         advice.append(
-            "what keeps the audit log from being changed is missing; restore the triggers, and ask who dropped them"
+            "what keeps the audit log from being changed is missing or altered; restore the triggers, and ask who did it"
         )
     if any("." in (fault.column or "") for fault in result.problems):
         advice.append("tables contradict the audit log; compare the rows named with a backup, and trust the log")

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit import log
-from app.audit.guards import missing_guards
+from app.audit.guards import guard_problems
 from app.database.tables import AuditEntryRow
 from app.operations.pages import PageQuery, paginate
 from app.operations.tables_against_log import Told, contradictions
@@ -45,7 +45,7 @@ def verify(session: Session) -> AuditVerification:
     """
     told = Told()
     found = log.verify(session, told.hear)
-    missing = list(missing_guards(session))
+    missing = list(guard_problems(session))
     problems = [*found.problems[: log.MAX_PROBLEMS - len(missing)], *missing]
     problems += islice(contradictions(session, told), log.MAX_PROBLEMS - len(problems))
     return found.model_copy(update={"ok": not problems, "problems": problems})

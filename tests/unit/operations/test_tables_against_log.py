@@ -90,10 +90,10 @@ def test_a_job_that_commits_between_log_and_tables_is_not_seen_half(
     def committing_meanwhile(session: Session) -> Iterator[AuditProblem]:
         house.forget(2, refusal="calibrate", **BLIND)
         house.work()
-        return guards.missing_guards(session)
+        return guards.guard_problems(session)
 
     with monkeypatch.context() as patched:
-        patched.setattr("app.operations.audit.missing_guards", committing_meanwhile)
+        patched.setattr("app.operations.audit.guard_problems", committing_meanwhile)
         meanwhile = verified(house)
     assert (meanwhile.size, meanwhile.problems) == (size, [])
     assert verified(house).size > size
