@@ -190,6 +190,56 @@ def test_a_body_of_more_parts_than_any_request_has_is_not_read(client: httpx.Cli
         assert_problem(response, 413, "payload-too-large")
 
 
+def many(item: bytes) -> bytes:
+    return b"[" + b",".join([item] * 100_000) + b"]"
+
+
+HOSTILE = {
+    "lists as the target": b'{"target": ' + many(b"[]") + b"}",
+    "nested lists as the target": b'{"target": ' + many(b"[[[[]]]]") + b"}",
+    "objects as samples": b'{"target": {"samples": ' + many(b"{}") + b"}}",
+    "lists as classes": b'{"classes": ' + many(b"[]") + b"}",
+    "lists as scopes": b'{"scopes": ' + many(b"[]") + b"}",
+    "lists in the place of an object": many(b"[]"),
+    "deep lists in one list": b"[" + b",".join([b"[" * 100 + b"]" * 100] * 100) + b"]",
+    "a text of 3 million letters": b'{"reason": "' + b"x" * 3_000_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_what_takes_long_to_parse_is_refused_before_that(client: httpx.Client, model: None, content: bytes) -> None:
+    for method, path, _ in ROUTES:
+        response = client.request(method, path, content=content, headers=JSON_TYPE | {"Idempotency-Key": "one"})
+        assert "bytes" in assert_problem(response, 413, "payload-too-large")["detail"]
+
+
+def test_only_a_request_that_names_samples_may_be_long(client: httpx.Client, model: None) -> None:
+    long = b'{"no_such": "' + b"x" * 300_000 + b'"}'
+    for method, path, _ in ROUTES:
+        names_samples = path.endswith(("/forget", "/compare"))
+        expected = (422, "invalid-input") if names_samples else (413, "payload-too-large")
+        assert_problem(client.request(method, path, content=long, headers=JSON_TYPE), *expected)
+
+
+def test_blanks_around_a_body_do_not_count(client: httpx.Client, model: None) -> None:
+    around = b" \t\r\n" * 500_000 + json.dumps({"classes": [1]}).encode() + b"\n" * 500_000
+    response = client.post("/v1/models/digits/train", content=around, headers=JSON_TYPE)
+    assert response.status_code == 202, response.text
+
+
+def test_what_is_no_request_has_no_order_that_a_retry_could_change(client: httpx.Client, model: None) -> None:
+    """A job is cancelled without a body: one that is sent all the same is not parsed beyond the bounds."""
+    job = client.post("/v1/models/digits/train", json={"classes": [1]}).json()["job"]["id"]
+    for _ in range(2):
+        response = client.post(
+            f"/v1/jobs/{job}/cancel", content=many(b"[[[[]]]]"), headers=JSON_TYPE | {"Idempotency-Key": "two"}
+        )
+        assert response.is_success, response.text
+    other = many(b"[[[{}]]]")
+    response = client.post(f"/v1/jobs/{job}/cancel", content=other, headers=JSON_TYPE | {"Idempotency-Key": "two"})
+    assert_problem(response, 422, "idempotency-key-reused")
+
+
 @pytest.mark.parametrize("faulty", [{"target": {"classes": [None] * 9000}}, {"target": {"samples": [None] * 9000}}])
 def test_of_a_list_the_first_fault_is_enough(client: httpx.Client, faulty: dict[str, Any]) -> None:
     problem = assert_problem(client.post("/v1/models/digits/forget", json=faulty), 422, "invalid-input")
