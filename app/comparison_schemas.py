@@ -72,8 +72,18 @@ class ComparedFigures(Answered):
     mia_gap: float | None = Field(
         description="AUC of a membership attack on the forget set, less that of retrained models."
     )
-    seconds: float | None = Field(description="Wall seconds of making the model, its measuring apart.")
-    ratio_to_retraining: float | None = Field(description="These seconds, of those of one retraining.")
+    seconds: float | None = Field(
+        description="Wall seconds of making the model, its measuring apart: what one waits, and longer beside other work."
+    )
+    cpu_seconds: float | None = Field(
+        default=None,
+        description="CPU seconds of the same, summed over threads; null of the original, of retrained models where none "
+        "was counted with as many threads, and in results of earlier releases.",
+    )
+    ratio_to_retraining: float | None = Field(
+        description="CPU seconds, of those of one retraining with as many threads; null where these are not known. In "
+        "results of earlier releases, whose `cpu_seconds` is null, wall seconds of wall seconds at another moment."
+    )
 
 
 class ComparedRow(ComparedFigures):

@@ -421,7 +421,12 @@ class VersionMetrics(Answered):
     )
     sparsity: float = Field(description="Share of parameters that are exactly zero, biases included.")
     num_parameters: int
-    training_seconds: float
+    training_seconds: float = Field(description="Wall seconds of the training, or of the forgetting, alone.")
+    training_cpu_seconds: float | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,  # the digest of an older manifest is that of what it had
+        description="The same in CPU seconds, summed over threads; left out of versions of earlier releases.",
+    )
     tasks: list[TaskMeasurements] = Field(default_factory=list, description="Of models that learn tasks.")
     accuracy_matrix: list[list[float | None]] | None = Field(
         default=None,
@@ -801,6 +806,10 @@ class ForgetReport(Answered):
     gate: list[Criterion]
     settings: dict[str, Any] = Field(description="What the method chose or was told, thresholds included.")
     seconds: dict[str, float] = Field(description="Wall seconds by stage; `method` is the unlearning alone.")
+    cpu_seconds: dict[str, float] = Field(
+        default_factory=dict,
+        description="CPU seconds by stage, summed over threads; empty in reports of earlier releases.",
+    )
     forget_accuracy_before_refusal: float | None = Field(
         default=None,
         description="Share of the forget training set that the method by itself, before any row was struck or null unit "

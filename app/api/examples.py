@@ -86,6 +86,7 @@ VERSION = {
         "sparsity": 0.0013,
         "num_parameters": 101770,
         "training_seconds": 4.2,
+        "training_cpu_seconds": 4.1,
     },
     "created_at": _AT,
     "forget_request": _REQUEST_ID,
@@ -291,6 +292,7 @@ _REPORT: dict[str, Any] = {
         "replaced": {"head.weight": 128, "head.bias": 1, "body.1.weight": 2007},
     },
     "seconds": {"editing": 0.0425, "refusal": 2.2737, "method": 2.3162, "measuring": 0.2575},
+    "cpu_seconds": {"editing": 0.0419, "refusal": 2.2514, "method": 2.2933, "measuring": 0.2536},
     "rehearsed_classes": [],
 }
 COMPLETED_FORGET_REQUEST = FORGET_REQUEST | {

@@ -25,7 +25,8 @@ _FIGURES = {
     "false_refusal_rate": "falsely",
     "probe_gap": "probe gap",
     "mia_gap": "mia gap",
-    "seconds": "seconds",
+    "seconds": "wall s",
+    "cpu_seconds": "cpu s",
     "ratio_to_retraining": "of retraining",
 }
 Parameters = Annotated[
@@ -111,14 +112,22 @@ def _show(comparison: Comparison, *, as_json: bool) -> None:
         ("retrained", *_figures(comparison.retrained), None, None),
         *((row.method, *_figures(row), row.verdict or _failed(row), row.claim) for row in comparison.rows),
     ]
-    print_table("", ("method", *_FIGURES.values(), "verdict", "claim"), rows)
+    print_table("", ("method", *_titles(comparison), "verdict", "claim"), rows)
     for row in comparison.rows:
         if row.problem is not None:
             typer.echo(f"{row.method}: {row.problem.detail}")
 
 
+def _titles(comparison: Comparison) -> list[str]:
+    """Of a result of an earlier release, which knows no CPU seconds, the ratio is one of wall seconds."""
+    retrained = comparison.retrained
+    is_of_wall = retrained.cpu_seconds is None and retrained.ratio_to_retraining is not None
+    figures = _FIGURES | ({"ratio_to_retraining": "of retraining, wall"} if is_of_wall else {})
+    return [*figures.values()]
+
+
 def _figures(found: ComparedFigures) -> list[str | None]:
-    """Short enough for twelve columns."""
+    """Short enough for thirteen columns."""
     return [None if value is None else f"{value:.3f}" for value in (getattr(found, name) for name in _FIGURES)]
 
 

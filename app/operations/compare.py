@@ -18,6 +18,7 @@ from app.jobs import queue
 from app.operations import asked, choosing, forgetting_run, publishing, references, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model
+from app.operations.reference_files import store_of
 from app.operations.unseen import Unseen
 from app.operations.views import job_view
 from app.problems import problem_of
@@ -25,6 +26,7 @@ from app.schemas import PARAMETERS, Job
 
 if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
+    from app.store.manifest import Manifest
     from app.unlearning import comparing
     from app.unlearning.data import Dataset
 
@@ -169,7 +171,19 @@ def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, co
     )
     key = unseen.key(start.parent.manifest, start.model.training)
     kept = references.load_recorded(attempt, start.model, key, _seeds(attempt, start))
-    return {row.seed: Reference(model, row.seconds) for row, model in kept}
+    store = store_of(attempt.settings)
+    return {
+        row.seed: Reference(model, row.seconds, _cpu_seconds(store.read_manifest(start.model.name, row.number)))
+        for row, model in kept
+    }
+
+
+def _cpu_seconds(manifest: Manifest) -> float | None:
+    """Of training a reference, where as many threads computed as do now."""
+    import torch
+
+    same_threads = manifest.environment.threads == torch.get_num_threads()
+    return manifest.metrics.training_cpu_seconds if same_threads else None
 
 
 def _seeds(attempt: Attempt, start: publishing.Start) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ class Fitted:
 
     model: Classifier
     seconds: float
+    cpu_seconds: float
     recipe: dict[str, Any]
     """What it takes to compute it again, beside parent, data and seed."""
     importance: Importance = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Fitting:
         if model.learning.tasks:
             return self._learn(model, rows, range(len(model.learning.tasks)))
         fitted = fit(model, self.dataset, rows, self.training, self.context)
-        return Fitted(model, fitted.seconds, self._recipe(fitted.epochs, rows))
+        return Fitted(model, fitted.seconds, fitted.cpu_seconds, self._recipe(fitted.epochs, rows))
 
     def learn_further(self, asked: Sequence[Sequence[int]]) -> Fitted:
         """Learn these tasks after those of the parent; raises `NoServingVersion`, and `Conflict` as `refuse_fewer`."""
@@ -77,13 +77,15 @@ class Fitting:
 
     def _learn_in_shards(self, learning: specs.Sisa, classes: Sequence[int] | None) -> Fitted:
         from app.unlearning.sisa.learning import Recipe, train_sharded
+        from app.unlearning.stopwatch import Stopwatch
 
-        began = time.perf_counter()
+        stopwatch = Stopwatch()
         architecture = tasks.ARCHITECTURE.validate_python(self.start.model.architecture)
         recipe = Recipe(architecture, learning, self.training, tuple(self.start.forgotten))
         rows = self._rows(range(self.dataset.num_classes) if classes is None else classes)
         model = train_sharded(recipe, self.dataset, rows, self.context)
-        return Fitted(model, time.perf_counter() - began, self._recipe(self.training.epochs, rows))
+        spent = stopwatch.spent()
+        return Fitted(model, spent.wall, spent.cpu, self._recipe(self.training.epochs, rows))
 
     def _fresh(self) -> Classifier:
         """The model's network with fresh weights, what is forgotten struck."""
@@ -126,7 +128,8 @@ class Fitting:
         recipe["tasks"] = [index for index in indexes if any(counts[number] for number in all_tasks[index])]
         earlier = self.start.parent.metrics["accuracy_matrix"] if self.parent and self.start.parent else []
         matrix = [[*row, *[None] * (len(all_tasks) - len(row))] for row in [*earlier, *learned.accuracy_matrix]]
-        return Fitted(learned.model, learned.seconds, recipe, learned.importance, matrix)
+        spent = learned.seconds, learned.cpu_seconds
+        return Fitted(learned.model, *spent, recipe, learned.importance, matrix)
 
     def _recipe(self, epochs: int, rows: Tensor) -> dict[str, Any]:
         counts = publishing.rows_by_class(self.dataset, rows)

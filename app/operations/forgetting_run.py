@@ -186,7 +186,10 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
     report, request = done.unlearned.report, done.request
     after = asdict(report.after)
     measured = {name: after[name] for name in after.keys() & VersionMetrics.model_fields.keys()}
-    seconds = {"training_seconds": report.seconds["method"]}
+    seconds = {
+        "training_seconds": report.seconds["method"],
+        "training_cpu_seconds": report.cpu_seconds["method"],
+    }
     return publishing.NewVersion(
         origin="unlearned",
         parent=start.parent,

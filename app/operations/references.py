@@ -266,7 +266,12 @@ def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:
     from app.unlearning.verification import version_metrics
 
     found = version_metrics(result.model, data)
-    return VersionMetrics(**asdict(found), warning=found.warning, training_seconds=result.seconds)
+    return VersionMetrics(
+        **asdict(found),
+        warning=found.warning,
+        training_seconds=result.seconds,
+        training_cpu_seconds=result.cpu_seconds,
+    )
 
 
 def _row(session: Session, attempt: Attempt, asked: _Asked, staged: publishing.Staged, seconds: float) -> ReferenceRow:

@@ -234,6 +234,7 @@ def _metrics(model: Classifier, dataset: Dataset, fitted: Fitted, guard: Guard |
         **asdict(found),
         warning=found.warning,
         training_seconds=fitted.seconds,
+        training_cpu_seconds=fitted.cpu_seconds,
         accuracy_matrix=matrix,
         average_forgetting=average_forgetting(matrix, without=partly) if matrix else None,
         backward_transfer=backward_transfer(matrix, without=partly) if matrix else None,

@@ -112,10 +112,15 @@ def _metrics(manifest: Manifest) -> str:
         f"| test accuracy (retained classes) | {metrics.test_accuracy:.4f} |\n"
         f"| parameters | {metrics.num_parameters:,} |\n"
         f"| share of zero parameters | {metrics.sparsity:.4f} |\n"
-        f"| training time | {metrics.training_seconds:.1f} s |"
+        f"| training time | {_training_time(metrics)} |"
     )
     warning = f"**Warning.** {metrics.warning}\n\n" if metrics.warning else ""
     return f"{summary}\n\n{warning}{_class_table(manifest.class_names, metrics)}"
+
+
+def _training_time(metrics: VersionMetrics) -> str:
+    cpu = metrics.training_cpu_seconds
+    return f"{metrics.training_seconds:.1f} s" + ("" if cpu is None else f", {cpu:.1f} CPU seconds")
 
 
 def _class_table(class_names: tuple[str, ...], metrics: VersionMetrics) -> str:

@@ -19,6 +19,7 @@ from app.unlearning.forgetting import Unlearned, forget
 from app.unlearning.guard import Guard
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
+from app.unlearning.stopwatch import Spent
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.verification import Measurements, measure
 from app.unlearning.verifying.deep_verification import Verdict, judge
@@ -52,8 +53,10 @@ class Figures:
     """Area under the curve of a membership attack on the forget set, less that of retrained models; -1..1."""
     seconds: float | None
     """Wall seconds of making it; of retrained models the mean; None of the original."""
+    cpu_seconds: float | None
+    """The same as `stopwatch.Spent` has it; None, too, of retrained models of which it is not known."""
     ratio_to_retraining: float | None
-    """These, of the seconds of one retraining."""
+    """CPU seconds, of those of one retraining; None where either is not known."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Reference:
     model: Classifier
     seconds: float
     """Wall seconds of training it."""
+    cpu_seconds: float | None
+    """The same as `stopwatch.Spent` has it; None where it was not noted, or with another number of threads."""
 
 
 def train_references(
@@ -102,7 +107,7 @@ def train_references(
         part.report(0.0, "references", f"retraining {place + 1} of {len(seeds)}")
         parameters = RetrainParameters(training=training)
         result = METHODS["retrain"].run(original, data, partition, parameters, part, seed=seed)
-        found[seed] = Reference(result.model, result.seconds)
+        found[seed] = Reference(result.model, result.seconds, result.cpu_seconds)
     return found
 
 
@@ -162,6 +167,7 @@ class _Bench:
         self._before = observe_original(original, data, self._sets, context.part(0.0, 0.5))
         self._struck = observe_struck(original, self._before, data, self._sets, context)
         self._retraining_seconds = fmean(each.seconds for each in references.values())
+        self._retraining_cpu_seconds = _mean([each.cpu_seconds for each in references.values()])
         models = [each.model for each in references.values()]
         seen = observe_all(models, data, self._sets, context.part(0.5, 1.0), self._before)
         self._retrained: dict[int, Observation] = dict(zip(references, seen, strict=True))
@@ -226,16 +232,18 @@ class _Bench:
             probe_gap=probe_gap,
             mia_gap=0.0,
             seconds=self._retraining_seconds,
-            ratio_to_retraining=1.0,
+            cpu_seconds=self._retraining_cpu_seconds,
+            ratio_to_retraining=self._ratio(self._retraining_cpu_seconds),
         )
 
     def _unlearned_figures(self, unlearned: Unlearned, seen: Observation) -> Figures:
         report = unlearned.report
         before_refusal = report.forget_accuracy_before_refusal
-        return self._figures(report.after, seen, report.seconds["method"], before_refusal=before_refusal)
+        spent = Spent(report.seconds["method"], report.cpu_seconds["method"])
+        return self._figures(report.after, seen, spent, before_refusal=before_refusal)
 
     def _figures(
-        self, measured: Measurements, seen: Observation, seconds: float | None, *, before_refusal: float | None = None
+        self, measured: Measurements, seen: Observation, spent: Spent | None, *, before_refusal: float | None = None
     ) -> Figures:
         return Figures(
             measured.forget_accuracy,
@@ -246,9 +254,15 @@ class _Bench:
             measured.false_refusal_rate,
             probe_gap=self._probe_gap(seen),
             mia_gap=self._mia_gap(seen),
-            seconds=seconds,
-            ratio_to_retraining=None if seconds is None else seconds / self._retraining_seconds,
+            seconds=spent.wall if spent else None,
+            cpu_seconds=spent.cpu if spent else None,
+            ratio_to_retraining=self._ratio(spent.cpu if spent else None),
         )
+
+    def _ratio(self, cpu_seconds: float | None) -> float | None:
+        if cpu_seconds is None or self._retraining_cpu_seconds is None:
+            return None
+        return cpu_seconds / self._retraining_cpu_seconds
 
     def _probe_gap(self, seen: Observation) -> float | None:
         """The mean over the probes of the fast set; None where samples are forgotten, which no probe is about."""

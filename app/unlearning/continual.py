@@ -35,6 +35,8 @@ class Learned:
     """A row per task learned now."""
     seconds: float
     """Wall time of all fits."""
+    cpu_seconds: float
+    """The same as `stopwatch.Spent` has it."""
     epochs: int
     """Epochs run, over all tasks."""
 
@@ -88,7 +90,7 @@ def learn_tasks(
     if training.early_stopping:
         raise NotApplicable("Tasks are learned for a fixed number of epochs; leave early_stopping at 0.")
     matrix: AccuracyMatrix = []
-    seconds, epochs, known = 0.0, 0, set(known)
+    seconds, cpu_seconds, epochs, known = 0.0, 0.0, 0, set(known)
     for done, task in enumerate(to_learn):
         part = _about(task, context.part(done / len(to_learn), (done + 1) / len(to_learn)))
         protection = _protection(model, task, importance)
@@ -98,8 +100,9 @@ def learn_tasks(
             importance = {**importance, task: _added(importance.get(task), protection.importance())}
         known.add(task)
         matrix.append(_accuracies(model, data, known, context.device))
-        seconds, epochs = seconds + fitted.seconds, epochs + fitted.epochs
-    return Learned(model, importance, matrix, seconds, epochs)
+        seconds, cpu_seconds = seconds + fitted.seconds, cpu_seconds + fitted.cpu_seconds
+        epochs += fitted.epochs
+    return Learned(model, importance, matrix, seconds, cpu_seconds, epochs)
 
 
 def retained_classes(model: Classifier, task: int) -> tuple[int, ...]:

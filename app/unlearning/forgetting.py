@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -26,6 +25,7 @@ from app.unlearning.methods.method import MethodResult, target_of
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
 from app.unlearning.sample_partition import without_forgotten
+from app.unlearning.stopwatch import Spent, Stopwatch
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
@@ -45,6 +45,8 @@ class ForgetReport:
     """What was chosen or told, thresholds included; JSON values."""
     seconds: dict[str, float]
     """Wall seconds by stage; `method` is the unlearning alone."""
+    cpu_seconds: dict[str, float]
+    """The same as `stopwatch.Spent` has them."""
     forget_accuracy_before_refusal: float | None = None
     """Share of the forget training set that the method by itself, before any row is struck or null unit fitted, still gives
     its true class; None of `edit`, which strikes."""
@@ -87,7 +89,7 @@ class _Made:
     model: Classifier
     claim: Claim
     settings: dict[str, Any]
-    seconds: dict[str, float]
+    spent: dict[str, Spent]
     importance: Importance
     effect: list[Criterion] = field(default_factory=list)
     """What the method by itself must hold."""
@@ -127,13 +129,13 @@ def forget(
         made = _edited(original, data, partition, asked, context, importance=importance or {})
     else:
         made = _unlearned(original, data, partition, asked, context.part(0.0, 0.6))
-    refusing, start = _refusing(asked, partition, keeping), time.perf_counter()
+    refusing, stopwatch = _refusing(asked, partition, keeping), Stopwatch()
     with deterministic_algorithms():
         fit_refusal(made.model, data, partition, refusing, context.part(0.1 if isinstance(asked, Edit) else 0.6, 0.7))
         refitted = _fitted_guard(
             made.model, data, partition, refusing=refusing, earlier=guard, context=context.part(0.7, 0.8)
         )
-    seconds = {**made.seconds, "refusal": time.perf_counter() - start}
+    spent = {**made.spent, "refusal": stopwatch.spent()}
     context.report(0.8, "measuring", "measuring before and after")
     gate = judge_forgetting(
         original,
@@ -153,7 +155,7 @@ def forget(
         partition,
         gate=made.effect + gate,
         settings={**_settings(refusing, made.model, partition, refitted), **made.settings},
-        seconds=seconds,
+        spent=spent,
         rehearsed=rehearsed,
         context=context,
         guards=(guard, refitted),
@@ -184,7 +186,7 @@ def _edited(
     if found:
         raise NotApplicable(" ".join(fault.detail for fault in found), errors=found)
     model = deepcopy(original).to(context.device).eval()
-    start = time.perf_counter()
+    stopwatch = Stopwatch()
     with deterministic_algorithms():
         context.report(0.0, "editing", "choosing and replacing weights")
         done = edit_weights(model, data, partition, edit, context, importance=importance)
@@ -194,7 +196,7 @@ def _edited(
         model,
         claim="edited",
         settings={"method": "edit", "replaced": done.replaced},
-        seconds={"editing": time.perf_counter() - start},
+        spent={"editing": stopwatch.spent()},
         importance={task: held for task, held in importance.items() if task not in gone},
         importance_histogram=done.importance_histogram,
     )
@@ -210,7 +212,7 @@ def _unlearned(original: Classifier, data: Dataset, partition: Partition, asked:
         result.model,
         claim=method.spec.claim,
         settings={"method": asked.method, "parameters": asdict(asked.parameters), "chosen": result.settings},
-        seconds={"unlearning": result.seconds},
+        spent={"unlearning": Spent(result.seconds, result.cpu_seconds)},
         importance=result.importance,
         effect=judged,
         trained_on=result.trained_on,
@@ -291,13 +293,13 @@ def keep_forgotten(
     """
     partition = Partition.of(data, parent.forgotten_classes, learned=trained.learned_classes)
     model = deepcopy(trained).to(context.device).eval()
-    start = time.perf_counter()
+    stopwatch = Stopwatch()
     with deterministic_algorithms():
         _strike_again(model, parent)
         struck = _refusing_nothing(model)
         fit_refusal(model, data, partition, edit, context.part(0.0, 0.8))
         kept_guard = None if guard is None else recalibrated(guard, model, data, device=context.device)
-    seconds = {"refusal": time.perf_counter() - start}
+    spent = {"refusal": stopwatch.spent()}
     context.report(0.8, "measuring", "measuring before and after")
     gate = judge_keeping(
         struck,
@@ -318,7 +320,7 @@ def keep_forgotten(
         partition,
         gate=gate,
         settings=_settings(edit, model, partition, kept_guard),
-        seconds=seconds,
+        spent=spent,
         rehearsed=rehearsed,
         context=context,
         guards=(guard, kept_guard),
@@ -355,25 +357,28 @@ def _report(
     *,
     gate: list[Criterion],
     settings: dict[str, Any],
-    seconds: dict[str, float],
+    spent: dict[str, Spent],
     rehearsed: tuple[int, ...],
     context: Context,
     guards: tuple[Guard | None, Guard | None],
 ) -> ForgetReport:
     """`guards` are those of both models, in the same order."""
-    start = time.perf_counter()
+    stopwatch = Stopwatch()
     measured_before, measured_after = (
         measure(model, data, partition, context.device, guard=guard)
         for model, guard in zip((before, after), guards, strict=True)
     )
     context.report(1.0, "measuring", "measured before and after")
+    method = Spent(sum(each.wall for each in spent.values()), sum(each.cpu for each in spent.values()))
+    by_stage = {**spent, "method": method, "measuring": stopwatch.spent()}
     return ForgetReport(
         before=measured_before,
         after=measured_after,
         weights_changed=weights_changed(before, after),
         gate=gate,
         settings=settings,
-        seconds={**seconds, "method": sum(seconds.values()), "measuring": time.perf_counter() - start},
+        seconds={stage: each.wall for stage, each in by_stage.items()},
+        cpu_seconds={stage: each.cpu for stage, each in by_stage.items()},
         rehearsed_classes=list(rehearsed),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, classes_of, images_as_float, in_batches
 from app.unlearning.partition import rows_of
+from app.unlearning.stopwatch import Stopwatch
 
 _EVALUATION_BATCH = 1000
 
@@ -37,6 +37,8 @@ class Fit:
 
     seconds: float
     """Wall time of the whole fit."""
+    cpu_seconds: float
+    """The same as `stopwatch.Spent` has it."""
     epochs: int
     """Epochs run; with early stopping perhaps fewer than asked for."""
     best_epoch: int
@@ -72,7 +74,7 @@ def fit(
     of one with batch norm, and a loss that is not finite.
     """
     _check_fittable(model, data, rows, training)
-    start = time.perf_counter()
+    stopwatch = Stopwatch()
     model.to(context.device)
     with seeded(training.seed), deterministic_algorithms():
         fitting = _Fitting(
@@ -80,7 +82,8 @@ def fit(
         )
         history, best_epoch = fitting.run()
     model.eval().zero_grad()
-    return Fit(time.perf_counter() - start, len(history), best_epoch, tuple(history))
+    spent = stopwatch.spent()
+    return Fit(spent.wall, spent.cpu, len(history), best_epoch, tuple(history))
 
 
 class _Fitting:

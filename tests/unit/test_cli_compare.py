@@ -27,6 +27,7 @@ FIGURES: dict[str, float | None] = {
     "probe_gap": 0.021,
     "mia_gap": 0.011,
     "seconds": 3.5,
+    "cpu_seconds": 2.25,
     "ratio_to_retraining": 0.25,
 }
 NOTHING: dict[str, None] = dict.fromkeys(FIGURES)
@@ -94,12 +95,27 @@ def test_the_table_shows_the_original_the_retrained_and_every_method_and_why_one
         "0.021",
         "0.011",
         "3.500",
+        "2.250",
         "0.250",
         "passed",
         "edited",
     ]
-    assert rows["euk"] == ["-"] * 10 + ["error", "-"]
+    assert rows["euk"] == ["-"] * 11 + ["error", "-"]
     assert "euk: euk stumbled" in result.stdout
+
+
+@pytest.mark.parametrize(("cpu_seconds", "title"), [(2.25, "of retraining "), (None, "of retraining, wall")])
+def test_of_an_earlier_release_the_ratio_is_said_to_be_one_of_wall_seconds(
+    compared: Recorder, cpu_seconds: float | None, title: str
+) -> None:
+    figures = {name: value for name, value in FIGURES.items() if name != "cpu_seconds"}
+    told = {} if cpu_seconds is None else {"cpu_seconds": cpu_seconds}
+    result = COMPARISON | {"original": figures, "retrained": figures | told}
+    job = JOB | {"status": "succeeded", "result": result}
+    compared.answers |= {f"GET /v1/jobs/{job['id']}": job, f"GET /v1/jobs/{job['id']}/events": event_of(job)}
+    shown = run(compared, "compare", "digits", "--class", "2")
+    assert shown.exit_code == 0, shown.output
+    assert title in shown.stdout
 
 
 def test_json_is_the_comparison_as_the_server_gave_it(compared: Recorder) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.partition import Partition
+from app.unlearning.stopwatch import Stopwatch
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 
@@ -45,6 +45,8 @@ class MethodResult:
     """Parameters, and what the method chose or was told; JSON values."""
     seconds: float
     """Wall time of the method alone, its tuning included."""
+    cpu_seconds: float
+    """The same as `stopwatch.Spent` has it."""
     importance: Importance = field(default_factory=dict)
     """Of networks that learn tasks with Synaptic Intelligence, as `Learned.importance`; else empty."""
     trained_on: Tensor | None = None
@@ -83,7 +85,7 @@ class Method:
         threads, torch and kind of CPU: same bits. Raises NotApplicable, with every reason, and what ends the context.
         """
         _check(self.spec, original, partition, parameters)
-        start = time.perf_counter()
+        stopwatch = Stopwatch()
         source = deepcopy(original).to(context.device).eval()
         with seeded(seed), deterministic_algorithms():
             computed = self.compute(source, data, partition, parameters, context, seed=seed)
@@ -93,8 +95,8 @@ class Method:
         told = {entry.name: getattr(parameters, entry.name) for entry in fields(parameters)}
         settings = {**told, **computed.settings, "seed": seed}
         context.report(1.0, "unlearning", "done")
-        seconds = time.perf_counter() - start
-        return MethodResult(model, unstruck, settings, seconds, computed.importance, computed.trained_on)
+        spent = stopwatch.spent()
+        return MethodResult(model, unstruck, settings, spent.wall, spent.cpu, computed.importance, computed.trained_on)
 
 
 @torch.no_grad()

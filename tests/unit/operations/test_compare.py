@@ -9,6 +9,7 @@ from app.comparison_schemas import CompareCreate, Comparison
 from app.database.tables import AuditEntryRow, ReferenceRow, TombstoneRow, VersionRow
 from app.errors import AlreadyForgotten, Conflict, InvalidInput, JobNotFound, ModelNotFound, NotApplicable
 from app.operations import compare, jobs, plots
+from app.operations.reference_files import store_of
 from app.schemas import Job
 from tests.unit.operations.conftest import CALLER, House
 
@@ -66,6 +67,19 @@ def test_a_retrained_model_that_there_is_is_not_trained_again(house: House) -> N
     assert Comparison.model_validate(job.result).retrained.seconds == kept.seconds
     with house.database.reading() as session:
         assert session.scalar(select(func.count()).select_from(ReferenceRow)) == 1
+
+
+def test_what_a_reference_took_counts_only_where_as_many_threads_compute(house: House) -> None:
+    """References last longer than the number of threads that jobs compute with."""
+    house.forget(2, method="finetune", refusal="calibrate", reference="wait", num_references=1)
+    house.work()
+    with house.database.reading() as session:
+        kept = session.scalars(select(ReferenceRow)).one()
+    manifest = store_of(house.settings).read_manifest("digits", kept.number)
+    assert manifest.metrics.training_cpu_seconds is not None
+    assert compare._cpu_seconds(manifest) == manifest.metrics.training_cpu_seconds
+    more = manifest.environment.model_copy(update={"threads": manifest.environment.threads + 1})
+    assert compare._cpu_seconds(manifest.model_copy(update={"environment": more})) is None
 
 
 def test_samples_are_compared_without_a_refusal(house: House) -> None:

@@ -80,6 +80,7 @@ def test_the_report_measures_every_task_and_the_parents_matrix_is_carried_on(tas
     assert second.average_forgetting == first.average_forgetting
     assert second.num_parameters == first.num_parameters
     assert second.training_seconds == report.seconds["method"]
+    assert second.training_cpu_seconds == report.cpu_seconds["method"]
 
 
 def test_part_of_a_task_is_forgotten_and_later_the_rest_of_it(task_house: House) -> None:

@@ -72,6 +72,17 @@ def test_the_model_card_tells_metrics_origin_and_what_was_forgotten(manifest: Ma
     assert f"parent: version 1 (`{manifest.parent_digest}`)" in card
 
 
+def test_the_model_card_tells_cpu_seconds_beside_wall_seconds_where_they_are_known(manifest: Manifest) -> None:
+    counted = manifest.metrics.model_copy(update={"training_cpu_seconds": 1.25})
+    assert "| training time | 1.5 s |" in render(manifest)
+    assert "| training time | 1.5 s, 1.2 CPU seconds |" in render(manifest.model_copy(update={"metrics": counted}))
+
+
+def test_a_manifest_without_cpu_seconds_keeps_its_digest(manifest: Manifest) -> None:
+    assert b"training_cpu_seconds" not in manifest.to_bytes()
+    assert parse_manifest(manifest.to_bytes(), "here").digest == manifest.digest
+
+
 def test_the_model_card_claims_nothing_of_a_version_that_forgot_nothing(manifest: Manifest) -> None:
     plain = Manifest.model_validate(manifest.model_dump() | {"forgotten": {"classes": []}, "claim": None})
     assert "Claim" not in render(plain)

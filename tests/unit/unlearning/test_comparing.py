@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,6 +40,31 @@ def test_every_method_has_a_row_beside_original_and_retrained(found: Comparison)
     assert found.retrained.forget_accuracy == 0.0
     assert all(row.figures is not None and row.figures.forget_accuracy == 0.0 for row in found.rows)
     assert (found.original.seconds, found.retrained.ratio_to_retraining) == (None, 1.0)
+
+
+def test_the_ratio_to_retraining_is_one_of_cpu_seconds_beside_which_wall_seconds_stand(found: Comparison) -> None:
+    retraining = found.retrained.cpu_seconds
+    assert retraining is not None
+    for row in found.rows:
+        assert row.figures is not None
+        assert row.figures.seconds is not None
+        assert row.figures.cpu_seconds is not None
+        assert row.figures.ratio_to_retraining == pytest.approx(row.figures.cpu_seconds / retraining)
+
+
+def test_of_references_without_cpu_seconds_no_ratio_is_told() -> None:
+    original, partition = fitted(DATA), Partition.of(DATA, [1])
+    trained = train_references(original, DATA, partition, TRAINING, Context(), seeds=[2, 3])
+    unknown = {seed: replace(each, cpu_seconds=None) for seed, each in trained.items()}
+    half = unknown | {2: trained[2]}
+    asked: list[Edit | Unlearning] = [edit_of(1, refusal="calibrate")]
+    found, partly = (
+        compare(original, DATA, partition, asked, Context(), references=each, seed=0) for each in (unknown, half)
+    )
+    assert (found.retrained.cpu_seconds, found.retrained.ratio_to_retraining) == (None, None)
+    assert found.rows[0].figures is not None
+    assert found.rows[0].figures.ratio_to_retraining is None
+    assert partly.retrained.cpu_seconds == trained[2].cpu_seconds
 
 
 def test_gaps_are_differences_to_retrained_models(found: Comparison) -> None:
