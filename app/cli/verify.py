@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from app.evidence.keys import PublicKeys
 
 app = typer.Typer(
-    help="Check evidence offline: needs neither the server nor its database, only its public keys.",
+    help="Check evidence offline: needs neither a server nor its database, only public keys. The server of this version "
+    "makes neither certificates nor exported logs.",
     epilog="Exit codes: 0 it holds, 2 wrong usage, 3 no usable public keys, 5 no such folder, 9 it does not hold.",
     no_args_is_help=True,
 )

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import typer.main
+from fastapi import FastAPI
+from starlette.routing import Match
 
 from app.audit.events import EVENTS
 from app.cli import app as command_line
 from app.cli.exits import EXIT_CODES
+from app.main import create_app
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), ROOT / "models_store/README.md"]
 )
+PROMISING = [page for page in PAGES if ROOT / "models_store" not in page.parents]
+"""Pages that say what one can do; the other one describes files."""
+COMMAND = re.compile(r"(?:^|[\s`/])forgettery ([a-z][^`|;&\n]*)", re.MULTILINE)
+ROUTE = re.compile(r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) (/[\w{}/.-]*\w}?)")
+PATH = re.compile(r"(/v1/[\w{}/.-]*[\w}])")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
@@ -89,6 +98,67 @@ def commands() -> list[str]:
         verbs = getattr(command, "commands", None)
         found += [f"{name} {verb}" for verb in verbs] if verbs else [name]
     return found
+
+
+@pytest.mark.parametrize("page", PROMISING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_names_is_there_with_its_options(page: Path) -> None:
+    unknown = [said for said in COMMAND.findall(_unfolded(page)) if not _is_command(said)]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("said", ["versions certify digits 1", "forget digits --no-such 2", "sign", "audit export"])
+def test_a_command_or_option_that_is_not_there_is_noticed(said: str) -> None:
+    assert COMMAND.findall(f"`forgettery {said}` and `forgettery serve`") == [said, "serve"]
+    assert not _is_command(said)
+
+
+def _unfolded(page: Path) -> str:
+    return re.sub(r"\\\n\s*", "", page.read_text())
+
+
+def _is_command(said: str) -> bool:
+    """Whether the words lead to a command or a group, and every option is one of it."""
+    command, words = typer.main.get_command(command_line), shlex.split(said, comments=True)
+    while words and (inner := getattr(command, "commands", {}).get(words[0])):
+        command, words = inner, words[1:]
+    is_group = hasattr(command, "commands")
+    options = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
+    asked = {word.partition("=")[0] for word in words if word.startswith("--")}
+    return command.name != command_line.info.name and not (is_group and words) and asked <= options
+
+
+@pytest.mark.parametrize("page", PROMISING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_route_that_a_page_names_is_there(page: Path, application: FastAPI) -> None:
+    text = page.read_text()
+    named = {(method, path) for method, path in ROUTE.findall(text)} | {(None, path) for path in PATH.findall(text)}
+    assert sorted((method, path) for method, path in named if not _is_route(application, method, path)) == []
+
+
+@pytest.mark.parametrize("said", ["GET /v1/checkpoints", "POST /v1/audit/verify", "GET /v1/models/{model}/certificate"])
+def test_a_route_that_is_not_there_is_noticed(said: str, application: FastAPI) -> None:
+    assert [_is_route(application, method, path) for method, path in ROUTE.findall(f"`{said}`")] == [False]
+
+
+def test_evidence_that_the_server_does_not_make_is_said_to_be_missing(application: FastAPI) -> None:
+    """`forgettery verify` checks more than can be had; once there are routes for it, these sentences go."""
+    assert not [path for path in application.openapi()["paths"] if re.search(r"certificate|checkpoint|tile", path)]
+    promises = " ".join((ROOT / "docs/promises.md").read_text().split())
+    assert "signs no checkpoints, issues no certificates and exports no log" in promises
+    for page in ("docs/cli.md", "CHANGELOG.md"):
+        line = next(line for line in (ROOT / page).read_text().split("\n- ") if "verify certificate" in line)
+        assert re.search(r"makes neither|does not write yet", line), page
+
+
+@pytest.fixture(scope="module")
+def application() -> FastAPI:
+    return create_app(Settings())
+
+
+def _is_route(application: FastAPI, method: str | None, path: str) -> bool:
+    """Whether a method, or any for None, is taken at a path, whose parts in braces stand for anything."""
+    scope = {"type": "http", "path": path, "method": "GET" if method == "HEAD" else method or "GET"}
+    wanted = Match.FULL if method else Match.PARTIAL
+    return any(route.matches(scope)[0].value >= wanted.value for route in application.routes)
 
 
 def test_the_command_line_page_lists_every_exit_code() -> None:
