@@ -248,7 +248,7 @@ def forgotten_tasks(tasks: Iterable[Iterable[int]], forgotten: Collection[int]) 
 Strategy = Literal["zero", "random"]
 Scope = Literal["output", "network"]
 Refusal = Literal["none", "calibrate", "push", "guard"]
-PUSH_BATCH = 128
+PUSH_BATCH = 120
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
 CONVOLUTIONAL_PUSH_STEPS = 400

@@ -251,4 +251,4 @@ def test_epochs_of_tasks_count_for_the_rows_of_each_alone(task_house: House) -> 
     rows = sum(recipe["rows_by_class"])
     found = plan(task_house, {"tasks": [1]}, parameters={"push_steps": 10_000})
     per_image = metrics.training_seconds / rows
-    assert found.expected_seconds == pytest.approx(per_image * 10_000 * 128, rel=0.1, abs=0.1)
+    assert found.expected_seconds == pytest.approx(per_image * 10_000 * 120, rel=0.1, abs=0.1)
