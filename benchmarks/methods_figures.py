@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from app.unlearning.context import Context
+from app.unlearning.measuring.closeness import jensen_shannon
 from app.unlearning.measuring.intervals import share
 from app.unlearning.measuring.membership import area_under_curve, calibrated
 from app.unlearning.partition import Partition
 from app.unlearning.verifying.deep_verification import judge
-from app.unlearning.verifying.figures import accuracy, attack, forget_divergence, margin, probe_recall, prototype_recall
+from app.unlearning.verifying.figures import accuracy, attack, margin, probe_recall, prototype_recall
 from app.unlearning.verifying.observations import Observation, Outputs, Sets
 from benchmarks.methods_runs import Result
 
@@ -70,7 +71,11 @@ def _gaps(seen: Observation, beside: Beside) -> dict[str, float | None]:
         probe, prototypes = probe_recall(next(iter(seen.probes))), prototype_recall(next(iter(seen.prototypes)))
         found["probe_gap"] = probe(seen).value - fmean(probe(other).value for other in references)
         found["prototype_gap"] = prototypes(seen).value - fmean(prototypes(other).value for other in references)
-    return {**found, "divergence": fmean(forget_divergence(seen, other) for other in references)}
+    return {**found, "divergence": fmean(_divergence(seen, other) for other in references)}
+
+
+def _divergence(first: Observation, second: Observation) -> float:
+    return float(jensen_shannon(first.forget.probabilities, second.forget.probabilities).mean())
 
 
 def _membership(seen: Observation, beside: Beside) -> dict[str, float | None]:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from torch import Tensor
+
+from app.unlearning.measuring.closeness import jensen_shannon
 from app.unlearning.measuring.intervals import Estimate, error_of_share
 from app.unlearning.verifying.claims import Sought
 from app.unlearning.verifying.figures import point
@@ -31,6 +34,8 @@ class Bench:
     """The seed of the candidate, where it is one of the references: the control."""
     figures: dict[tuple[int, ...], dict[tuple[str, Place], Estimate | float]] = field(default_factory=dict, repr=False)
     """Those computed before, by the `id` of their observations: the control asks for the same ones many times."""
+    divergences: dict[frozenset[int], Tensor] = field(default_factory=dict, repr=False)
+    """Likewise."""
 
     @property
     def others(self) -> Mapping[int, Observation]:
@@ -52,7 +57,7 @@ class Bench:
         """A figure of each model by itself; without a side it is shown only."""
 
         def one(seen: Observation) -> Estimate | float:
-            return self._figure(metric, place, lambda: figure(seen), seen)
+            return self.once(metric, place, lambda: figure(seen), seen)
 
         original, struck = (None if seen is None else point(one(seen)) for seen in (self.original, self.struck))
         retrained = {seed: point(one(reference)) for seed, reference in self.references.items()}
@@ -85,7 +90,8 @@ class Bench:
         """
 
         def two(first: Observation, second: Observation) -> float:
-            return point(self._figure(metric, place, lambda: distance(first, second), first, second))
+            # The same either way round.
+            return point(self.once(metric, place, lambda: distance(first, second), *sorted((first, second), key=id)))
 
         def to_others(seen: Observation) -> float:
             return fmean(two(seen, reference) for reference in self.others.values())
@@ -107,11 +113,18 @@ class Bench:
             coupling=(count - 2) / (count - 1) if count > 1 else 1.0,
         )
 
-    def _figure(
+    def divergence(self, first: Observation, second: Observation) -> Tensor:
+        """Jensen-Shannon of two models on each forgotten input, float64 [N]; the same either way round."""
+        pair = frozenset((id(first), id(second)))
+        if pair not in self.divergences:
+            self.divergences[pair] = jensen_shannon(first.forget.probabilities, second.forget.probabilities)
+        return self.divergences[pair]
+
+    def once(
         self, metric: str, place: Place, compute: Callable[[], Estimate | float], *seen: Observation
     ) -> Estimate | float:
-        """Figures of two models are the same either way round."""
-        known = self.figures.setdefault(tuple(sorted(id(model) for model in seen)), {})
+        """A figure of these models, in this order, computed unless it was before."""
+        known = self.figures.setdefault(tuple(id(model) for model in seen), {})
         if (metric, place) not in known:
             known[metric, place] = compute()
         return known[metric, place]

@@ -13,7 +13,6 @@ from torch import Tensor
 from app.method_specs import LEAST_REFERENCES, Claim
 from app.unlearning.effect import MOST_LEFT_BY_METHOD
 from app.unlearning.gate import REFUSAL_FLOOR
-from app.unlearning.measuring.closeness import jensen_shannon
 from app.unlearning.measuring.intervals import Estimate, paired_difference, share
 from app.unlearning.measuring.membership import area_under_curve, calibrated
 from app.unlearning.verifying.bench import Bench
@@ -22,7 +21,6 @@ from app.unlearning.verifying.figures import (
     attack,
     certainty,
     forget_distance,
-    forget_divergence,
     hits,
     known,
     margin,
@@ -37,6 +35,7 @@ from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all
 
 LARGEST_FORGET_ACCURACY = 0.01
 """Share of a forgotten class's training images that may still be given its label."""
+CALIBRATED = Place("forget", setting="calibrated margin")
 _NOTHING = 1e-12  # bits: what is no nearer at all is not nearer
 
 
@@ -194,7 +193,9 @@ def _nearer_than_untouched(bench: Bench) -> Draft:
 
 
 def _as_two_retrained(bench: Bench) -> Draft:
-    found = bench.between("jensen-shannon", Place("forget"), forget_divergence, "at most")
+    found = bench.between(
+        "jensen-shannon", Place("forget"), lambda *pair: float(bench.divergence(*pair).mean()), "at most"
+    )
     statement = "On the forget set outputs are as near those of retrained models as those of two retrained models are to each other."
     return Draft("as-two-retrained", statement, (found,))
 
@@ -223,14 +224,14 @@ def _calibrated_membership(bench: Bench) -> Draft:
 
     One of them is judged by the others, from which it differs by n / (n - 1) of what it does from the mean of all n.
     """
-    retrained = {seed: calibrated_auc(bench, seen, without=seed).value for seed, seen in bench.references.items()}
+    retrained = {seed: point(calibrated_auc(bench, seen, without=seed)) for seed, seen in bench.references.items()}
     count = len(bench.references)
     original, struck = (
-        None if seen is None else calibrated_auc(bench, seen).value for seen in (bench.original, bench.struck)
+        None if seen is None else point(calibrated_auc(bench, seen)) for seen in (bench.original, bench.struck)
     )
     found = beside_retrained(
         "mia-auc",
-        Place("forget", setting="calibrated margin"),
+        CALIBRATED,
         calibrated_auc(bench, bench.candidate, without=bench.held_out),
         original=original,
         struck=struck,
@@ -243,19 +244,27 @@ def _calibrated_membership(bench: Bench) -> Draft:
     return Draft("calibrated-membership", statement, (found,))
 
 
-def calibrated_auc(bench: Bench, seen: Observation, without: int | None = None) -> Estimate:
+def calibrated_auc(bench: Bench, seen: Observation, without: int | None = None) -> Estimate | float:
     """The AUC of `calibrated_scores`."""
-    members, others = calibrated_scores(bench, seen, without)
-    return area_under_curve(members, others).estimate
+
+    def area() -> Estimate:
+        return area_under_curve(*calibrated_scores(bench, seen, without)).estimate
+
+    return bench.once("mia-auc", CALIBRATED, area, seen, *_shadows(bench, seen, without))
 
 
 def calibrated_scores(bench: Bench, seen: Observation, without: int | None = None) -> tuple[Tensor, Tensor]:
     """Of the forget set and of test images of the same kind, float64 [N] and [M], beside all retrained models but one."""
-    shadows = [other for seed, other in bench.references.items() if seed != without] or [seen]
+    shadows = _shadows(bench, seen, without)
     members = _calibrated(seen.forget, [other.forget for other in shadows])
     if bench.sets.forget_classes:
         return members, _calibrated(seen.test_forget, [other.test_forget for other in shadows])
     return members, _calibrated(seen.test_retain, [other.test_retain for other in shadows])
+
+
+def _shadows(bench: Bench, seen: Observation, without: int | None) -> list[Observation]:
+    """The retrained models but one; where that leaves none, the model itself."""
+    return [other for seed, other in bench.references.items() if seed != without] or [seen]
 
 
 def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:
@@ -288,8 +297,7 @@ def prototype_draft(bench: Bench) -> Draft:
 
 def _divergence_from_others(bench: Bench, model: Observation) -> Tensor:
     """Of each forgotten input, float64 [N], averaged over the retrained models."""
-    others = [reference.forget.probabilities for reference in bench.others.values()]
-    return torch.stack([jensen_shannon(model.forget.probabilities, other) for other in others]).mean(dim=0)
+    return torch.stack([bench.divergence(model, other) for other in bench.others.values()]).mean(dim=0)
 
 
 def _with_retrained(judged: Measurement, found: Measurement) -> Measurement:

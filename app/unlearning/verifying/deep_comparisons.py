@@ -11,7 +11,7 @@ from app.unlearning.measuring.features import layer_similarity
 from app.unlearning.measuring.membership import membership_attack
 from app.unlearning.measuring.relearning import Relearning, anamnesis_index
 from app.unlearning.verifying.bench import Bench
-from app.unlearning.verifying.comparisons import Draft, calibrated_scores
+from app.unlearning.verifying.comparisons import CALIBRATED, Draft, calibrated_scores
 from app.unlearning.verifying.observations import Observation
 from app.unlearning.verifying.verdicts import Measurement, Place, beside_retrained, measured
 
@@ -98,10 +98,9 @@ def _attack_shown(bench: Bench) -> list[Measurement]:
     if min(len(members), len(others)) < 2:  # noqa: PLR2004  one to choose a threshold on, one to judge it on
         return []
     attack = membership_attack(members, others, torch.Generator().manual_seed(bench.sets.seed))
-    place = Place("forget", setting="calibrated margin")
-    found = [measured("mia-balanced-accuracy", place, attack.balanced_accuracy)]
+    found = [measured("mia-balanced-accuracy", CALIBRATED, attack.balanced_accuracy)]
     if attack.true_positive_rate is not None:
-        found.append(measured("mia-tpr-at-1-percent-fpr", place, attack.true_positive_rate))
+        found.append(measured("mia-tpr-at-1-percent-fpr", CALIBRATED, attack.true_positive_rate))
     return found
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 
-import torch
 from torch import Tensor
 
-from app.unlearning.measuring.closeness import activation_distance, agreement, jensen_shannon, margins
+from app.unlearning.measuring.closeness import activation_distance, agreement
 from app.unlearning.measuring.intervals import Estimate, Z, share
 from app.unlearning.measuring.membership import area_under_curve
 from app.unlearning.verifying.observations import Observation, Outputs, ProbePlace
@@ -38,14 +37,13 @@ def attack(scores: Scores, *, about_classes: bool) -> Callable[[Observation], Es
 
 
 def margin(outputs: Outputs) -> Tensor:
-    """The true label's, float64 [N], in nats, of the raw head."""
-    return margins(outputs.logits, outputs.labels)
+    """Of `Outputs`."""
+    return outputs.margins
 
 
 def certainty(outputs: Outputs) -> Tensor:
-    """Minus the entropy of the classes that compete, float64 [N], in nats: how sure the answer is, whatever the label."""
-    terms: Tensor = torch.special.entr(outputs.probabilities)
-    return -terms.sum(dim=1)
+    """Of `Outputs`."""
+    return outputs.certainty
 
 
 def hits(outputs: Outputs) -> Tensor:
@@ -61,11 +59,6 @@ def known(outputs: Outputs) -> Tensor:
 def accuracy(outputs: Outputs) -> Estimate:
     """The share of these."""
     return share(hits(outputs))
-
-
-def forget_divergence(first: Observation, second: Observation) -> float:
-    """Jensen-Shannon, the mean over the forget set."""
-    return float(jensen_shannon(first.forget.probabilities, second.forget.probabilities).mean())
 
 
 def forget_distance(first: Observation, second: Observation) -> float:

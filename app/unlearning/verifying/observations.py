@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -20,6 +21,7 @@ from app.unlearning.attacks import PROBE_IMAGES, PROTOTYPE_IMAGES, fit_probe, pr
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.guard import Guard, Guarded, margins_of_rows
+from app.unlearning.measuring.closeness import margins
 from app.unlearning.measuring.features import layer_features, layer_names
 from app.unlearning.measuring.relearning import Images, Relearning, relearn
 from app.unlearning.partition import Partition
@@ -68,6 +70,17 @@ class Outputs:
     """float64 [N, C], of the classes that compete, without the null unit: refusing is told apart from knowing."""
     served: Tensor
     """int64 [N]: class index, or C for forgotten."""
+
+    @cached_property
+    def margins(self) -> Tensor:
+        """The true label's, float64 [N], in nats, of the raw head."""
+        return margins(self.logits, self.labels)
+
+    @cached_property
+    def certainty(self) -> Tensor:
+        """Minus the entropy of the classes that compete, float64 [N], in nats: how sure the answer is, whatever the label."""
+        terms: Tensor = torch.special.entr(self.probabilities)
+        return -terms.sum(dim=1)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from app.specs import Refusal, Training
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
+from app.unlearning.measuring.closeness import jensen_shannon, margins
+from app.unlearning.measuring.membership import area_under_curve
 from app.unlearning.methods import METHODS
 from app.unlearning.metrics import METRICS
 from app.unlearning.partition import Partition
@@ -22,7 +24,16 @@ from app.unlearning.sample_partition import of_samples
 from app.unlearning.training import fit
 from app.unlearning.verifying.claims import AbsenceProof, Evidence, Sought, strongest_claim, weights_digest
 from app.unlearning.verifying.deep_verification import VerificationReport, judge, verify
-from app.unlearning.verifying.observations import Depth, draw_sets, observe, observe_original, observe_struck
+from app.unlearning.verifying.observations import (
+    Depth,
+    Observation,
+    Outputs,
+    Sets,
+    draw_sets,
+    observe,
+    observe_original,
+    observe_struck,
+)
 from app.unlearning.verifying.verdicts import EFFECTS, Criterion
 from tests.unit.unlearning.blobs import blobs, everything, fitted
 from tests.unit.unlearning.methods.settings import TRAINING, forget
@@ -195,6 +206,36 @@ def test_an_exact_claim_needs_a_proof_about_these_weights_and_retained_rows(worl
     for bad in forged:
         report = world.verified(another, claim="exact", references={}, proof=bad)
         assert (report.verdict, report.claim) == ("failed", "edited")
+
+
+@pytest.mark.parametrize("target", ["world", "samples"])
+def test_figures_that_are_computed_once_are_those_of_each_model_beside_the_others(
+    target: str, request: pytest.FixtureRequest
+) -> None:
+    found: World = request.getfixturevalue(target)
+    report = found.verified(found.retrained(21))
+    sets = draw_sets(found.partition, "fast", 5)
+    seen = {seed: observe(model, found.data, sets, Context()) for seed, model in found.references.items()}
+    calibrated = named(report, "calibrated-membership").measurements[0].retrained
+    divergence = named(report, "as-two-retrained").measurements[0].retrained
+    for seed, model in seen.items():
+        others = [other for key, other in seen.items() if key != seed]
+        areas = [
+            margins(part.logits, part.labels)
+            - torch.stack([margins(each.logits, each.labels) for each in beside]).mean(0)
+            for part, beside in (
+                (model.forget, [other.forget for other in others]),
+                (outsiders(model, sets), [outsiders(other, sets) for other in others]),
+            )
+        ]
+        assert calibrated[str(seed)] == area_under_curve(*areas).estimate.value
+        distances = [jensen_shannon(model.forget.probabilities, other.forget.probabilities) for other in others]
+        assert divergence[str(seed)] == pytest.approx(float(torch.stack(distances).mean()))
+
+
+def outsiders(seen: Observation, sets: Sets) -> Outputs:
+    """Test images that the forget set is told from."""
+    return seen.test_forget if sets.forget_classes else seen.test_retain
 
 
 def test_a_repetition_that_gives_other_weights_refutes_whatever_was_sought(world: World, another: Classifier) -> None:
