@@ -21,6 +21,7 @@ from app.operations import (
     asked,
     claiming,
     guards,
+    observation_files,
     publishing,
     reference_files,
     references,
@@ -76,7 +77,7 @@ def run(attempt: Attempt) -> None:
         )
     targets.refuse_unlearned(start.model, start.parent, request.target)
     claiming.refuse_out_of_reach(request, start.parent, pushed=bool(start.pushed))
-    done = _carried_out(attempt, start, request, loaded.dataset, parent)
+    done = _carried_out(attempt, start, request, loaded, parent)
     if done.outcome.claim is None:
         _refuse(attempt, start, done)
     else:
@@ -103,7 +104,11 @@ def _started(attempt: Attempt, start: publishing.Start) -> ForgetRequestRow:
 
 
 def _carried_out(
-    attempt: Attempt, start: publishing.Start, request: ForgetRequestRow, dataset: Dataset, parent: publishing.Parent
+    attempt: Attempt,
+    start: publishing.Start,
+    request: ForgetRequestRow,
+    loaded: LoadedDataset,
+    parent: publishing.Parent,
 ) -> Done:
     """The verification is of the very weights that are to be published, beside those of the parent."""
     from app.unlearning.context import Context
@@ -114,6 +119,7 @@ def _carried_out(
     from app.unlearning.verifying.deep_verification import verify
     from app.unlearning.verifying.outcome import conclude
 
+    dataset = loaded.dataset
     partition = partition_of(request, dataset, parent.network)
     unlearned = forget(
         parent.network,
@@ -137,6 +143,7 @@ def _carried_out(
         depth="fast",
         seed=request.seed,
         guard=unlearned.guard,
+        shelf=observation_files.shelf_of(attempt.settings, start, loaded),
     )
     least = _CLAIM.validate_python(request.min_claim)
     outcome = conclude(
@@ -174,6 +181,7 @@ def _publish(
         publishing.publish(session, attempt, start, staged, serve=True, quarantined=quarantined)
         _complete(session, attempt, start, done, claim, digest=staged.manifest.weights_digest)
     guards.destroy_deleted(attempt.database, attempt.settings)
+    observation_files.destroy_outdated(attempt.database, attempt.settings)
     if attempt.settings.retention_days == 0:
         versions.purge_all(
             attempt.database, attempt.settings, start.model.id, actor=attempt.actor, request_id=attempt.request_id

@@ -11,7 +11,7 @@ from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow, JobRow, ModelRow, ReferenceRow, VersionRow
 from app.errors import DatabaseUnavailable, StorageUnavailable
 from app.jobs import queue
-from app.operations import guards, reference_files, versions
+from app.operations import guards, observation_files, reference_files, versions
 from app.settings import Settings
 from app.store.versions import VersionStore
 
@@ -25,6 +25,7 @@ def keep_house(database: Database, settings: Settings) -> None:
         versions.purge_expired,
         guards.destroy_deleted,
         reference_files.purge_outdated,
+        observation_files.destroy_outdated,
         _sweep_store,
         _drop_idempotency_keys,
     ):

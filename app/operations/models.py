@@ -13,7 +13,7 @@ from app.database.engine import Database, database_now
 from app.database.tables import ModelRow, VersionRow
 from app.datasets import catalogue
 from app.errors import ModelExists
-from app.operations import reference_files, tasks, train, verifications, versions
+from app.operations import observation_files, reference_files, tasks, train, verifications, versions
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model, refuse_while_jobs_wait, waiting_jobs
 from app.operations.pages import PageQuery, paginate
@@ -100,5 +100,6 @@ def delete_model(database: Database, settings: Settings, caller: Caller, name: s
         versions.log_quarantined(session, model, quarantined, actor=caller.actor, request_id=caller.request_id)
     with database.writing() as session:
         verifications.cancel_all(session, model.id)
+    observation_files.destroy_outdated(database, settings)
     reference_files.purge_all(database, settings, model.id)
     versions.purge_all(database, settings, model.id, actor=caller.actor, request_id=caller.request_id)

@@ -18,9 +18,17 @@ from sqlalchemy.orm import Session
 
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, ReferenceRow, VersionRow
-from app.errors import DatasetCorrupted, JobFinished, ModelGone, NoServingVersion, VersionCorrupted, VersionGone
+from app.errors import (
+    DatasetCorrupted,
+    JobFinished,
+    ModelGone,
+    NoServingVersion,
+    NotApplicable,
+    VersionCorrupted,
+    VersionGone,
+)
 from app.jobs import queue
-from app.operations import publishing, tasks
+from app.operations import observation_files, publishing, tasks
 from app.operations.callers import Caller
 from app.operations.lookups import waiting_jobs
 from app.operations.reference_files import purge, store_of
@@ -28,9 +36,10 @@ from app.operations.train import TRAINING
 from app.operations.unseen import Unseen, unseen_of
 from app.schemas import VersionMetrics
 from app.store.manifest import MANIFEST, WEIGHTS
-from app.store.versions import verify_files
+from app.store.versions import VersionStore, verify_files
 
 if TYPE_CHECKING:
+    from app.datasets.loading import LoadedDataset
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
     from app.unlearning.data import Dataset
@@ -225,6 +234,8 @@ def _train(attempt: Attempt, asked: _Asked) -> None:
     if loaded.data_digest != asked.like.manifest["data_digest"]:
         raise DatasetCorrupted("the data set is not what the model learned, so a retrained model would compare nothing")
     result = _retrained(attempt, asked, loaded.dataset)
+    if attempt.spec["version"] is None:
+        _observe(attempt, asked, result.model, loaded)
     new = publishing.NewVersion(
         origin="trained",
         parent=None,
@@ -260,6 +271,24 @@ def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
     parameters = RetrainParameters(training=TRAINING.validate_python(asked.start.model.training))
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
     return METHODS["retrain"].run(like, data, partition, parameters, context, seed=asked.seed)
+
+
+def _observe(attempt: Attempt, asked: _Asked, reference: Classifier, loaded: LoadedDataset) -> None:
+    """Keep what it and the original do on what the request will look at, which then need not run them."""
+    from app.store import weights
+    from app.unlearning.context import Context
+    from app.unlearning.verifying.kept import observe_or_recall
+    from app.unlearning.verifying.observations import draw_sets
+
+    shelf, original = observation_files.shelf_of(attempt.settings, asked.start, loaded), asked.start.parent
+    if shelf is None or original is None:
+        return
+    folder = VersionStore(attempt.settings.home).folder(asked.start.model.name, original.number)
+    with suppress(NotApplicable, VersionCorrupted):  # which the request itself will say
+        partition = asked.unseen.partition(loaded.dataset, reference.learned_classes)
+        sets = draw_sets(partition, "fast", asked.request.seed)
+        for model in (reference, weights.load(folder, original.digest, original.manifest_digest)):
+            observe_or_recall(model, loaded.dataset, sets, Context(), shelf)
 
 
 def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:

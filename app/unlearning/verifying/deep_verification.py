@@ -6,7 +6,7 @@ constants. What is served is judged without naming a task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from app.unlearning.verifying.claims import (
 from app.unlearning.verifying.comparisons import comparison_drafts, effect_criteria, shown
 from app.unlearning.verifying.control import Control, run_control
 from app.unlearning.verifying.deep_comparisons import deep_drafts, deep_shown
+from app.unlearning.verifying.kept import Shelf, observe_or_recall, observe_or_recall_all
 from app.unlearning.verifying.limits import does_not_prove
 from app.unlearning.verifying.observations import (
     Depth,
@@ -110,21 +111,25 @@ def verify(
     seed: int,
     original_digest: str | None = None,
     guard: Guard | None = None,
+    shelf: Shelf | None = None,
 ) -> VerificationReport:
     """Verify `unlearned`, as served behind its guard; no model is touched.
 
     `original` is None once it is purged, and `original_digest` then its `weights_digest`, if that was kept.
     `references` are models retrained without the forget set, by seed; there may be none. Same models, seed, threads,
-    torch and kind of CPU: same report. To keep what the original and the references were seen to do, use `draw_sets`,
-    `observe_original`, `observe_struck`, `observe` and `judge`. Raises NotApplicable where a set is empty, and what ends the context.
+    torch and kind of CPU: same report, also where a fast one finds on the `shelf` what the original and the references
+    were seen to do before. Raises NotApplicable where a set is empty, and what ends the context.
     """
     sets = draw_sets(partition, depth, seed)
-    before = None if original is None else observe_original(original, data, sets, context.part(0.0, 0.15))
+    shelf = shelf if depth == "fast" else None  # what only a deep one looks at is not kept
+    part = context.part(0.0, 0.15)
+    before = None if original is None else _observe_original(original, data, sets, part, shelf=shelf)
     struck = None
     if original is not None and before is not None:
         struck = observe_struck(original, before, data, sets, context.part(0.15, 0.2))
     after = observe(unlearned, data, sets, context.part(0.2, 0.4), before, guard=guard)
-    retrained = observe_all(references.values(), data, sets, context.part(0.4, 0.9), before)
+    part = context.part(0.4, 0.9)
+    retrained = _observe_retrained(references.values(), data, sets, part, original=before, shelf=shelf)
     context.report(0.9, "judging", "criteria and control")
     report = judge(
         after,
@@ -139,6 +144,28 @@ def verify(
     )
     context.report(1.0, "judging", "done")
     return report
+
+
+def _observe_original(
+    model: Classifier, data: Dataset, sets: Sets, context: Context, *, shelf: Shelf | None
+) -> Observation:
+    if shelf is None:
+        return observe_original(model, data, sets, context)
+    return observe_or_recall(model, data, sets, context, shelf)
+
+
+def _observe_retrained(
+    models: Iterable[Classifier],
+    data: Dataset,
+    sets: Sets,
+    context: Context,
+    *,
+    original: Observation | None,
+    shelf: Shelf | None,
+) -> list[Observation]:
+    if shelf is None:
+        return observe_all(models, data, sets, context, original)
+    return observe_or_recall_all(models, data, sets, context, shelf)
 
 
 def judge(

@@ -1,7 +1,6 @@
 """What one model makes of the sets of a verification: everything that its figures are computed from.
 
-Observed once, a model need not be run again: observations of an original and of retrained models can be kept for every
-later verification of the same target with the same depth and seed.
+Observed once, a model need not be run again: see `kept`.
 """
 
 from __future__ import annotations
@@ -30,11 +29,9 @@ from app.unlearning.verifying.claims import weights_digest
 Depth = Literal["fast", "deep"]
 
 MOST_ROWS: dict[Depth, int] = {"fast": 3000, "deep": 10_000}
-"""Rows of a set, at most; drawn from the seed. With so few, and one retrained model, the fast set costs under 30 % of a
-training epoch of 55,000 images, which every forget request pays."""
+"""Rows of a set, at most; drawn from the seed. Every forget request pays for the fast ones: benchmarks.verification."""
 ALIGNED_ROWS = 2000
 """Rows that layers are aligned on, and relearning draws from and is judged by, at most."""
-FAST_PROBE_IMAGES = PROBE_IMAGES[0]
 FAST_SHOTS = PROTOTYPE_IMAGES[1]
 
 
@@ -64,8 +61,6 @@ class Outputs:
     """int64 [N]."""
     logits: Tensor
     """float32 [N, C], of the raw head."""
-    features: Tensor
-    """float32 [N, D], of the body."""
     probabilities: Tensor
     """float64 [N, C], of the classes that compete, without the null unit: refusing is told apart from knowing."""
     served: Tensor
@@ -90,6 +85,9 @@ class ProbePlace:
     layer: str
     images: int
     """Per class, as asked for; fewer where a class has fewer."""
+
+
+FAST_PROBE = ProbePlace("body", PROBE_IMAGES[0])
 
 
 @dataclass(frozen=True)
@@ -143,26 +141,43 @@ def observe(
     context.
     """
     context.report(0.0, "observing", "outputs on every set")
-    forget, retain = _split(
-        _outputs(Guarded(model, guard), data, sets.forget, sets.retain, context, training=True), len(sets.forget)
-    )
-    test_forget, test_retain = _split(
-        _outputs(Guarded(model, guard), data, sets.test_forget, sets.test_retain, context, training=False),
-        len(sets.test_forget),
-    )
-    seen = Observation(weights_digest(model), forget, retain, test_forget, test_retain)
-    probes: dict[ProbePlace, Tensor] = {}
-    prototypes: dict[int, Tensor] = {}
+    guarded = Guarded(model, guard)
+    training, test = _training_rows(sets), _test_rows(sets)
+    fitted = layer_features(model, data.train_images, training, ("body", "head"), context.device)
+    asked = layer_features(model, data.test_images, test, ("body", "head"), context.device)
+    seen = answered(guarded, data, sets, (fitted["head"], asked["head"]), context)
     if sets.forget_classes:
         context.report(0.2, "observing", "probes and prototypes")
-        probes = _deep_probes(model, data, sets, context) if sets.depth == "deep" else _fast_probes(seen, sets)
-        prototypes = _prototypes(seen, sets)
+        on = _Features(
+            fitted["body"], data.train_labels[training], asked["body"][: len(sets.test_forget)], seen.test_forget.labels
+        )
+        probes = _deep_probes(model, data, sets, context) if sets.depth == "deep" else _fast_probes(on, sets)
+        seen = replace(seen, probes=probes, prototypes=_prototypes(on, sets))
     if sets.depth == "fast":
-        return Observation(seen.digest, forget, retain, test_forget, test_retain, probes, prototypes)
+        return seen
     context.report(0.6, "observing", "layers and relearning")
     layers = layer_features(model, data.train_images, sets.forget[:ALIGNED_ROWS], layer_names(model), context.device)
     relearning = None if original is None else _relearn(model, original, data, sets, context.part(0.7, 1.0))
-    return Observation(seen.digest, forget, retain, test_forget, test_retain, probes, prototypes, layers, relearning)
+    return replace(seen, layers=layers, relearning=relearning)
+
+
+def answered(
+    guarded: Guarded, data: Dataset, sets: Sets, logits: tuple[Tensor, Tensor], context: Context
+) -> Observation:
+    """What raw logits, float32 [N, C], come to: of training rows and of test rows, what is forgotten first.
+
+    Without probes, prototypes and all else that needs features.
+    """
+    rows, test_rows = _training_rows(sets), _test_rows(sets)
+    guarding, test_guarding = (
+        margins_of_rows(guarded.guard, images, some, context.device)
+        for images, some in ((data.train_images, rows), (data.test_images, test_rows))
+    )
+    training = _outputs(guarded, data.train_labels[rows], logits[0].to(context.device), guarding)
+    test = _outputs(guarded, data.test_labels[test_rows], logits[1].to(context.device), test_guarding)
+    forget, retain = _split(training, len(sets.forget))
+    test_forget, test_retain = _split(test, len(sets.test_forget))
+    return Observation(weights_digest(guarded.classifier), forget, retain, test_forget, test_retain)
 
 
 def observe_original(model: Classifier, data: Dataset, sets: Sets, context: Context) -> Observation:
@@ -205,42 +220,55 @@ def _struck(outputs: Outputs, classes: tuple[int, ...]) -> Outputs:
     logits = outputs.logits.clone()
     logits[:, list(classes)], competing[list(classes)] = 0.0, False
     probabilities = logits.masked_fill(~competing, -torch.inf).double().softmax(dim=1)
-    return Outputs(outputs.labels, logits, outputs.features, probabilities, probabilities.argmax(dim=1))
+    return Outputs(outputs.labels, logits, probabilities, probabilities.argmax(dim=1))
 
 
 def _some(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=generator)[:most]]
 
 
-def _outputs(
-    guarded: Guarded, data: Dataset, first: Tensor, second: Tensor, context: Context, *, training: bool
-) -> Outputs:
-    """Of both sets of rows one after the other."""
-    rows, model = torch.cat([first, second]), guarded.classifier
-    images, labels = (data.train_images, data.train_labels) if training else (data.test_images, data.test_labels)
-    found = layer_features(model, images, rows, ("body", "head"), context.device)
-    logits = found["head"]
-    competing = logits.masked_fill(~model.competing().cpu(), -torch.inf)
-    margins = margins_of_rows(guarded.guard, images, rows, context.device)
-    served = guarded.serve(logits.to(context.device), margins).argmax(dim=1).cpu()
-    return Outputs(labels[rows], logits, found["body"], competing.double().softmax(dim=1), served)
+def _training_rows(sets: Sets) -> Tensor:
+    return torch.cat([sets.forget, sets.retain])
+
+
+def _test_rows(sets: Sets) -> Tensor:
+    return torch.cat([sets.test_forget, sets.test_retain])
+
+
+def _outputs(guarded: Guarded, labels: Tensor, logits: Tensor, guarding: Tensor | None) -> Outputs:
+    served = guarded.serve(logits, guarding).argmax(dim=1).cpu()
+    competing = logits.masked_fill(~guarded.classifier.competing(), -torch.inf).cpu()
+    return Outputs(labels, logits.cpu(), competing.double().softmax(dim=1), served)
 
 
 def _split(outputs: Outputs, count: int) -> tuple[Outputs, Outputs]:
     """The first `count` rows, and the others."""
     parts = [
-        [getattr(outputs, name)[part] for name in ("labels", "logits", "features", "probabilities", "served")]
+        [getattr(outputs, name)[part] for name in ("labels", "logits", "probabilities", "served")]
         for part in (slice(None, count), slice(count, None))
     ]
     return Outputs(*parts[0]), Outputs(*parts[1])
 
 
-def _fast_probes(seen: Observation, sets: Sets) -> dict[ProbePlace, Tensor]:
+@dataclass(frozen=True)
+class _Features:
+    """What the head takes."""
+
+    fitted: Tensor
+    """float32 [N, D], of the training rows, forget set first."""
+    labels: Tensor
+    """int64 [N]."""
+    asked: Tensor
+    """float32 [M, D], of test inputs of the forgotten classes."""
+    asked_labels: Tensor
+    """int64 [M]."""
+
+
+def _fast_probes(on: _Features, sets: Sets) -> dict[ProbePlace, Tensor]:
     """One, on what the head takes."""
-    features, labels = _training(seen)
-    rows = _drawn(labels, FAST_PROBE_IMAGES, sets.seed)
-    hits = _probe_hits(features[rows], labels[rows], seen.test_forget.features, seen.test_forget.labels)
-    return {ProbePlace("body", FAST_PROBE_IMAGES): hits}
+    rows = _drawn(on.labels, FAST_PROBE.images, sets.seed)
+    hits = _probe_hits(on.fitted[rows], on.labels[rows], on.asked, on.asked_labels)
+    return {FAST_PROBE: hits}
 
 
 def _deep_probes(model: Classifier, data: Dataset, sets: Sets, context: Context) -> dict[ProbePlace, Tensor]:
@@ -265,28 +293,18 @@ def _probe_hits(features: Tensor, labels: Tensor, asked: Tensor, asked_labels: T
     return fit_probe(features, labels).answers(asked) == asked_labels
 
 
-def _prototypes(seen: Observation, sets: Sets) -> dict[int, Tensor]:
-    features, labels = _training(seen)
-    rows = _drawn(labels, max(PROBE_IMAGES), sets.seed)
-    available = int(torch.bincount(labels)[list(sets.forget_classes)].min())
+def _prototypes(on: _Features, sets: Sets) -> dict[int, Tensor]:
+    rows = _drawn(on.labels, max(PROBE_IMAGES), sets.seed)
+    available = int(torch.bincount(on.labels)[list(sets.forget_classes)].min())
     shots = (FAST_SHOTS,) if sets.depth == "fast" else PROTOTYPE_IMAGES
-    return {
-        number: _prototype_hits(features[rows], labels[rows], seen.test_forget, sets, number)
-        for number in shots
-        if number <= available
-    }
+    return {number: _prototype_hits(on, rows, sets, number) for number in shots if number <= available}
 
 
-def _prototype_hits(features: Tensor, labels: Tensor, asked: Outputs, sets: Sets, shots: int) -> Tensor:
+def _prototype_hits(on: _Features, rows: Tensor, sets: Sets, shots: int) -> Tensor:
     generator = torch.Generator().manual_seed(sets.seed)
-    answers = prototype_answers(features, labels, sets.forget_classes, asked.features, shots=shots, generator=generator)
-    return (answers == asked.labels).double().mean(dim=0)
-
-
-def _training(seen: Observation) -> tuple[Tensor, Tensor]:
-    """Body features and labels of forget and retain set."""
-    both = (seen.forget, seen.retain)
-    return torch.cat([part.features for part in both]), torch.cat([part.labels for part in both])
+    fitted, labels = on.fitted[rows], on.labels[rows]
+    answers = prototype_answers(fitted, labels, sets.forget_classes, on.asked, shots=shots, generator=generator)
+    return (answers == on.asked_labels).double().mean(dim=0)
 
 
 def _drawn(labels: Tensor, images: int, seed: int) -> Tensor:

@@ -1,0 +1,125 @@
+"""What the fast verification of a forget request costs beside one epoch of training, in CPU seconds of one thread.
+
+`python -m benchmarks.verification [--architecture mlp cnn] [--repetitions 5]` prints what is in `docs/verification.md`.
+Networks of MNIST, three references; an epoch is timed beside each of the requests, medians are of their ratios. How well
+the networks are trained does not decide the cost: one epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from app.datasets.loading import load
+from app.method_parameters import RetrainParameters
+from app.settings import Settings
+from app.specs import Architecture, Cnn, EditParameters, Mlp, Training
+from app.store.observations import Observations
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.methods import METHODS
+from app.unlearning.partition import Partition
+from app.unlearning.sample_partition import of_samples
+from app.unlearning.training import fit
+from app.unlearning.verifying.claims import Sought
+from app.unlearning.verifying.deep_verification import verify
+from app.unlearning.verifying.kept import Shelf, observe_or_recall
+from app.unlearning.verifying.observations import draw_sets
+from benchmarks.methods_setting import NUM_SAMPLES
+
+_ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
+_CLASS = 5
+_NUM_REFERENCES = 3
+_RECIPE = Training(epochs=1)
+_CONTEXT = Context()
+_REQUESTS = {"nothing kept": (), "references kept": ("references",), "all kept": ("references", "original")}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """One that is to forget, the references, and a result."""
+
+    original: Classifier
+    references: Mapping[int, Classifier]
+    result: Classifier
+
+
+def networks(architecture: str, data: Dataset) -> Networks:
+    """All but the original retrained without a class."""
+    original = build(_ARCHITECTURES[architecture], data.input_shape, data.num_classes, 0)
+    fit(original, data, data.train_rows, _RECIPE, _CONTEXT)
+    partition, recipe = Partition.of(data, [_CLASS]), RetrainParameters(training=_RECIPE)
+    retrain = METHODS["retrain"].run
+    *references, result = [
+        retrain(original, data, partition, recipe, _CONTEXT, seed=seed).model for seed in range(1, _NUM_REFERENCES + 2)
+    ]
+    return Networks(original, dict(enumerate(references, 1)), result)
+
+
+def epoch_seconds(original: Classifier, data: Dataset) -> float:
+    """Of one more epoch of the same network."""
+    model = build(original.architecture, data.input_shape, data.num_classes, 0)
+    start = time.process_time()
+    fit(model, data, data.train_rows, _RECIPE, _CONTEXT)
+    return time.process_time() - start
+
+
+def request_seconds(found: Networks, data: Dataset, partition: Partition, kept: tuple[str, ...]) -> float:
+    """Of verifying the result where these models were looked at before."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = Observations(Path(folder))
+        shelf = Shelf(files.read, files.write, "the benchmark")
+        sets = draw_sets(partition, "fast", 0)
+        before = {"references": list(found.references.values()), "original": [found.original]}
+        for model in (model for name in kept for model in before[name]):
+            observe_or_recall(model, data, sets, _CONTEXT, shelf)
+        sought = Sought("approximate", "none", EditParameters().utility_budget)
+        start = time.process_time()
+        verify(
+            found.result, data, partition, sought, _CONTEXT,
+            original=found.original, references=found.references, depth="fast", seed=0, shelf=shelf,
+        )  # fmt: skip
+        return time.process_time() - start
+
+
+def main() -> None:
+    """Measure everything and print it as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--architecture", choices=list(_ARCHITECTURES), nargs="+", default=list(_ARCHITECTURES))
+    parser.add_argument("--repetitions", type=int, default=5)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # loads torch's compiler: not to be timed
+    with tempfile.TemporaryDirectory() as home:
+        data = load("mnist", Settings(home=Path(home))).dataset
+    targets = {
+        "a class": Partition.of(data, [_CLASS]),
+        f"{NUM_SAMPLES} samples": of_samples(data, data.train_rows[:NUM_SAMPLES].tolist()),
+    }
+    print(f"| | epoch, s | {' | '.join(_REQUESTS)} |\n|---|---|{'---|' * len(_REQUESTS)}")
+    for architecture in asked.architecture:
+        found = networks(architecture, data)
+        for target, partition in targets.items():
+            print(f"| {architecture}, {target} | {_row(found, data, partition, asked.repetitions)} |", flush=True)
+
+
+def _row(found: Networks, data: Dataset, partition: Partition, repetitions: int) -> str:
+    epochs: list[float] = []
+    ratios: dict[str, list[float]] = {name: [] for name in _REQUESTS}
+    for _ in range(repetitions):
+        epochs.append(epoch_seconds(found.original, data))
+        for name, kept in _REQUESTS.items():
+            ratios[name].append(request_seconds(found, data, partition, kept) / epochs[-1])
+    return " | ".join([f"{median(epochs):.2f}", *(f"{median(each):.2f}" for each in ratios.values())])
+
+
+if __name__ == "__main__":
+    main()
