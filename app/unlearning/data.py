@@ -87,6 +87,14 @@ def _check_images(images: Tensor, labels: Tensor, num_classes: int) -> None:
         raise InvalidShape("Labels must be class indices from 0 to the number of classes - 1.")
 
 
+def images_at(images: Tensor, rows: Tensor, device: torch.device) -> Tensor:
+    """Of images, uint8 [N, C, H, W], those of rows, int64 [M], as networks take them: float32 [M, C, H, W] on the device.
+
+    `index_select` gathers images in a tenth of the time that indexing by a tensor takes.
+    """
+    return images_as_float(images.index_select(0, rows).to(device))
+
+
 def images_as_float(images: Tensor) -> Tensor:
     """Images as networks take them: uint8 0..255 of any shape to float32 0..1."""
     return images.to(torch.float32).div_(255)

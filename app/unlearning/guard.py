@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from app.errors import InvalidShape, NotApplicable
 from app.specs import GuardParameters
 from app.unlearning.architectures import Classifier
-from app.unlearning.data import images_as_float, in_batches
+from app.unlearning.data import images_at, in_batches
 
 _CHANNELS = (16, 32)  # of the first and of every further convolution
 _LEAST_LAYERS = 6  # two convolutions, each with pooling and ReLU
@@ -120,7 +120,7 @@ def margins_of_rows(guard: Guard | None, images: Tensor, rows: Tensor, device: t
     """Margins, float32 [N] on the device, of these rows (int64) of images, uint8 [N, C, H, W]; None without a guard."""
     if guard is None:
         return None
-    found = [guard.margins(images_as_float(images[batch].to(device))) for batch in in_batches(rows, BATCH)]
+    found = [guard.margins(images_at(images, batch, device)) for batch in in_batches(rows, BATCH)]
     return torch.cat([torch.zeros(0, device=device), *found])
 
 

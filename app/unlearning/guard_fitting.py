@@ -12,7 +12,7 @@ from app.errors import NotApplicable
 from app.specs import GuardParameters
 from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset, images_as_float, in_batches
+from app.unlearning.data import Dataset, images_at, in_batches
 from app.unlearning.guard import BATCH, Guard
 from app.unlearning.methods.steps import Batches, descend, images_of
 from app.unlearning.partition import Partition, rows_of
@@ -92,7 +92,7 @@ def calibrate_guard(
 def _scores(guard: Guard, data: Dataset, rows: Tensor, device: torch.device) -> Tensor:
     """Scores, float32 [N] on the CPU, of rows (int64) of the training file."""
     batches = in_batches(rows, BATCH)
-    return torch.cat([guard(images_as_float(data.train_images[batch].to(device))).cpu() for batch in batches])
+    return torch.cat([guard(images_at(data.train_images, batch, device)).cpu() for batch in batches])
 
 
 def _train(

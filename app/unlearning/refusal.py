@@ -14,7 +14,7 @@ from app.specs import CONVOLUTIONAL_PUSH_STEPS, PUSH_BATCH, PUSH_STEPS, Edit, Ml
 from app.unlearning.architectures import Classifier
 from app.unlearning.collapse import spread_of_forgotten
 from app.unlearning.context import Context, Throttle
-from app.unlearning.data import Dataset, images_as_float
+from app.unlearning.data import Dataset, images_at
 from app.unlearning.growing import NO_TASK, owners
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.training import raw_logits
@@ -163,7 +163,7 @@ def push(
         rows = batches.draw()
         labels = data.train_labels[rows]
         targets = unit_of_class[labels]
-        images = images_as_float(data.train_images[rows].to(context.device))
+        images = images_at(data.train_images, rows, context.device)
         loss, features = _push_loss(model, images, labels.to(context.device), targets.to(context.device), partly)
         if collapse_weight:
             loss = loss + collapse_weight * spread_of_forgotten(

@@ -15,11 +15,11 @@ from app.errors import NotApplicable
 from app.specs import Training
 from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context, Throttle
-from app.unlearning.data import Dataset, classes_of, images_as_float, in_batches
+from app.unlearning.data import Dataset, classes_of, images_at, in_batches
 from app.unlearning.partition import rows_of
 from app.unlearning.stopwatch import Stopwatch
 
-_EVALUATION_BATCH = 1000
+_EVALUATION_BATCH = 250  # maps that stay in the cache: 5,000 images through the default CNN in .18 s, with 1,000 in .33
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class _Fitting:
         return Epoch(training_loss, self._calibration_loss() if self.training.early_stopping else None)
 
     def _step(self, batch: Tensor) -> Tensor:
-        images = images_as_float(self.data.train_images[batch].to(self.context.device))
+        images = images_at(self.data.train_images, batch, self.context.device)
         labels = self.data.train_labels[batch].to(self.context.device)
         logits = self.model(images)
         loss = functional.cross_entropy(logits if self.all_compete else self.model.within_tasks(logits, labels), labels)
@@ -177,7 +177,7 @@ class _Fitting:
 def raw_logits(model: Classifier, images: Tensor, rows: Tensor, device: torch.device) -> Tensor:
     """Raw logits, float32 [len(rows), num_classes] on the CPU, of these rows of uint8 images [N, C, H, W]."""
     batches = in_batches(rows, _EVALUATION_BATCH)
-    return torch.cat([model(images_as_float(images[batch].to(device))).cpu() for batch in batches])
+    return torch.cat([model(images_at(images, batch, device)).cpu() for batch in batches])
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from app.errors import NotApplicable
 from app.unlearning.architectures import Classifier
-from app.unlearning.data import images_as_float, in_batches
+from app.unlearning.data import images_at, in_batches
 from app.unlearning.measuring.measurable import require_pairs
 
 MAX_FEATURES = 1024
@@ -57,7 +57,7 @@ def layer_features(
     try:
         with torch.no_grad():
             for batch in in_batches(rows, _BATCH):
-                model(images_as_float(images.index_select(0, batch).to(device)))  # a tenth of the time of [batch]
+                model(images_at(images, batch, device))
     finally:
         for hook in hooks:
             hook.remove()

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context, Throttle
-from app.unlearning.data import Dataset, images_as_float, in_batches
+from app.unlearning.data import Dataset, images_at, in_batches
 
 STEPS_BETWEEN_CHECKS = 20
 """Steps after which it is asked whether to stop: asking costs as much as two steps."""
@@ -48,7 +48,7 @@ class Batches:
 
 def images_of(data: Dataset, rows: Tensor, context: Context) -> Tensor:
     """Images as networks take them, float32 [N, C, H, W], of rows of the training file."""
-    return images_as_float(data.train_images[rows].to(context.device))
+    return images_at(data.train_images, rows, context.device)
 
 
 def cross_entropy(model: Classifier, logits: Tensor, labels: Tensor) -> Tensor:
