@@ -142,20 +142,31 @@ def test_the_gpu_profile_of_the_compose_file_is_valid_once_it_is_no_comment(tmp_
 
 
 def test_every_requirement_is_pinned_with_hashes() -> None:
-    for lock in ("requirements.lock", "requirements-image.lock"):
+    for lock in ("requirements.lock", "requirements-server.lock", "requirements-image.lock"):
         text = (ROOT / lock).read_text()
         for requirement in re.findall(r"^[a-z0-9].*(?:\n {4}.*)*", text, re.MULTILINE):
             assert "--hash=sha256:" in requirement, requirement
 
 
 def test_the_image_lock_is_the_servers_part_of_the_lock_without_torch_and_cuda() -> None:
-    everything, image = pins("requirements.lock"), pins("requirements-image.lock")
-    assert image.items() <= everything.items()
+    server, image = pins("requirements-server.lock"), pins("requirements-image.lock")
+    assert image.items() <= server.items()
+    assert all(NOT_IN_THE_IMAGE_LOCK.fullmatch(name) for name in server.keys() - image.keys())
     assert not [name for name in image if NOT_IN_THE_IMAGE_LOCK.fullmatch(name)]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["server"]
     names = {re.split(r"[\[>=<]", requirement)[0] for requirement in wanted} - {"torch", "torchvision"}
     assert names <= image.keys()
+
+
+def test_the_server_lock_is_the_lock_without_developer_tools() -> None:
+    everything, server = pins("requirements.lock"), pins("requirements-server.lock")
+    assert server.items() <= everything.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    tools = {re.split(r"[\[>=<]", requirement)[0] for requirement in project["dev"]}
+    assert {"pytest", "mypy", "ruff"} <= tools
+    assert not tools & server.keys()
+    assert {"torch", "torchvision", "fastapi"} <= server.keys()
 
 
 def test_no_deployment_file_names_a_package_index() -> None:
@@ -164,6 +175,7 @@ def test_no_deployment_file_names_a_package_index() -> None:
         "docker-compose.yml",
         "README.md",
         "requirements.lock",
+        "requirements-server.lock",
         "requirements-image.lock",
         ".ci/run",
     ):
