@@ -85,7 +85,7 @@ def _of_row(case: Case, row: Row, before: Classifier, data: Dataset, beside: Bes
         f"{cell(case, row, Path()).stem}: {result.seconds:.1f} s, {found['claim']}, missed {found['missed']}",
         flush=True,
     )
-    return {**found, "seconds": result.seconds, "settings": result.settings, **own}
+    return {**found, "left": result.left, "seconds": result.seconds, "settings": result.settings, **own}
 
 
 def _identity(case: Case, row: Row) -> dict[str, Any]:

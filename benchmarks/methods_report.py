@@ -22,7 +22,7 @@ from benchmarks.methods_setting import (
 from benchmarks.reproduction_markdown import NONE, table
 
 _HEAD = (
-    "method", "refusal", "forget", "retain", "test", "refused", "false refusals", "probe gap", "prototype gap", "MIA AUC",
+    "method", "refusal", "left", "forget", "retain", "test", "refused", "false refusals", "probe gap", "prototype gap", "MIA AUC",
     "JS", "CPU s", "ratio", "claim", "missed", "runs",
 )  # fmt: skip
 _RAW = Path("benchmarks/methods.json")
@@ -62,6 +62,8 @@ def _setting(cells: list[Cell]) -> list[str]:
         f"samples it is {memorising} are",
         "forgotten: a network that remembers no single row cannot be attacked.",
         "",
+        "- *left*: what the method by itself left answered of the forget training set, before any output row was struck; a request",
+        "  for classes whose method leaves more than .05 claims `edited` at most. `edit` does nothing but strike and edit weights.",
         '- *forget*, *retain*: accuracy on training rows; *test*: on test images of what stays; an answer "forgotten" is wrong.',
         "- *refused*: test images of forgotten classes answered as forgotten; *false refusals*: those of retained ones.",
         "- *probe gap*, *prototype gap*: recall of forgotten classes by a linear probe (50 images a class) and by prototypes",
@@ -130,13 +132,19 @@ def _methods(rows: Iterable[Row], cells: list[Cell]) -> list[str]:
 
 
 def _line(row: Row, cells: list[Cell]) -> list[str]:
-    share = [_number(mean(cells, name), 3) for name in ("forget_accuracy", "retain_accuracy")]
+    share = [_left(cells), *(_number(mean(cells, name), 3) for name in ("forget_accuracy", "retain_accuracy"))]
     share += [_number(mean(cells, name), 4) for name in ("test_accuracy", "refusal_rate", "false_refusal_rate")]
     gaps = [_signed(mean(cells, name)) for name in ("probe_gap", "prototype_gap")]
     near = [_number(mean(cells, name), 3) for name in ("mia_auc", "divergence")]
     cost = [_number(mean(cells, "seconds"), 2), _number(ratio(cells), 2)]
     claims = counted(cell["claim"] for cell in cells)
     return [row.method, row.refusal, *share, *gaps, *near, *cost, claims, missed(cells), str(len(cells))]
+
+
+def _left(cells: list[Cell]) -> str:
+    """Mean and worst: a mean hides the seed in which nothing was forgotten."""
+    found = [cell["left"] for cell in cells if cell.get("left") is not None]
+    return f"{sum(found) / len(found):.3f} ({max(found):.3f})" if found else NONE
 
 
 def _by_class(cells: list[Cell]) -> list[str]:

@@ -28,6 +28,8 @@ class Result:
     seconds: float
     """Process CPU time of method and refusal, without measuring and judging."""
     sought: Sought
+    left: float | None = None
+    """Share of the forget training set still given its class before any row is struck; None of `original` and `edit`."""
     guard: Guard | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -48,7 +50,8 @@ def run(case: Case, row: Row, data: Dataset, partition: Partition, original: Cla
         return Result(original, 0.0, Sought("approximate", "none", EditParameters().utility_budget))
     clock = Clock()
     found = forget(original, data, partition, _asked(case, row, row.method, partition), clock.context)
-    return Result(found.model, clock.seconds, found.sought, found.guard, found.report.settings)
+    left = found.report.forget_accuracy_before_refusal
+    return Result(found.model, clock.seconds, found.sought, left, found.guard, found.report.settings)
 
 
 class Clock:

@@ -40,8 +40,8 @@ EXPECTED_TRIES: dict[MethodName, float] = {
     "finetune": 1.5,
     "neggrad_plus": 1.0,
     "scrub": 2.0,
-    "salun": 1.5,
-    "bad_teacher": 1.5,
+    "salun": 1.2,
+    "bad_teacher": 1.2,
     "ssd": 5.0,
     "projection": 5.0,
 }

@@ -25,8 +25,9 @@ from app.unlearning.methods.steps import (
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-LEARNING_RATES = (0.0003, 0.001, 0.003)
-"""Of Adam, tried in this order."""
+LEARNING_RATES = (0.001, 0.003)
+"""Of Adam, tried in this order. The rate .0003 takes more steps to the same end and loses more: digit 5, MLP, two seeds, .3 points
+of retained accuracy for .0 with .001, and a divergence from retrained models of .28 to .32 bits for .20 to .28."""
 
 
 def bad_teacher(

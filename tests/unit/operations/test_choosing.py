@@ -161,4 +161,5 @@ def _num_candidates(name: MethodName) -> int:
     """How many values the method's own file lists; its name in the package is that of the function."""
     module = importlib.import_module(f"app.unlearning.methods.{name}")
     lists = ("LEARNING_RATES", "FORGET_WEIGHTS", "SELECTIONS", "RETAIN_SCALES")
-    return next(len(getattr(module, constant)) for constant in lists if hasattr(module, constant))
+    found = next(getattr(module, constant) for constant in lists if hasattr(module, constant))
+    return min(len(values) for values in found.values()) if isinstance(found, dict) else len(found)
