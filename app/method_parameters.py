@@ -23,7 +23,7 @@ class Budgets:
     utility_budget: UtilityBudget = 0.01
     """Retained accuracy that may be lost: on held-out training rows while tuning, on calibration rows in the gate."""
     refusal_budget: RefusalBudget | None = None
-    """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .007 with the
+    """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
     refusal `push`, which spends no more of it than its target needs, otherwise .003."""
     refusal_target: RefusalTarget = 0.99
     """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""

@@ -267,7 +267,7 @@ MEASURED_ROWS = 10_000
 
 RefusalBudget = Annotated[float, Ge(0), Le(0.5)]
 RefusalTarget = Annotated[float, Gt(0), Le(1)]
-REFUSAL_BUDGET: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.003, "push": 0.007, "guard": 0.003}
+REFUSAL_BUDGET: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.003, "push": 0.005, "guard": 0.003}
 """Share of right answers that the null unit may cost where a request says nothing. `push` stops at its target. MNIST, every
 digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .986 on average
 and .982 of the worst digit at .006 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
@@ -294,7 +294,7 @@ class EditParameters:
     """Optimisation steps of the refusal `push`; empty: 400 for networks with convolutions, of others 800, or
     1600 for tasks in a static one."""
     refusal_budget: RefusalBudget | None = None
-    """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .007 with the
+    """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
     refusal `push`, which spends no more of it than its target needs, otherwise .003."""
     refusal_target: RefusalTarget = 0.99
     """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
@@ -319,7 +319,7 @@ class GuardParameters:
     """Retained images of a step; half as many of the forget set."""
     learning_rate: LearningRate = 0.003
     """Of Adam, at the first step; half a cosine brings it to 0 at the last."""
-    refusal_budget: RefusalBudget = 0.007
+    refusal_budget: RefusalBudget = 0.005
     """Share of correct answers on retained calibration inputs that the guard's refusals may cost at most."""
     refusal_target: RefusalTarget = 0.99
     """Share of each of its classes' calibration inputs that is to be refused; no more is spent than this needs."""
