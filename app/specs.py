@@ -269,8 +269,8 @@ RefusalBudget = Annotated[float, Ge(0), Le(0.5)]
 RefusalTarget = Annotated[float, Gt(0), Le(1)]
 REFUSAL_BUDGET: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.003, "push": 0.005, "guard": 0.003}
 """Share of right answers that the null unit may cost where a request says nothing. `push` stops at its target. MNIST, every
-digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .986 on average
-and .982 of the worst digit at .006 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
+digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .985 on average
+and .975 of the worst digit at .005 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
 (one seed) .994 and .991 at .0017, where it refused .996 and .994 at .003."""
 
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
