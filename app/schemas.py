@@ -60,7 +60,8 @@ ClassList = Annotated[list[ClassIndex], Field(min_length=1, max_length=10_000, f
 NewTask = ClassList
 ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
-Method = Literal["auto", "edit", MethodName]
+ForgetMethod = Literal["edit", MethodName]
+Method = Literal["auto", ForgetMethod]
 Reference = Literal["wait", "cached", "none"]
 Parameters = EditParameters | MethodParameters | Budgets
 """Of a forget request: those of its method; of `auto` the budgets that all methods have."""

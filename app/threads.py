@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-_SMALL = {"mlp", "cnn", "gru", "lstm"}
+from app.specs import Architecture, Torchvision, hidden_widths
+
 _WIDEST_SMALL = 1024
 """Units of a layer. Below it the work of a step is so little that threads cost more than they bring (docs/operations/threads.md)."""
 _OF_THE_PREDICTOR = 1
@@ -16,18 +15,18 @@ _OF_THE_PREDICTOR = 1
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def job_threads(architecture: Mapping[str, Any], *, jobs_at_once: int, cores: int | None = None) -> int:
+def job_threads(architecture: Architecture, *, jobs_at_once: int, cores: int | None = None) -> int:
     """What a job of a model of this architecture takes where nothing else was set."""
     if is_small(architecture):
         return 1
     return max(1, ((cores or usable_cores()) - _OF_THE_PREDICTOR) // jobs_at_once)
 
 
-def is_small(architecture: Mapping[str, Any]) -> bool:
+def is_small(architecture: Architecture) -> bool:
     """Whether one thread trains such a network about as fast as several."""
-    widths = [architecture.get("hidden", ()), architecture.get("channels", ())]
-    units = [unit for each in widths for unit in (each if isinstance(each, list | tuple) else [each])]
-    return architecture.get("type") in _SMALL and max(units, default=0) <= _WIDEST_SMALL
+    if isinstance(architecture, Torchvision):
+        return False
+    return max(hidden_widths(architecture), default=0) <= _WIDEST_SMALL
 
 
 def usable_cores(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:

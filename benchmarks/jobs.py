@@ -33,6 +33,7 @@ from app.jobs.handlers import Handler
 from app.jobs.worker import run_worker
 from app.lifelines import end_with_parent
 from app.settings import Settings
+from app.specs import Mlp, Standard, Training
 
 _SECONDS_FOR_A_JOB = 60.0
 
@@ -99,7 +100,7 @@ def measure_waits(home: str, database_url: str, jobs: int) -> dict[str, object]:
 
 def _model(database: Database) -> UUID:
     model = ModelRow(id=uuid4(), name=f"benchmark-{uuid4().hex}", dataset="mnist", created_at=datetime.now(UTC))
-    model.architecture = model.learning = model.training = {}
+    model.architecture, model.learning, model.training = Mlp(), Standard(), Training()
     with database.writing() as session:
         session.add(model)
     return model.id

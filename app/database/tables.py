@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -24,9 +25,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.database.types import UtcDateTime
+from app.database.types import JsonOf, UtcDateTime
+from app.schemas import Claim, Depth, ForgetMethod, Method, Reference
+from app.specs import Architecture, GuardParameters, Learning, Refusal, Scope, Strategy, Training
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+ArchitectureJson = JsonOf(TypeAdapter(Architecture))
+LearningJson = JsonOf(TypeAdapter(Learning))
+TrainingJson = JsonOf(TypeAdapter(Training))
+GuardJson = JsonOf(TypeAdapter(GuardParameters))
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -59,9 +66,9 @@ class ModelRow(Table):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(63), unique=True)
     dataset: Mapped[str] = mapped_column(String(100))
-    architecture: Mapped[dict[str, Any]]
-    learning: Mapped[dict[str, Any]]
-    training: Mapped[dict[str, Any]]
+    architecture: Mapped[Architecture] = mapped_column(ArchitectureJson)
+    learning: Mapped[Learning] = mapped_column(LearningJson)
+    training: Mapped[Training] = mapped_column(TrainingJson)
     serving_version: Mapped[int | None]
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
@@ -80,7 +87,7 @@ class VersionRow(Table):
     digest: Mapped[str] = mapped_column(String(71))
     manifest_digest: Mapped[str] = mapped_column(String(71))
     forgotten: Mapped[dict[str, Any]]
-    claim: Mapped[str | None] = mapped_column(String(20))
+    claim: Mapped[Claim | None] = mapped_column(String(20))
     metrics: Mapped[dict[str, Any]]
     manifest: Mapped[dict[str, Any]]
     forget_request_id: Mapped[UUID | None]
@@ -101,21 +108,21 @@ class ForgetRequestRow(Table):
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
     job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"), unique=True)
     target: Mapped[dict[str, Any]]
-    method: Mapped[str] = mapped_column(String(40))
-    requested_method: Mapped[str] = mapped_column(String(40))
-    strategy: Mapped[str | None] = mapped_column(String(20))
-    scope: Mapped[str | None] = mapped_column(String(20))
-    refusal: Mapped[str] = mapped_column(String(20))
-    guard: Mapped[dict[str, Any] | None]
-    reference: Mapped[str] = mapped_column(String(20))
+    method: Mapped[ForgetMethod] = mapped_column(String(40))
+    requested_method: Mapped[Method] = mapped_column(String(40))
+    strategy: Mapped[Strategy | None] = mapped_column(String(20))
+    scope: Mapped[Scope | None] = mapped_column(String(20))
+    refusal: Mapped[Refusal] = mapped_column(String(20))
+    guard: Mapped[GuardParameters | None] = mapped_column(GuardJson)
+    reference: Mapped[Reference] = mapped_column(String(20))
     num_references: Mapped[int]
-    min_claim: Mapped[str | None] = mapped_column(String(20))
+    min_claim: Mapped[Claim | None] = mapped_column(String(20))
     parameters: Mapped[dict[str, Any]]
     seed: Mapped[int] = mapped_column(BigInteger())
     reason: Mapped[str | None] = mapped_column(Text())
     status: Mapped[str] = mapped_column(String(20))
     verdict: Mapped[str | None] = mapped_column(String(20))
-    claim: Mapped[str | None] = mapped_column(String(20))
+    claim: Mapped[Claim | None] = mapped_column(String(20))
     parent_version: Mapped[int | None]
     version: Mapped[int | None]
     report: Mapped[dict[str, Any] | None]
@@ -217,10 +224,10 @@ class VerificationRow(Table):
     original_version: Mapped[int | None]
     forget_request_id: Mapped[UUID] = mapped_column(ForeignKey("forget_request.id"))
     job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"))
-    depth: Mapped[str] = mapped_column(String(10))
+    depth: Mapped[Depth] = mapped_column(String(10))
     before_purge: Mapped[bool] = mapped_column(server_default=false())
     verdict: Mapped[str | None] = mapped_column(String(20))
-    claim: Mapped[str | None] = mapped_column(String(20))
+    claim: Mapped[Claim | None] = mapped_column(String(20))
     digest: Mapped[str | None] = mapped_column(String(71))
     original_digest: Mapped[str | None] = mapped_column(String(64))
     report: Mapped[dict[str, Any] | None]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect
-from sqlalchemy.types import TypeDecorator
+from pydantic import TypeAdapter
+from sqlalchemy import JSON, DateTime, Dialect
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -35,3 +37,28 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         aware: datetime = value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
         return aware
+
+
+class JsonOf(TypeDecorator[Any]):
+    """A JSON column of one type: rows hold its values, checked on their way in and on their way out."""
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self, adapter: TypeAdapter[Any]) -> None:
+        """`adapter` is of the type; what it dumps is what is stored."""
+        super().__init__()
+        self.adapter = adapter
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """JSONB on PostgreSQL, and SQL's NULL for None everywhere."""
+        kind = JSONB if dialect.name == "postgresql" else JSON
+        return dialect.type_descriptor(kind(none_as_null=True))
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002  SQLAlchemy's
+        """A value in, JSON out; raises pydantic's `ValidationError` for what is no value of the type."""
+        return None if value is None else self.adapter.dump_python(self.adapter.validate_python(value), mode="json")
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any | None:  # noqa: ARG002  SQLAlchemy's
+        """JSON in, a value out."""
+        return None if value is None else self.adapter.validate_python(value)

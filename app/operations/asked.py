@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from app import specs
 from app.method_parameters import MethodParameters, RetrainParameters
-from app.method_specs import METHOD_SPECS, MethodName, Unlearning
+from app.method_specs import METHOD_SPECS, Unlearning
 from app.schemas import PARAMETERS
 
 if TYPE_CHECKING:
     from app.database.tables import ForgetRequestRow
     from app.operations.publishing import Start
 
-_EDIT: TypeAdapter[specs.Edit] = TypeAdapter(specs.Edit)
-_METHOD: TypeAdapter[MethodName] = TypeAdapter(MethodName)
-_TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
+_EDIT_PARAMETERS: TypeAdapter[specs.EditParameters] = TypeAdapter(specs.EditParameters)
 
 
 def asked_of(request: ForgetRequestRow, start: Start) -> specs.Edit | Unlearning:
@@ -29,9 +27,9 @@ def asked_of(request: ForgetRequestRow, start: Start) -> specs.Edit | Unlearning
         return replace(edit, pushed=start.pushed, parameters=replace(edit.parameters, collapse_weight=weight))
     parameters = _parameters(request)
     if isinstance(parameters, RetrainParameters) and parameters.training is None:
-        parameters = replace(parameters, training=_TRAINING.validate_python(start.model.training))
+        parameters = replace(parameters, training=start.model.training)
     return Unlearning(
-        method=_METHOD.validate_python(request.method),
+        method=request.method,
         parameters=parameters,
         refusal=edit_of(request).refusal,
         guard=edit_of(request).guard,
@@ -42,17 +40,22 @@ def asked_of(request: ForgetRequestRow, start: Start) -> specs.Edit | Unlearning
 
 def edit_of(request: ForgetRequestRow) -> specs.Edit:
     """What `edit` was asked for; of any other method, how its classes are refused, and within which budgets."""
-    classes, seed = request.target.get("classes", []), request.seed
-    asked = {"classes": classes, "refusal": request.refusal, "seed": seed, "guard": request.guard or {}}
-    if request.guard is not None:
-        asked["guard"] = request.guard
-    if request.method == "edit":
-        how = {"strategy": request.strategy, "scope": request.scope, "parameters": request.parameters}
-        return _EDIT.validate_python(asked | how)
-    return _EDIT.validate_python(asked | {"parameters": asdict(_parameters(request).of_refusal())})
+    asked = specs.Edit(
+        classes=tuple(request.target.get("classes", [])),
+        refusal=request.refusal,
+        seed=request.seed,
+        guard=request.guard or specs.GuardParameters(),
+    )
+    if request.method != "edit":
+        return replace(asked, parameters=_parameters(request).of_refusal())
+    assert request.strategy is not None  # as every stored edit has one, and a scope
+    assert request.scope is not None
+    parameters = _EDIT_PARAMETERS.validate_python(request.parameters)
+    return replace(asked, strategy=request.strategy, scope=request.scope, parameters=parameters)
 
 
 def _parameters(request: ForgetRequestRow) -> MethodParameters:
-    spec = METHOD_SPECS[_METHOD.validate_python(request.method)]
+    assert request.method != "edit"
+    spec = METHOD_SPECS[request.method]
     parameters: MethodParameters = PARAMETERS[spec.parameters].validate_python(request.parameters)
     return parameters

@@ -20,7 +20,7 @@ from app.method_specs import (
     reasons_against_edit,
     sought_by,
 )
-from app.operations import claiming, costs, targets, tasks
+from app.operations import claiming, costs, targets
 from app.schemas import Candidate, ForgetCreate, ProblemError
 
 PREFERENCE: dict[Target, tuple[str, ...]] = {
@@ -151,7 +151,7 @@ def _in_order(target: Target, model: ModelRow) -> list[str]:
     Without convolutions `euk` begins all layers anew: of samples it is a retraining that stops early. On an MLP that
     took .61 of a retraining and cost .7 points of test accuracy (docs/methods.md), so the exact one goes before it.
     """
-    convolutional = isinstance(tasks.ARCHITECTURE.validate_python(model.architecture), specs.Cnn | specs.Torchvision)
+    convolutional = isinstance(model.architecture, specs.Cnn | specs.Torchvision)
     preferred = list(PREFERENCE[target])
     if target == "samples" and not convolutional:
         preferred.remove("euk")
@@ -161,12 +161,11 @@ def _in_order(target: Target, model: ModelRow) -> list[str]:
 
 def reasons(method: str, model: ModelRow, target: Target, refusal: specs.Refusal) -> list[FieldError]:
     """Everything that speaks against a method for this model and target."""
-    mode: specs.Mode = model.learning["mode"]
+    mode = model.learning.mode
     if method == "edit":
         return reasons_against_edit(target, mode, refusal)
-    architecture = tasks.ARCHITECTURE.validate_python(model.architecture)
     spec = METHOD_SPECS[costs.METHOD_NAMES[method]]
-    return reasons_against(spec, target=target, mode=mode, architecture=architecture, refusal=refusal)
+    return reasons_against(spec, target=target, mode=mode, architecture=model.architecture, refusal=refusal)
 
 
 def _candidate(

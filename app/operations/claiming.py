@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
@@ -21,11 +20,8 @@ from app.method_specs import (
     weakest,
 )
 from app.operations.lookups import waiting_jobs
-from app.operations.publishing import CLAIM, claim_of
+from app.operations.publishing import claim_of
 from app.schemas import Reference
-
-_REFUSAL: TypeAdapter[specs.Refusal] = TypeAdapter(specs.Refusal)
-_REFERENCE: TypeAdapter[Reference] = TypeAdapter(Reference)
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,8 @@ def with_parent(session: Session, model: ModelRow, bounds: Bounds, *, samples: b
 
 def bounds_of(request: ForgetRequestRow, *, pushed: bool) -> Bounds:
     """Those of a stored request, its parent apart; `pushed` says whether a class was pushed before."""
-    refusal = "push" if "samples" in request.target and pushed else _REFUSAL.validate_python(request.refusal)
-    return Bounds(refusal, _REFERENCE.validate_python(request.reference), request.num_references)
+    refusal = "push" if "samples" in request.target and pushed else request.refusal
+    return Bounds(refusal, request.reference, request.num_references)
 
 
 def refuse_out_of_reach(request: ForgetRequestRow, parent: VersionRow, *, pushed: bool) -> None:
@@ -77,7 +73,7 @@ def refuse_out_of_reach(request: ForgetRequestRow, parent: VersionRow, *, pushed
     if request.min_claim is None:
         return
     bounds = replace(bounds_of(request, pushed=pushed), parent=claim_of(parent))
-    check_reach(CLAIM.validate_python(request.min_claim), request.method, bounds)
+    check_reach(request.min_claim, request.method, bounds)
 
 
 def check_reach(least: Claim | None, method: str, bounds: Bounds) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app import specs
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from app.unlearning.data import Dataset
 
 MOST_SAMPLES_SHOWN = 100
-_TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
 
 
 def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, home: Path | None = None) -> Job:
@@ -137,7 +136,7 @@ def _compared(
     partition = forgetting_run.partition_of(requests[0], dataset, parent.network)
     held_against = _known_references(attempt, start)
     missing = [seed for seed in _seeds(attempt, start) if seed not in held_against]
-    training = _TRAINING.validate_python(start.model.training)
+    training = start.model.training
     held_against |= train_references(
         parent.network, dataset, partition, training, context.part(0.0, 0.3), seeds=missing
     )

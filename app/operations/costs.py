@@ -17,7 +17,6 @@ from app import specs
 from app.database.tables import ModelRow, VersionRow
 from app.method_parameters import MethodParameters
 from app.method_specs import METHOD_SPECS, MethodName
-from app.operations import tasks
 from app.schemas import ForgetCreate
 from app.sharding import expected_share
 
@@ -202,12 +201,12 @@ def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
         return None
     by_class = [max(rows) for rows in zip(*(v.manifest["recipe"]["rows_by_class"] for v in versions), strict=True)]
     last = versions[-1]
-    passes, learning = _passes(last), tasks.LEARNING.validate_python(model.learning)
+    passes, learning = _passes(last), model.learning
     return TrainedRows(
         by_class,
         last.metrics["training_seconds"] / (passes * sum(last.manifest["recipe"]["rows_by_class"])),
         last.manifest["architecture"]["type"],
-        model.learning["mode"],
+        learning.mode,
         passes,
         learning if isinstance(learning, specs.Sisa) else None,
     )

@@ -49,7 +49,7 @@ class Fitting:
         """Fit these classes, or all; a model of tasks learns them task by task, in their order."""
         from app.unlearning.training import fit
 
-        learning = tasks.LEARNING.validate_python(self.start.model.learning)
+        learning = self.start.model.learning
         if isinstance(learning, specs.Sisa):
             return self._learn_in_shards(learning, classes)
         model = copy.deepcopy(self.parent.network) if self.parent else self._fresh()
@@ -80,7 +80,7 @@ class Fitting:
         from app.unlearning.stopwatch import Stopwatch
 
         stopwatch = Stopwatch()
-        architecture = tasks.ARCHITECTURE.validate_python(self.start.model.architecture)
+        architecture = self.start.model.architecture
         recipe = Recipe(architecture, learning, self.training, tuple(self.start.forgotten))
         rows = self._rows(range(self.dataset.num_classes) if classes is None else classes)
         model = train_sharded(recipe, self.dataset, rows, self.context)
@@ -91,8 +91,8 @@ class Fitting:
         """The model's network with fresh weights, what is forgotten struck."""
         from app.unlearning.architectures import build
 
-        architecture = tasks.ARCHITECTURE.validate_python(self.start.model.architecture)
-        learning = tasks.LEARNING.validate_python(self.start.model.learning)
+        architecture = self.start.model.architecture
+        learning = self.start.model.learning
         data, seed = self.dataset, self.training.seed
         fresh = build(architecture, data.input_shape, data.num_classes, seed, learning)
         fresh.mark_forgotten(self.start.forgotten)

@@ -184,7 +184,7 @@ def _row(
         strategy=body.strategy,
         scope=body.scope,
         refusal=body.refusal,
-        guard=asdict(body.guard) if body.guard else None,
+        guard=body.guard,
         reference=body.reference,
         num_references=body.num_references,
         min_claim=body.min_claim,

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
@@ -16,7 +15,6 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow
 from app.errors import NoServingVersion
 from app.jobs import queue
-from app.method_specs import Claim
 from app.operations import (
     asked,
     claiming,
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
     from app.unlearning.verifying.claims import SupportedClaim
     from app.unlearning.verifying.deep_verification import VerificationReport
     from app.unlearning.verifying.outcome import Outcome
-
-_CLAIM: TypeAdapter[Claim | None] = TypeAdapter(Claim | None)
 
 
 @dataclass(frozen=True)
@@ -145,12 +141,11 @@ def _carried_out(
         guard=unlearned.guard,
         shelf=observation_files.shelf_of(attempt.settings, start, loaded),
     )
-    least = _CLAIM.validate_python(request.min_claim)
     outcome = conclude(
         unlearned.report.gate,
         unlearned.sought,
         verification,
-        min_claim=least,
+        min_claim=request.min_claim,
         original_learned=start.parent is None or start.parent.metrics.get("warning") is None,
     )
     remembered = memorisation(unlearned.model, without_forgotten(dataset, partition))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from uuid import uuid4
 
 from sqlalchemy import exists, select
@@ -37,9 +36,9 @@ def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAn
     tasks.check_training(learning, body.training)
     model = _of_free_name(session, body.name)
     model.dataset = body.dataset
-    model.architecture = asdict(body.architecture)
-    model.learning = asdict(learning)
-    model.training = asdict(body.training)
+    model.architecture = body.architecture
+    model.learning = learning
+    model.training = body.training
     model.created_at = database_now(session)
     session.add(model)
     session.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,7 +20,6 @@ from app.datasets import labels
 from app.errors import VersionCorrupted
 from app.method_specs import weakest
 from app.operations import asked, versions
-from app.operations.tasks import tasks_of
 from app.operations.views import forgotten_classes, forgotten_samples
 from app.schemas import Claim, Forgotten, Origin, VersionMetrics
 from app.store.manifest import CHECKPOINTS, GUARD, IMPORTANCE, WEIGHTS, Manifest
@@ -90,7 +89,7 @@ class Parent:
 
 def claim_of(version: VersionRow | None) -> Claim | None:
     """What a version claims; None of one that has forgotten nothing, and of none."""
-    return None if version is None or version.claim is None else CLAIM.validate_python(version.claim)
+    return None if version is None else version.claim
 
 
 @dataclass(frozen=True)
@@ -308,8 +307,8 @@ def publish(
     moved_from = model.serving_version
     if serve:
         model.serving_version = start.number
-    if len(staged.manifest.learning.tasks) > len(tasks_of(model.learning)):
-        model.learning = asdict(staged.manifest.learning)
+    if len(staged.manifest.learning.tasks) > len(model.learning.tasks):
+        model.learning = staged.manifest.learning
     session.flush()
     VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)
     versions.log_quarantined(

@@ -32,7 +32,6 @@ from app.operations import observation_files, publishing, tasks
 from app.operations.callers import Caller
 from app.operations.lookups import waiting_jobs
 from app.operations.reference_files import purge, store_of
-from app.operations.train import TRAINING
 from app.operations.unseen import Unseen, unseen_of
 from app.schemas import VersionMetrics
 from app.store.manifest import MANIFEST, WEIGHTS
@@ -98,7 +97,7 @@ def submit(
 
 def seeds_of(model: ModelRow, count: int) -> list[int]:
     """Distinct seeds, none of which is that of the model's own training."""
-    first = int(model.training["seed"]) + 1
+    first = model.training.seed + 1
     return [(first + number) % _SEEDS for number in range(count)]
 
 
@@ -268,7 +267,7 @@ def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
     like = build(architecture, data.input_shape, data.num_classes, asked.seed, learning)
     partition = asked.unseen.partition(data, like.learned_classes)
     like.mark_forgotten(partition.earlier_classes)
-    parameters = RetrainParameters(training=TRAINING.validate_python(asked.start.model.training))
+    parameters = RetrainParameters(training=asked.start.model.training)
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
     return METHODS["retrain"].run(like, data, partition, parameters, context, seed=asked.seed)
 

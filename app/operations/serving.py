@@ -154,7 +154,7 @@ class ServedVersions:
         names = tuple(version.manifest["class_names"])
         forgotten = tuple(version.forgotten["classes"])
         has_guard = version.manifest.get("guard") is not None
-        tasks = tuple(map(tuple, tasks_of(version.manifest["learning"])))
+        tasks = tuple(map(tuple, tasks_of(version)))
         facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten, has_guard, tasks)
         if len(self._facts) >= _FACTS_KEPT:
             self._facts.pop(next(iter(self._facts)))

@@ -42,7 +42,7 @@ def resolve(session: Session, model: ModelRow, target: ForgetTarget, home: Path 
     if target.samples is not None:
         found = {"samples": sample_targets.resolve(session, model, target.samples, gone, home)}
     else:
-        has_tasks = bool(tasks_of(model.learning))
+        has_tasks = bool(model.learning.tasks)
         found = _of_tasks(session, model, target, gone) if has_tasks else _of_classes(model, target, gone)
     going = gone | set(found.get("classes", [])) | sample_targets.classes_without_rows(session, model, home)
     if not learned_classes(session, model) - going:
@@ -63,7 +63,7 @@ def gone_classes(session: Session, model: ModelRow) -> set[int]:
 
 def learned_classes(session: Session, model: ModelRow) -> set[int]:
     """The classes that the version learned which the request builds on, forgotten ones included."""
-    if not tasks_of(model.learning):
+    if not model.learning.tasks:
         return set(range(len(catalogue.find(model.dataset).classes)))
     return {number for classes in _served_tasks(session, model) for number in classes}
 
@@ -84,7 +84,7 @@ def without_forgotten(target: Target, forgotten: Collection[int]) -> Target:
 
 def refuse_unlearned(model: ModelRow, parent: VersionRow, target: dict[str, Any]) -> None:
     """Raise `Conflict` where the pointer was moved to a version that never learned what is to be forgotten."""
-    if max(target.get("tasks", []), default=0) >= len(tasks_of(parent.manifest["learning"])):
+    if max(target.get("tasks", []), default=0) >= len(tasks_of(parent)):
         refuse_fewer(model, parent)
 
 
@@ -158,7 +158,7 @@ def _refuse_unknown(session: Session, model: ModelRow, named: list[int], tasks: 
     if named[-1] < len(tasks):
         return
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
-    if serving is not None and named[-1] < len(tasks_of(model.learning)):
+    if serving is not None and named[-1] < len(model.learning.tasks):
         refuse_fewer(model, serving)
     detail = f"its tasks are 0 to {len(tasks) - 1}; one that waits to be learned can be forgotten once it is"
     raise TaskNotFound(detail, errors=[FieldError("/target/tasks", detail)])
@@ -167,4 +167,4 @@ def _refuse_unknown(session: Session, model: ModelRow, named: list[int], tasks: 
 def _served_tasks(session: Session, model: ModelRow) -> list[list[int]]:
     """Those of the serving version, which the request builds on; those to be learned first where there is none yet."""
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
-    return tasks_of(serving.manifest["learning"] if serving else model.learning)
+    return tasks_of(serving) if serving else [list(task) for task in model.learning.tasks]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
@@ -23,9 +22,9 @@ _WIDEST = 4096
 _MOST_FAULTS = 100
 
 
-def tasks_of(learning: dict[str, Any]) -> list[list[int]]:
-    """The classes of each task, from the stored learning of a model or a version; none if it learns all at once."""
-    tasks: list[list[int]] = learning.get("tasks", [])
+def tasks_of(version: VersionRow) -> list[list[int]]:
+    """The classes of each task that a version learned; none if it learned all at once."""
+    tasks: list[list[int]] = version.manifest["learning"].get("tasks", [])
     return tasks
 
 
@@ -68,7 +67,7 @@ def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[in
     `NotApplicable` for a model without tasks, `InvalidInput` for a class that belongs to a task, `ClassNotFound`,
     `NoServingVersion`, and `Conflict` where the serving version lacks tasks that the model has.
     """
-    learning = LEARNING.validate_python(model.learning)
+    learning = model.learning
     if isinstance(learning, specs.Standard | specs.Sisa):
         raise NotApplicable(
             "this model learns all classes together; it has no tasks",
@@ -79,7 +78,7 @@ def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[in
     learned = {number for task in (*learning.tasks, *waiting) for number in task}
     _check_classes(asked, catalogue.find(model.dataset), "/tasks", learned)
     further = (*learning.tasks, *waiting, *map(tuple, asked))
-    _check_width(replace(learning, tasks=further), ARCHITECTURE.validate_python(model.architecture), "/tasks")
+    _check_width(replace(learning, tasks=further), model.architecture, "/tasks")
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
     if serving is None and not jobs:
         raise NoServingVersion("the model has no version to learn further tasks on; train it first")
@@ -89,7 +88,7 @@ def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[in
 
 def refuse_fewer(model: ModelRow, serving: VersionRow) -> None:
     """Raise `Conflict` where the serving version lacks tasks that a later one has."""
-    had, served = len(tasks_of(model.learning)), len(tasks_of(serving.manifest["learning"]))
+    had, served = len(model.learning.tasks), len(tasks_of(serving))
     if served < had:
         raise Conflict(
             f"version {serving.number}, which serves, has {served} of the model's {had} tasks; "

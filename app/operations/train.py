@@ -44,8 +44,8 @@ def continue_training(session: Session, caller: Caller, name: str, body: TrainRe
     _refuse_unknown(session, model, body.classes or [])
     if body.tasks is not None:
         tasks.check_further(session, model, body.tasks)
-    training = _changed(TRAINING.validate_python(model.training), body.training)
-    learning = tasks.LEARNING.validate_python(model.learning)
+    training = _changed(model.training, body.training)
+    learning = model.learning
     tasks.check_training(learning, training, from_scratch=body.from_scratch or body.tasks is not None)
     job = submit(
         session,
@@ -131,7 +131,7 @@ def log_requested(session: Session, caller: Caller, model: ModelRow, job: JobRow
 
 def _refused(model: ModelRow, classes: list[int]) -> dict[str, list[int]]:
     """The forgotten classes that were asked for, and the tasks they belonged to."""
-    owners = [index for index, task in enumerate(tasks.tasks_of(model.learning)) if set(task) & set(classes)]
+    owners = [index for index, task in enumerate(model.learning.tasks) if set(task) & set(classes)]
     return {"classes": classes, "tasks": owners} if owners else {"classes": classes}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import rfc8785
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import specs
 from app.database.tables import ForgetRequestRow, TombstoneRow, VersionRow
 from app.durable_files import digest_of
 
@@ -41,14 +42,16 @@ class Unseen:
         """Ascending."""
         return sorted(self.samples + self.other_samples)
 
-    def key(self, manifest: dict[str, Any], training: dict[str, Any]) -> str:
+    def key(self, manifest: dict[str, Any], training: specs.Training) -> str:
         """By what a retrained model is found again: equal keys and seeds give equal models.
 
         `manifest` is that of a version of the model, whose data, architecture and learning are meant.
         """
         asked = {name: manifest[name] for name in ("data_digest", "split_digest", "architecture", "learning")}
         samples = digest_of(rfc8785.dumps(self.every_sample))
-        return digest_of(rfc8785.dumps(asked | {"training": training, "classes": self.every_class, "samples": samples}))
+        return digest_of(
+            rfc8785.dumps(asked | {"training": asdict(training), "classes": self.every_class, "samples": samples})
+        )
 
     def partition(self, data: Dataset, learned: Iterable[int]) -> Partition:
         """The rows to forget and to retain of a data set of which no row was taken out; raises what its makers do."""

@@ -15,7 +15,6 @@ from app.errors import VersionCorrupted, VersionGone
 from app.method_specs import METHOD_SPECS, Claim, weakest
 from app.operations import asked, publishing, references, repeating, verifications, versions
 from app.operations.unseen import Unseen, unseen_of
-from app.schemas import Depth
 from app.specs import Refusal
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from app.unlearning.verifying.claims import AbsenceProof, Repetition, Sought
     from app.unlearning.verifying.deep_verification import VerificationReport
 
-DEPTH: TypeAdapter[Depth] = TypeAdapter(Depth)
 _REFUSAL: TypeAdapter[Refusal] = TypeAdapter(Refusal)
 
 
@@ -109,7 +107,7 @@ def _verified(attempt: Attempt, case: _Case, loaded: LoadedDataset) -> Verificat
         context,
         original=_load(attempt, case, case.original) if case.original else None,
         references=_references(attempt, case),
-        depth=DEPTH.validate_python(case.row.depth),
+        depth=case.row.depth,
         seed=attempt.spec["seed"],
         original_digest=case.recorded.original_digest if case.recorded else None,
         guard=guard,

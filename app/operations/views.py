@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -15,8 +15,6 @@ from app.addresses import followable
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
 from app.method_specs import EVIDENCE, Claim, claim_of_version, sought_by
 from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGuard
-
-_REFUSAL: TypeAdapter[specs.Refusal] = TypeAdapter(specs.Refusal)
 
 
 def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
@@ -34,14 +32,14 @@ def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
         Model(
             name=row.name,
             dataset=row.dataset,
-            architecture=row.architecture,
-            learning=row.learning,
-            training=row.training,
+            architecture=to_jsonable_python(row.architecture),
+            learning=to_jsonable_python(row.learning),
+            training=to_jsonable_python(row.training),
             serving_version=row.serving_version,
             latest_version=latest.get(row.id),
             forgotten=Forgotten(
                 classes=forgotten[row.id],
-                tasks=specs.forgotten_tasks(row.learning.get("tasks", []), forgotten[row.id]),
+                tasks=specs.forgotten_tasks(row.learning.tasks, forgotten[row.id]),
                 num_samples=num_samples.get(row.id, 0),
             ),
             created_at=row.created_at,
@@ -190,7 +188,7 @@ def _sought(row: ForgetRequestRow) -> dict[str, Any]:
     """What was sought, and of a completed request what was missed for it; both follow from what is stored."""
     verification = (row.report or {}).get("verification")
     if verification is None:
-        sought = sought_by(row.method, _REFUSAL.validate_python(row.refusal))
+        sought = sought_by(row.method, row.refusal)
         return {"sought": sought, "missed_for_sought": []}
     sought = verification["sought"]
     if row.status != "completed" or row.claim == sought:

@@ -6,33 +6,33 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from app.specs import Architecture, Cnn, Gru, Mlp, Torchvision
 from app.threads import is_small, job_threads, usable_cores
 
 
 @pytest.mark.parametrize(
     ("architecture", "small"),
     [
-        ({"type": "mlp", "hidden": [128]}, True),
-        ({"type": "mlp", "hidden": []}, True),
-        ({"type": "mlp", "hidden": [128, 2048]}, False),
-        ({"type": "cnn", "channels": [16, 32], "hidden": 128}, True),
-        ({"type": "cnn", "channels": [16, 32], "hidden": 4096}, False),
-        ({"type": "gru", "hidden": [64]}, True),
-        ({"type": "resnet18"}, False),
+        (Mlp(hidden=(128,)), True),
+        (Mlp(hidden=()), True),
+        (Mlp(hidden=(128, 2048)), False),
+        (Cnn(channels=(16, 32), hidden=128), True),
+        (Cnn(channels=(16, 32), hidden=4096), False),
+        (Gru(hidden=(64,)), True),
+        (Torchvision("resnet18"), False),
     ],
 )
-def test_small_networks_are_those_without_a_wide_layer(architecture: dict[str, Any], *, small: bool) -> None:
+def test_small_networks_are_those_without_a_wide_layer(architecture: Architecture, *, small: bool) -> None:
     assert is_small(architecture) is small
 
 
 @pytest.mark.parametrize(("cores", "at_once", "threads"), [(1, 2, 1), (2, 2, 1), (9, 2, 4), (64, 2, 31), (9, 1, 8)])
 def test_large_networks_share_the_cores_that_predictions_leave(cores: int, at_once: int, threads: int) -> None:
-    assert job_threads({"type": "resnet18"}, jobs_at_once=at_once, cores=cores) == threads
-    assert job_threads({"type": "mlp", "hidden": [128]}, jobs_at_once=at_once, cores=cores) == 1
+    assert job_threads(Torchvision("resnet18"), jobs_at_once=at_once, cores=cores) == threads
+    assert job_threads(Mlp(hidden=(128,)), jobs_at_once=at_once, cores=cores) == 1
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from app.database.tables import JobRow, ModelRow
 from app.jobs import queue
 from app.jobs.handlers import endings
 from app.settings import Settings
+from app.specs import Mlp, Standard, Training
 from tests.e2e.jobs.toy_jobs import EFFECT, ENDING, TOY_HANDLERS, TOYS
 from tests.e2e.processes import kill, wait_until
 
@@ -45,7 +46,7 @@ class Toys:
     def new_model(self) -> UUID:
         """A model that jobs can be about."""
         model = ModelRow(id=uuid4(), name=f"toy-{uuid4().hex}", dataset="mnist", created_at=datetime.now(UTC))
-        model.architecture = model.learning = model.training = {}
+        model.architecture, model.learning, model.training = Mlp(), Standard(), Training()
         with self.database.writing() as session:
             session.add(model)
         return model.id

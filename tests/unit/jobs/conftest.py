@@ -7,12 +7,13 @@ import pytest
 
 from app.database.engine import Database
 from app.database.tables import ModelRow
+from app.specs import Mlp, Standard, Training
 
 
 def new_model(database: Database) -> UUID:
     """A model that jobs can be about."""
     model = ModelRow(id=uuid4(), name=f"toy-{uuid4().hex}", dataset="mnist", created_at=datetime.now(UTC))
-    model.architecture = model.learning = model.training = {}
+    model.architecture, model.learning, model.training = Mlp(), Standard(), Training()
     with database.writing() as session:
         session.add(model)
     return model.id

@@ -15,6 +15,7 @@ from app.method_specs import METHOD_SPECS, MethodName, Target
 from app.operations import choosing, costs, targets
 from app.operations.lookups import find_model
 from app.schemas import ForgetCreate
+from app.specs import Architecture, Cnn, Gru, Mlp
 from tests.unit.operations.conftest import House
 
 sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -79,13 +80,13 @@ def test_of_samples_that_a_model_knows_by_heart_auto_asks_for_no_exact_method(ho
 
 
 @sqlite
-@pytest.mark.parametrize(("architecture", "first"), [("mlp", "retrain"), ("gru", "retrain"), ("cnn", "euk")])
+@pytest.mark.parametrize(("architecture", "first"), [(Mlp(), "retrain"), (Gru(), "retrain"), (Cnn(), "euk")])
 def test_of_samples_a_retraining_is_preferred_to_one_that_only_stops_early(
-    house: House, architecture: str, first: str
+    house: House, architecture: Architecture, first: str
 ) -> None:
     """Without convolutions `euk` begins every layer anew."""
     with house.database.writing() as session:
-        find_model(session, "digits").architecture = {"type": architecture}
+        find_model(session, "digits").architecture = architecture
     assert chosen(house, target={"samples": [1, 2]}).candidates[0].method == first
     assert chosen(house, target={"classes": [2]}).candidates[0].method == "euk"
 
