@@ -9,6 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -56,7 +57,19 @@ Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 """Free text; no database but SQLite stores a null character."""
 ClassIndex = Annotated[int, Field(ge=0, lt=2**31)]
 SampleIndex = Annotated[int, Field(ge=0, lt=2**53)]
-ClassList = Annotated[list[ClassIndex], Field(min_length=1, max_length=10_000, fail_fast=True)]
+
+
+def _each_once(found: list[Item]) -> list[Item]:
+    if len(set(found)) < len(found):
+        raise ValueError("name each once")
+    return found
+
+
+ClassList = Annotated[
+    list[ClassIndex],
+    Field(min_length=1, max_length=10_000, fail_fast=True, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_each_once),
+]
 NewTask = ClassList
 ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
@@ -501,13 +514,6 @@ class ForgetTarget(Asked):
     samples: Annotated[list[SampleIndex], Field(min_length=1, max_length=100_000, fail_fast=True)] | None = Field(
         default=None, description="Rows of the training file, from 0, each once."
     )
-
-    @field_validator("classes", "tasks")
-    @classmethod
-    def _each_once(cls, numbers: list[int] | None) -> list[int] | None:
-        if numbers is not None and len(set(numbers)) < len(numbers):
-            raise ValueError("name each once")
-        return numbers
 
     @model_validator(mode="after")
     def _one_kind(self) -> ForgetTarget:

@@ -16,11 +16,16 @@ def proxy_for(server: httpx.URL) -> httpx.Proxy | None:
 
     A proxy cannot reach our own machine for us, so loopback needs no NO_PROXY.
     """
-    if is_loopback(server.host) or proxy_bypass(server.netloc.decode()):
+    if _is_here(server.host) or proxy_bypass(server.netloc.decode()):
         return None
     proxies = getproxies()
     address = proxies.get(server.scheme) or proxies.get("all")
     return _proxy(address if "://" in address else f"http://{address}") if address else None
+
+
+def _is_here(host: str) -> bool:
+    """Whether an address leads to this machine: loopback, or the one that stands for all of a server's own addresses."""
+    return host in {"0.0.0.0", "::"} or is_loopback(host.removesuffix("."))  # noqa: S104  asked for, not listened on
 
 
 def _proxy(address: str) -> httpx.Proxy | None:

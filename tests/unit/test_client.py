@@ -245,7 +245,17 @@ def test_the_proxy_on_the_way_is_named_without_its_password(
     assert "TOPSECRET" not in caught.value.detail + lost.value.detail
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "http://127.8.9.1:9"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:9",
+        "http://localhost:9",
+        "http://[::1]:9",
+        "http://127.8.9.1:9",
+        "http://0.0.0.0:9",
+        "http://localhost.:9",
+    ],
+)
 def test_this_machine_is_never_reached_through_a_proxy(
     monkeypatch: pytest.MonkeyPatch, refusing_proxy: str, url: str
 ) -> None:

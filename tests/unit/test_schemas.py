@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from app.api.bodies import parse
 from app.errors import InvalidInput
 from app.method_specs import METHOD_SPECS
-from app.schemas import ForgetCreate, ModelCreate, TrainingChanges, TrainRequest, parameters_of
+from app.schemas import (
+    ForgetCreate,
+    ForgetTarget,
+    ModelCreate,
+    TrainingChanges,
+    TrainRequest,
+    parameters_of,
+)
 from app.specs import (
     ARCHITECTURE_OF_MODE,
     TRAINING_OF_MODE,
@@ -238,3 +246,17 @@ def test_a_faulty_part_of_a_forget_request_is_pointed_at(body: dict[str, Any], p
     with pytest.raises(InvalidInput) as caught:
         wanted(**body)
     assert [fault.pointer for fault in caught.value.errors] == pointers
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (ForgetTarget, {"classes": [1, 2, 1]}),
+        (ForgetTarget, {"tasks": [0, 0]}),
+        (TrainRequest, {"classes": [0, 0, 1]}),
+        (TrainRequest, {"tasks": [[8, 9], [7, 7]]}),
+    ],
+)
+def test_whatever_is_named_in_a_list_is_named_once(kind: type[BaseModel], body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="name each once"):
+        kind.model_validate(body)
