@@ -8,11 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.api import verification_examples as examples
+from app.api import examples
 from app.api.answers import accepted
 from app.api.authentication import Forgetter, Reader
 from app.api.bodies import VerifyBody, described
-from app.api.examples import page as page_of
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ModelFilter, ModelInPath, VerificationInPath, VersionInPath, WholeNumber
@@ -78,7 +77,7 @@ def verify_version(
 @router.get(
     "/verifications",
     summary="List the verifications",
-    responses=answers(200, page_of(examples.VERIFICATION), InvalidPageToken),
+    responses=answers(200, examples.page(examples.VERIFICATION), InvalidPageToken),
 )
 def list_verifications(
     *,

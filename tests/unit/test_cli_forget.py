@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from app.api.examples import COMPLETED_FORGET_REQUEST, FORGET_PLAN, FORGET_REQUEST
-from app.api.verification_examples import VERIFICATION
+from app.api.examples import COMPLETED_FORGET_REQUEST, FORGET_PLAN, FORGET_REQUEST, VERIFICATION
 from app.cli import app
 from app.errors import GateMissed, InvalidInput
 from tests.unit.recorder import NOBODY, Recorder, event_of, refused, run, sent
@@ -18,7 +17,7 @@ from tests.unit.terminal import interrupted
 FORGET = "/v1/models/digits/forget"
 COMPLETED: dict[str, Any] = COMPLETED_FORGET_REQUEST
 JOB: dict[str, Any] = COMPLETED["job"]
-EXAMINED: dict[str, Any] = VERIFICATION["report"]  # type: ignore[assignment]  # an example is typed as it was written
+EXAMINED: dict[str, Any] = VERIFICATION["report"]
 
 
 def asked(recorder: Recorder, *options: str) -> dict[str, Any]:
@@ -184,7 +183,7 @@ def test_auto_says_what_it_chose_and_why_before_it_waits(recorder: Recorder) -> 
 
 def test_after_a_miss_the_next_method_in_the_order_is_named(recorder: Recorder) -> None:
     ended(recorder, status="failed", verdict="failed", claim=None, version=None)
-    candidates: list[dict[str, Any]] = FORGET_PLAN["candidates"]  # type: ignore[assignment]  # a literal of many kinds
+    candidates: list[dict[str, Any]] = FORGET_PLAN["candidates"]
     plan = FORGET_PLAN | {"candidates": [*candidates, candidates[0] | {"method": "scrub"}]}
     recorder.answers[f"POST {FORGET}"] = FORGET_REQUEST | plan
     result = run(recorder, "forget", "digits", "--class", "2", "--method", "auto")

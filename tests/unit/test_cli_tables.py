@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from app.api import verification_examples
 from app.api.examples import (
     API_KEY,
     AUDIT_EVENT,
@@ -17,6 +16,7 @@ from app.api.examples import (
     JOB,
     METHOD,
     MODEL,
+    VERIFICATION,
     VERSION,
 )
 from app.cli import app
@@ -31,7 +31,7 @@ REQUEST: dict[str, Any] = COMPLETED_FORGET_REQUEST
 LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "/v1/jobs": (JOB | {"created_at": MOMENT, "model": "handwritten-digits"}, ["jobs", "list"]),
     "/v1/forget-requests": (REQUEST | {"received_at": MOMENT}, ["forget-requests", "list"]),
-    "/v1/verifications": (verification_examples.VERIFICATION, ["verifications", "list"]),
+    "/v1/verifications": (VERIFICATION, ["verifications", "list"]),
     "/v1/api-keys": (API_KEY, ["api-keys", "list"]),
 }
 OTHERS: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.api.examples import UNGUARDED_VERSION
-from app.api.verification_examples import QUEUED_VERIFICATION, VERIFICATION
+from app.api.examples import QUEUED_VERIFICATION, UNGUARDED_VERSION, VERIFICATION
 from tests.unit.recorder import Recorder, event_of, page_of, refused, run, sent
 
 ENDED: dict[str, Any] = VERIFICATION

@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.api.examples import COMPARE_JOB, UNGUARDED_VERSION
-from app.api.verification_examples import QUEUED_VERIFICATION, VERIFICATION
+from app.api.examples import COMPARE_JOB, QUEUED_VERIFICATION, UNGUARDED_VERSION, VERIFICATION
 from app.client import Client
 from app.comparison_schemas import CompareCreate, ComparedMethod
 from app.errors import Conflict, ModelNotFound
