@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.cli.terminal import LOCAL, Json, Key, Url, an_id, body, connect, identified, print_json, show, show_list
+from app.cli.calls import Call, client_command
+from app.cli.terminal import an_id, body, identified, print_json, show, show_list
 
 app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 _PRESETS = {"auditor": ["read", "audit"]}
@@ -20,51 +21,46 @@ Scopes = Annotated[
 ]
 
 
-@app.command()
+@client_command(app)
 def create(
+    call: Call,
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     *,
     scopes: Scopes = None,
     preset: Preset = None,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Create an API key; its secret is shown this once."""
-    from app.schemas import ApiKeyCreate  # noqa: PLC0415  see terminal.connect
+    from app.schemas import ApiKeyCreate  # noqa: PLC0415  see Call.connect
 
     chosen = list(dict.fromkeys([*(_PRESETS[preset] if preset else ()), *(scopes or ())]))
     if not chosen:
         raise typer.BadParameter("say what the key may do: --scope, or --preset auditor")
-    with connect(url, key) as client:
+    with call.connect() as client:
         wanted = body(ApiKeyCreate, {"name": name, "scopes": chosen})
-        show(client.create_api_key(wanted), as_json=as_json)
+        show(client.create_api_key(wanted), as_json=call.as_json)
 
 
-@app.command("list")
-def list_api_keys(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app, "list")
+def list_api_keys(call: Call) -> None:
     """List the API keys, newest first, without their secrets."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         show_list(
             client.api_keys(),
             ("id", "name", "scopes", "created", "revoked"),
             lambda found: (found.id, found.name, ", ".join(found.scopes), found.created_at, found.revoked_at),
-            as_json=as_json,
+            as_json=call.as_json,
             newest_first=True,
         )
 
 
-@app.command()
+@client_command(app)
 def revoke(
+    call: Call,
     key_id: Annotated[str, typer.Argument(help="Id of the key, or its beginning.", callback=an_id, show_default=False)],
-    *,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Revoke an API key at once."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         found = identified(key_id, client.api_keys, "an API key")
         client.revoke_api_key(found)
-    if as_json:
+    if call.as_json:
         print_json({"revoked": str(found)})

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.options import ForgetRequestId, identified_request
-from app.cli.terminal import LOCAL, Json, Key, Url, connect, print_json, print_table, show_list
+from app.cli.terminal import print_json, print_table, show_list
 from app.errors import IntegrityViolation
 
 if TYPE_CHECKING:
@@ -16,18 +17,16 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Read the audit log and have it verified.", no_args_is_help=True)
 
 
-@app.command("list")
+@client_command(app, "list")
 def list_events(
+    call: Call,
     *,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
     event: Annotated[str | None, typer.Option(help="Only those of this kind, e.g. forget.completed.")] = None,
     forget_request: ForgetRequestId = None,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """List the entries of the audit log, newest first; oldest first with --json."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         request = identified_request(client, forget_request)
         show_list(
             client.audit_events(model=model, event=event, forget_request=request),
@@ -41,17 +40,17 @@ def list_events(
                 entry.actor,
                 entry.leaf_hash[:8] + "…",
             ),
-            as_json=as_json,
+            as_json=call.as_json,
             newest_first=True,
         )
 
 
-@app.command()
-def verify(*, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app)
+def verify(call: Call) -> None:
     """Have the server recompute the whole log; fails when an entry, its triggers or the tables it tells of do not hold."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         result = client.verify_audit_log()
-    if as_json:
+    if call.as_json:
         print_json(result.model_dump(mode="json"))
     else:
         state = "BROKEN" if _changed(result) else "every entry holds" if result.ok else "every entry holds, BUT"

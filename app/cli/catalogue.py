@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from app.cli.terminal import LOCAL, Json, Key, Url, connect, show, show_list
+from app.cli.calls import Call, client_command
+from app.cli.terminal import show, show_list
 from app.errors import NotFound
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ app = typer.Typer()
 Name = Annotated[str | None, typer.Argument(help="Show this one alone, in full.", show_default=False)]
 
 
-@app.command()
-def datasets(name: Name = None, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app)
+def datasets(call: Call, name: Name = None) -> None:
     """List the data sets that models can be trained on, or show one."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         if name is not None:
-            show(_named(name, client.datasets(), "data set", "datasets"), as_json=as_json)
+            show(_named(name, client.datasets(), "data set", "datasets"), as_json=call.as_json)
             return
         show_list(
             client.datasets(),
@@ -37,37 +38,37 @@ def datasets(name: Name = None, *, url: Url = LOCAL, key: Key = "", as_json: Jso
                 found.num_test,
                 found.available,
             ),
-            as_json=as_json,
+            as_json=call.as_json,
         )
 
 
-@app.command()
-def architectures(name: Name = None, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app)
+def architectures(call: Call, name: Name = None) -> None:
     """List the architectures, or show one with its parameters."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         if name is not None:
-            show(_named(name, client.architectures(), "architecture", "architectures"), as_json=as_json)
+            show(_named(name, client.architectures(), "architecture", "architectures"), as_json=call.as_json)
             return
         show_list(
             client.architectures(),
             ("name", "description", "parameters"),
             lambda found: (found.name, found.description, ", ".join(found.parameters.get("properties", {}))),
-            as_json=as_json,
+            as_json=call.as_json,
         )
 
 
-@app.command()
-def methods(name: Name = None, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app)
+def methods(call: Call, name: Name = None) -> None:
     """List the unlearning methods: what they claim, for what, and when not to use them; or show one."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         if name is not None:
-            show(_named(name, client.methods(), "method", "methods"), as_json=as_json)
+            show(_named(name, client.methods(), "method", "methods"), as_json=call.as_json)
             return
         show_list(
             client.methods(),
             ("name", "claim", "targets", "when not to use it"),
             lambda found: (found.name, found.claim, ", ".join(found.targets), found.when_not),
-            as_json=as_json,
+            as_json=call.as_json,
         )
 
 

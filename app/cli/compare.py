@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.options import Name, SamplesFile, Seed, Wait, from_json, rows_of
 from app.cli.progress import how_to_follow, say, wait
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, print_json, print_table, show
+from app.cli.terminal import body, present, print_json, print_table, show
 
 if TYPE_CHECKING:
     from app.comparison_schemas import ComparedFigures, ComparedRow, Comparison
@@ -37,8 +38,9 @@ PlotFile = Annotated[
 ]
 
 
-@app.command()
+@client_command(app)
 def compare(
+    call: Call,
     name: Name,
     *,
     classes: Annotated[list[int] | None, typer.Option("--class", help="Index of a class; repeat.")] = None,
@@ -56,12 +58,9 @@ def compare(
     plot: PlotFile = None,
     seed: Seed = None,
     wait_for_it: Wait = True,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Compare methods on one target, beside the original and retrained models; publishes nothing."""
-    from app.comparison_schemas import CompareCreate  # noqa: PLC0415  see terminal.connect
+    from app.comparison_schemas import CompareCreate  # noqa: PLC0415  see Call.connect
 
     rows = [*(samples or []), *rows_of(samples_file)]
     if not (classes or tasks or rows):
@@ -77,14 +76,14 @@ def compare(
         "num_references": references,
         "seed": seed,
     }
-    with connect(url, key) as client:
+    with call.connect() as client:
         job = client.compare(name, body(CompareCreate, asked))
         if not wait_for_it:
-            show(job, as_json=as_json)
+            show(job, as_json=call.as_json)
             say(how_to_follow(client, job))
             return
         wait(client, job)
-        _show(client.comparison(job), as_json=as_json)
+        _show(client.comparison(job), as_json=call.as_json)
         if plot is not None:
             plot.write_bytes(client.comparison_plot(job, "png" if plot.suffix == ".png" else "svg"))
             say(f"wrote {plot}")

@@ -13,10 +13,10 @@ import typer
 
 from app.addresses import is_loopback, without_credentials
 from app.cli import demo_classes, demo_tasks
+from app.cli.calls import Call, client_command
 from app.cli.demo_digits import test_digits
 from app.cli.own_server import OwnServer
 from app.cli.progress import say
-from app.cli.terminal import LOCAL, Json, Key, Url, connect
 from app.errors import GateMissed, Unavailable
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ app = typer.Typer()
 _IMAGES = 500
 
 
-@app.command()
+@client_command(app)
 def demo(
+    call: Call,
     *,
     digit: Annotated[
         int | None, typer.Option("--class", min=0, max=9, help="The digit to forget; default: 2.", show_default=False)
@@ -39,21 +40,18 @@ def demo(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training images, of every task.", show_default=False)
     ] = None,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Train on MNIST, forget a digit, predict, and show the evidence; starts a server if none answers on this machine."""
     if tasks and digit is not None:
         raise typer.BadParameter("--tasks says itself what is forgotten; leave --class out")
     digits = test_digits(_IMAGES)
     name = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    with _server(url, key) as client:
+    with _server(call) as client:
         if tasks:
-            requests = demo_tasks.run(client, name, digits, epochs, as_json=as_json)
+            requests = demo_tasks.run(client, name, digits, epochs, as_json=call.as_json)
         else:
             chosen = 2 if digit is None else digit
-            requests = [demo_classes.run(client, name, digits, chosen, epochs, as_json=as_json)]
+            requests = [demo_classes.run(client, name, digits, chosen, epochs, as_json=call.as_json)]
     for request in requests:
         if request.verdict != "passed":
             raise GateMissed(
@@ -62,19 +60,21 @@ def demo(
 
 
 @contextmanager
-def _server(url: str, key: str) -> Iterator[Client]:
-    with connect(url, key) as client:
+def _server(call: Call) -> Iterator[Client]:
+    with call.connect() as client:
         try:
             client.health()
         except Unavailable:
-            if not is_loopback(urlsplit(url).hostname or ""):
+            if not is_loopback(urlsplit(call.url).hostname or ""):
                 raise
         else:
-            say(f"Using the server at {without_credentials(url)}.")
+            say(f"Using the server at {without_credentials(call.url)}.")
             yield client
             return
     with OwnServer() as own:
-        say(f"No server answers at {without_credentials(url)}: started one at {own.url}, with its data in {own.home}.")
-        with connect(own.url, key or os.environ.get("FORGETTERY_ADMIN_KEY", "")) as client:
+        say(
+            f"No server answers at {without_credentials(call.url)}: started one at {own.url}, with its data in {own.home}."
+        )
+        with Call(own.url, call.key or os.environ.get("FORGETTERY_ADMIN_KEY", "")).connect() as client:
             yield client
     say(f"Stopped the server; `FORGETTERY_HOME={own.home} forgettery serve` serves what it made.")

@@ -94,7 +94,7 @@ def _tell(client: Client, name: str, way: Way, digits: Digits, epochs: int | Non
 
 
 def _train(client: Client, name: str, way: Way, epochs: int | None) -> None:
-    from app.schemas import ModelCreate  # noqa: PLC0415  see terminal.connect
+    from app.schemas import ModelCreate  # noqa: PLC0415  see Call.connect
 
     learning = {"mode": way.mode, "tasks": _TASKS}
     asked = {"name": name, "dataset": "mnist", "learning": learning, "training": present({"epochs": epochs})}
@@ -102,7 +102,7 @@ def _train(client: Client, name: str, way: Way, epochs: int | None) -> None:
 
 
 def _forget(client: Client, name: str, target: dict[str, list[int]], way: Way) -> ForgetRequest:
-    from app.schemas import ForgetCreate  # noqa: PLC0415  see terminal.connect
+    from app.schemas import ForgetCreate  # noqa: PLC0415  see Call.connect
 
     asked = {"target": target, **way.refusal, "reason": "demonstration"}
     request = client.forget(name, ForgetCreate.model_validate(asked))

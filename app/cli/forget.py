@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.forget_requests import target_in_words
 from app.cli.options import Name, SamplesFile, Seed, Wait, from_json, rows_of
 from app.cli.progress import say, wait
 from app.cli.reports import show_report
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, print_json, print_table
+from app.cli.terminal import body, present, print_json, print_table
 from app.errors import GateMissed
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ MinClaim = Annotated[
 ]
 
 
-@app.command()
+@client_command(app)
 def forget(
+    call: Call,
     name: Name,
     *,
     classes: Classes = None,
@@ -57,12 +59,9 @@ def forget(
     seed: Seed = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and cost.")] = False,
     wait_for_it: Wait = True,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Make a model forget classes, tasks, part of a task or samples, and say what that did to it."""
-    from app.schemas import ForgetCreate  # noqa: PLC0415  see terminal.connect
+    from app.schemas import ForgetCreate  # noqa: PLC0415  see Call.connect
 
     rows = [*(samples or []), *rows_of(samples_file)]
     if not classes and not tasks and not rows:
@@ -82,11 +81,11 @@ def forget(
         "reason": reason,
         "seed": seed,
     }
-    with connect(url, key) as client:
+    with call.connect() as client:
         wanted = body(ForgetCreate, asked)
         plan = client.plan_forget(name, wanted) if dry_run or wanted.method == "auto" else None
         if plan is not None and dry_run:
-            _show_plan(plan, as_json=as_json)
+            _show_plan(plan, as_json=call.as_json)
             return
         if plan is not None:
             say(f"auto chooses {plan.method}: {plan.why}")
@@ -94,7 +93,7 @@ def forget(
         if wait_for_it:
             wait(client, request.job)
             request = client.forget_request(request.id)
-        show_report(request, as_json=as_json)
+        show_report(request, as_json=call.as_json)
     if request.verdict == "failed":
         say(_after_a_miss(request, plan))
         missed = ", ".join((request.job.result or {}).get("missed", ())) or "the effect gate"

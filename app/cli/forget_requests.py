@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.reports import show_report
-from app.cli.terminal import LOCAL, Json, Key, Url, an_id, connect, identified, show_list
+from app.cli.terminal import an_id, identified, show_list
 
 if TYPE_CHECKING:
     from app.schemas import ForgetPlan, ForgetRequest
@@ -16,17 +17,15 @@ app = typer.Typer(help="List and show forget requests.", no_args_is_help=True)
 Status = Literal["queued", "running", "completed", "failed", "cancelled"]
 
 
-@app.command("list")
+@client_command(app, "list")
 def list_forget_requests(
+    call: Call,
     *,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only those in this status.")] = None,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """List forget requests, newest first."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         show_list(
             client.forget_requests(model=model, status=status),
             ("id", "model", "target", "status", "received", "method", "verdict", "claim", "version"),
@@ -41,25 +40,22 @@ def list_forget_requests(
                 request.claim,
                 request.version,
             ),
-            as_json=as_json,
+            as_json=call.as_json,
             newest_first=True,
         )
 
 
-@app.command("show")
+@client_command(app, "show")
 def show_forget_request(
+    call: Call,
     request_id: Annotated[
         str, typer.Argument(help="Id of the forget request, or its beginning.", callback=an_id, show_default=False)
     ],
-    *,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Show what came of a forget request: its verdict and its report, all of it with --json."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         found = identified(request_id, client.forget_requests, "a forget request")
-        show_report(client.forget_request(found), as_json=as_json)
+        show_report(client.forget_request(found), as_json=call.as_json)
 
 
 def target_in_words(asked: ForgetRequest | ForgetPlan) -> str:

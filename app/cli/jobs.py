@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.progress import wait
-from app.cli.terminal import LOCAL, Json, Key, Url, an_id, connect, identified, show, show_list
+from app.cli.terminal import an_id, identified, show, show_list
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -20,8 +21,9 @@ JobId = Annotated[str, typer.Argument(help="Id of the job, or its beginning.", c
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-@app.command("list")
+@client_command(app, "list")
 def list_jobs(
+    call: Call,
     *,
     status: Annotated[Status | None, typer.Option(help="Only those in this status.")] = None,
     kind: Annotated[
@@ -29,40 +31,37 @@ def list_jobs(
         typer.Option(help="Only those of this kind."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """List jobs, newest first."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         show_list(
             client.jobs(status=status, kind=kind, model=model),
             ("id", "kind", "model", "status", "created"),
             lambda job: (job.id, job.kind, job.model, _status(job), job.created_at),
-            as_json=as_json,
+            as_json=call.as_json,
             newest_first=True,
         )
 
 
-@app.command("show")
-def show_job(job_id: JobId, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app, "show")
+def show_job(call: Call, job_id: JobId) -> None:
     """Show one job."""
-    with connect(url, key) as client:
-        show(client.job(_id(client, job_id)), as_json=as_json)
+    with call.connect() as client:
+        show(client.job(_id(client, job_id)), as_json=call.as_json)
 
 
-@app.command()
-def watch(job_id: JobId, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app)
+def watch(call: Call, job_id: JobId) -> None:
     """Wait until a job has ended, with a progress bar; fails as the job failed."""
-    with connect(url, key) as client:
-        show(wait(client, client.job(_id(client, job_id))), as_json=as_json)
+    with call.connect() as client:
+        show(wait(client, client.job(_id(client, job_id))), as_json=call.as_json)
 
 
-@app.command()
-def cancel(job_id: JobId, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app)
+def cancel(call: Call, job_id: JobId) -> None:
     """Ask a job to stop."""
-    with connect(url, key) as client:
-        show(client.cancel_job(_id(client, job_id)), as_json=as_json)
+    with call.connect() as client:
+        show(client.cancel_job(_id(client, job_id)), as_json=call.as_json)
 
 
 def _id(client: Client, given: str) -> UUID:

@@ -11,8 +11,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from app.cli.calls import Call
 from app.cli.server import server_part, settings
-from app.cli.terminal import connect
 from app.errors import Unavailable
 
 _START_SECONDS = 60
@@ -69,7 +69,7 @@ class OwnServer:
         self.url = self._announced_url()
         if not self.url:
             return "it does not listen yet"
-        with connect(self.url, "") as client:
+        with Call(self.url).connect() as client:
             try:
                 client.readiness()
             except Unavailable as error:

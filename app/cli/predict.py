@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.options import Name
-from app.cli.terminal import LOCAL, Json, Key, Url, connect, print_json, print_table
+from app.cli.terminal import print_json, print_table
 from app.errors import UnreadableInput
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@client_command(app)
 def predict(
+    call: Call,
     name: Name,
     files: Annotated[
         list[Path], typer.Argument(help="PNG, JPEG, .npy or .json files; - reads standard input.", show_default=False)
@@ -38,12 +40,9 @@ def predict(
         Literal["false", "true", "auto"],
         typer.Option(help="Of images: take light for dark; digits are light on dark. auto: if the edge is light."),
     ] = "false",
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Classify images."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         answers = [
             (
                 file,
@@ -59,7 +58,7 @@ def predict(
             )
             for file in files
         ]
-    if as_json:
+    if call.as_json:
         print_json([{"file": str(file), **answer.model_dump(mode="json")} for file, answer in answers])
         return
     listed = ("probabilities",) if probabilities or on_forgotten == "probabilities" else ()

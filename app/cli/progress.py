@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from app.cli.calls import LOCAL
 from app.cli.exits import INTERRUPTED
-from app.cli.terminal import LOCAL
 
 if TYPE_CHECKING:
     from app.client import Client

@@ -1,4 +1,4 @@
-"""What client commands share: their three options, the connection, and how results are printed."""
+"""What client commands share: how a body is made of what was given, and how results are printed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.table import Table
 
-    from app.client import Client
-
     Item = TypeVar("Item", bound=BaseModel)
     Body = TypeVar("Body", bound=BaseModel)
 
@@ -31,29 +29,18 @@ class Identified(Protocol):
     def id(self) -> UUID: ...  # noqa: D102  says it all
 
 
-LOCAL = "http://127.0.0.1:8000"
 _ENDLESS = 1_000_000
 """Columns of what is no terminal: no table has to fold there."""
 _LONGEST_WORD = 10
 """Letters of a word, or of a date, that a terminal never cuts."""
 _GAP = 2
 """Columns between two columns of a table."""
-Url = Annotated[str, typer.Option("--url", envvar="FORGETTERY_URL", help="The server's address.")]
-Key = Annotated[str, typer.Option("--key", envvar="FORGETTERY_KEY", help="An API key.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output; progress stays on standard error.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-
-
-def connect(url: str, key: str) -> Client:
-    """A client of the server; imported here because httpx and pydantic would double the time of `--help`."""
-    from app.client import Client  # noqa: PLC0415  see above
-
-    return Client(url, key or None)
 
 
 def body(kind: type[Body], values: Mapping[str, Any]) -> Body:
     """A request body of what was given (None: not given); raises InvalidInput as the server would."""
-    from pydantic import ValidationError  # noqa: PLC0415  see `connect`
+    from pydantic import ValidationError  # noqa: PLC0415  see `Call.connect`
 
     try:
         return kind.model_validate(present(values))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.options import Name, Seed, Tasks, Wait, from_json, numbers
 from app.cli.progress import say, wait
-from app.cli.terminal import LOCAL, Json, Key, Url, body, connect, present, show
+from app.cli.terminal import body, present, show
 from app.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ Slices = Annotated[
 ]
 
 
-@app.command()
+@client_command(app)
 def train(
+    call: Call,
     name: Name,
     *,
     dataset: Annotated[str, typer.Option(help="See `forgettery datasets`.")] = "mnist",
@@ -89,12 +91,9 @@ def train(
     early_stopping: EarlyStopping = None,
     seed: Seed = None,
     wait_for_it: Wait = True,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Create a model and train its first version."""
-    from app.schemas import ModelCreate  # noqa: PLC0415  see terminal.connect
+    from app.schemas import ModelCreate  # noqa: PLC0415  see Call.connect
 
     training = {
         "epochs": epochs,
@@ -122,13 +121,14 @@ def train(
         "learning": _learning(mode, options),
         "training": present(training) or None,
     }
-    with connect(url, key) as client:
+    with call.connect() as client:
         started = client.create_model(body(ModelCreate, asked))
-        _finish(client, started, wait_for_it=wait_for_it, as_json=as_json)
+        _finish(client, started, wait_for_it=wait_for_it, as_json=call.as_json)
 
 
-@app.command("train-further")
+@client_command(app, "train-further")
 def train_further(
+    call: Call,
     name: Name,
     *,
     tasks: Tasks = None,
@@ -139,12 +139,9 @@ def train_further(
     classes: Annotated[list[int] | None, typer.Option("--class", help="Learn from these classes alone.")] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Let the new version serve.")] = True,
     wait_for_it: Wait = True,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Train a new version: on what the model has not forgotten, or a further task; the rest stays as first trained."""
-    from app.schemas import TrainRequest  # noqa: PLC0415  see terminal.connect
+    from app.schemas import TrainRequest  # noqa: PLC0415  see Call.connect
 
     asked = {
         "training": present({"epochs": epochs, "learning_rate": learning_rate, "seed": seed}) or None,
@@ -153,9 +150,9 @@ def train_further(
         "tasks": tasks or None,
         "serve": serve,
     }
-    with connect(url, key) as client:
+    with call.connect() as client:
         started = client.train(name, body(TrainRequest, asked))
-        _finish(client, started, wait_for_it=wait_for_it, as_json=as_json)
+        _finish(client, started, wait_for_it=wait_for_it, as_json=call.as_json)
 
 
 def _finish(client: Client, started: ModelAndJob, *, wait_for_it: bool, as_json: bool) -> None:

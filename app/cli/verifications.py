@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.options import ForgetRequestId, Seed, Wait, identified_request
 from app.cli.progress import wait
-from app.cli.terminal import LOCAL, Json, Key, Url, an_id, body, connect, identified, print_json, print_table, show_list
+from app.cli.terminal import an_id, body, identified, print_json, print_table, show_list
 
 if TYPE_CHECKING:
     from app.schemas import Verification, VerificationControl, VerificationMeasurement, VerificationRepetition
@@ -18,19 +19,17 @@ Depth = Literal["fast", "deep"]
 _HELD = {True: "yes", False: "NO", None: "not judged"}
 
 
-@app.command("list")
+@client_command(app, "list")
 def list_verifications(
+    call: Call,
     *,
     model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
     version: Annotated[int | None, typer.Option(help="Only those of this version.", min=1)] = None,
     forget_request: ForgetRequestId = None,
     depth: Annotated[Depth | None, typer.Option(help="Only those of this depth.")] = None,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """List verifications, newest first, those of every forget request among them."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         request = identified_request(client, forget_request)
         show_list(
             client.verifications(model=model, version=version, forget_request=request, depth=depth),
@@ -45,28 +44,26 @@ def list_verifications(
                 found.verdict,
                 found.claim,
             ),
-            as_json=as_json,
+            as_json=call.as_json,
             newest_first=True,
         )
 
 
-@app.command("show")
+@client_command(app, "show")
 def show_one(
+    call: Call,
     verification_id: Annotated[
         str, typer.Argument(help="Id of the verification, or its beginning.", callback=an_id, show_default=False)
     ],
-    *,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Show one verification: verdict, criteria, control, and what it does not prove."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         found = identified(verification_id, client.verifications, "a verification")
-        show_verification(client.verification(found), as_json=as_json)
+        show_verification(client.verification(found), as_json=call.as_json)
 
 
 def verify(
+    call: Call,
     name: Annotated[str, typer.Argument(help="Name of the model.", show_default=False)],
     number: Annotated[int, typer.Argument(help="Number of the version.", min=1, show_default=False)],
     *,
@@ -84,14 +81,11 @@ def verify(
     ] = False,
     seed: Seed = None,
     wait_for_it: Wait = True,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Verify what a version has forgotten, beside the original and retrained models."""
-    from app.schemas import VerifyCreate  # noqa: PLC0415  see terminal.connect
+    from app.schemas import VerifyCreate  # noqa: PLC0415  see Call.connect
 
-    with connect(url, key) as client:
+    with call.connect() as client:
         asked = {
             "depth": depth,
             "num_references": num_references,
@@ -104,7 +98,7 @@ def verify(
         if wait_for_it:
             wait(client, found.job)
             found = client.verification(found.id)
-        show_verification(found, as_json=as_json)
+        show_verification(found, as_json=call.as_json)
 
 
 def show_verification(found: Verification, *, as_json: bool) -> None:

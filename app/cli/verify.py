@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.terminal import Json, print_json
+from app.cli.calls import Json
+from app.cli.terminal import print_json
 from app.errors import IntegrityViolation, InvalidInput, NotFound
 
 if TYPE_CHECKING:

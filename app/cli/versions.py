@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.cli.calls import Call, client_command
 from app.cli.reports import show_version, what_is_forgotten
-from app.cli.terminal import LOCAL, Json, Key, Url, Yes, connect, print_json, show, show_list
+from app.cli.terminal import Yes, print_json, show, show_list
 from app.cli.verifications import verify
 
 app = typer.Typer(help="List, show, download and purge the versions of a model.", no_args_is_help=True)
@@ -17,12 +18,10 @@ Number = Annotated[int, typer.Argument(help="Number of the version.")]
 State = Annotated[Literal["available", "quarantined", "purged"] | None, typer.Option(help="Only those in this state.")]
 
 
-@app.command("list")
-def list_versions(
-    model: ModelName, *, state: State = None, url: Url = LOCAL, key: Key = "", as_json: Json = False
-) -> None:
+@client_command(app, "list")
+def list_versions(call: Call, model: ModelName, *, state: State = None) -> None:
     """List the versions of a model, newest first."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         show_list(
             client.versions(model, state=state),
             ("number", "state", "serving", "origin", "parent", "forgotten", "claim", "test accuracy", "created"),
@@ -37,81 +36,62 @@ def list_versions(
                 version.metrics.test_accuracy,
                 version.created_at,
             ),
-            as_json=as_json,
+            as_json=call.as_json,
             newest_first=True,
         )
 
 
-@app.command("show")
-def show_one(model: ModelName, number: Number, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app, "show")
+def show_one(call: Call, model: ModelName, number: Number) -> None:
     """Show one version and its metrics; its manifest with --json."""
-    with connect(url, key) as client:
-        show_version(client.version(model, number), as_json=as_json)
+    with call.connect() as client:
+        show_version(client.version(model, number), as_json=call.as_json)
 
 
-@app.command()
-def card(model: ModelName, number: Number, *, url: Url = LOCAL, key: Key = "", as_json: Json = False) -> None:
+@client_command(app)
+def card(call: Call, model: ModelName, number: Number) -> None:
     """Print the model card of a version, in Markdown."""
-    with connect(url, key) as client:
+    with call.connect() as client:
         markdown = client.model_card(model, number)
-    if as_json:
+    if call.as_json:
         print_json({"card": markdown})
     else:
         typer.echo(markdown, nl=False)
 
 
-@app.command()
+@client_command(app)
 def weights(
+    call: Call,
     model: ModelName,
     number: Number,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: MODEL-NUMBER.safetensors.")] = None,
-    *,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
 ) -> None:
     """Download a version's weights (safetensors) and check their digest."""
     destination = output or Path(f"{model}-{number}.safetensors")
-    with connect(url, key) as client:
+    with call.connect() as client:
         client.download_weights(model, number, destination)
-    if as_json:
+    if call.as_json:
         print_json({"path": str(destination)})
     else:
         typer.echo(destination)
 
 
-@app.command()
-def purge(
-    model: ModelName,
-    number: Number,
-    *,
-    yes: Yes = False,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
-) -> None:
+@client_command(app)
+def purge(call: Call, model: ModelName, number: Number, *, yes: Yes = False) -> None:
     """Destroy a version's weights; its manifest and digest stay."""
     if not yes:
         typer.confirm(f"Destroy the weights of version {number} of {model}?", abort=True, err=True)
-    with connect(url, key) as client:
-        show(client.purge_version(model, number), as_json=as_json, leave_out=("manifest", "metrics"))
+    with call.connect() as client:
+        show(client.purge_version(model, number), as_json=call.as_json, leave_out=("manifest", "metrics"))
 
 
-app.command()(verify)
+client_command(app)(verify)
 
 
-@app.command("delete-guard")
-def delete_guard(
-    model: ModelName,
-    number: Number,
-    *,
-    yes: Yes = False,
-    url: Url = LOCAL,
-    key: Key = "",
-    as_json: Json = False,
-) -> None:
+@client_command(app, "delete-guard")
+def delete_guard(call: Call, model: ModelName, number: Number, *, yes: Yes = False) -> None:
     """Destroy a version's guard, which knows the classes it refuses; the classifier then answers alone."""
     if not yes:
         typer.confirm(f"Destroy the guard of version {number} of {model}?", abort=True, err=True)
-    with connect(url, key) as client:
-        show(client.delete_guard(model, number), as_json=as_json, leave_out=("manifest", "metrics"))
+    with call.connect() as client:
+        show(client.delete_guard(model, number), as_json=call.as_json, leave_out=("manifest", "metrics"))
