@@ -6,6 +6,7 @@ the core, whose table of methods holds it. `edit` has no row: its settings, stra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,7 +30,18 @@ MethodName = Literal[
     "retrain", "sisa", "euk", "finetune", "neggrad_plus", "scrub", "salun", "bad_teacher", "ssd", "projection"
 ]
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
+CLAIM_MEANINGS: Mapping[Claim, str] = {
+    "suppressed": "Answers are masked; no weight needs to have changed.",
+    "edited": "Weights were changed and the effect was measured; traces may be left inside the network.",
+    "approximate": "The version was measured to be close to models retrained without the data.",
+    "exact": "The version was trained without the data.",
+}
 Target = Literal["classes", "tasks", "samples"]
+TARGET_MEANINGS: Mapping[Target, str] = {
+    "classes": "Whole classes, by their index.",
+    "tasks": "Whole tasks, by their index in the order of learning.",
+    "samples": "Single rows of the training file, by their index.",
+}
 
 CLAIMS: tuple[Claim, ...] = ("suppressed", "edited", "approximate", "exact")
 """From the weakest to the strongest."""

@@ -72,10 +72,24 @@ ClassList = Annotated[
 ]
 NewTask = ClassList
 ApiScope = Literal["read", "predict", "train", "forget", "audit", "admin"]
+API_SCOPE_MEANINGS: Mapping[ApiScope, str] = {
+    "read": "Look at models, versions, jobs, requests, reports and metrics, and download the weights of available versions.",
+    "predict": "Classify inputs.",
+    "train": "Create models, train them further, and cancel trainings.",
+    "forget": "Forget, verify, compare, purge, delete guards, and cancel such jobs.",
+    "audit": "Read the audit log and have it verified.",
+    "admin": "Do everything, the management of keys included.",
+}
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
 ForgetMethod = Literal["edit", MethodName]
 Method = Literal["auto", ForgetMethod]
+AUTO_MEANING = "The server chooses the method; a dry run says which one and why."
 Reference = Literal["wait", "cached", "none"]
+REFERENCE_MEANINGS: Mapping[Reference, str] = {
+    "wait": "Retrained models that are missing are trained, and the work waits for them.",
+    "cached": "Retrained models that were kept are used; none is trained.",
+    "none": "Nothing is compared with retrained models.",
+}
 Parameters = EditParameters | MethodParameters | Budgets
 """Of a forget request: those of its method; of `auto` the budgets that all methods have."""
 PARAMETERS: Mapping[type[Any], TypeAdapter[Any]] = {
@@ -84,15 +98,69 @@ PARAMETERS: Mapping[type[Any], TypeAdapter[Any]] = {
 """What reads the parameters of each kind. Made here, once: making one parses the source of its class, which threads of
 CPython 3.11 cannot do at the same time (github.com/python/cpython/issues/106905)."""
 VersionState = Literal["available", "quarantined", "purged"]
+VERSION_STATE_MEANINGS: Mapping[VersionState, str] = {
+    "available": "The version can answer, serve, and be downloaded.",
+    "quarantined": "The version remembers what was forgotten since: nobody can reach it, its files wait to be destroyed.",
+    "purged": "The version's files are destroyed; its record stays.",
+}
 Origin = Literal["trained", "unlearned", "imported"]
+ORIGIN_MEANINGS: Mapping[Origin, str] = {
+    "trained": "A training made the version.",
+    "unlearned": "A forget request made the version.",
+    "imported": "The version came from outside; no route of this server makes one.",
+}
 JobKind = Literal["train", "forget", "reference", "verify", "compare"]
+JOB_KIND_MEANINGS: Mapping[JobKind, str] = {
+    "train": "Trains a version.",
+    "forget": "Carries a forget request out.",
+    "reference": "Retrains a model without what is forgotten, to compare with; it never serves.",
+    "verify": "Carries a verification out.",
+    "compare": "Forgets by several methods and compares them; it publishes nothing.",
+}
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JOB_STATUS_MEANINGS: Mapping[JobStatus, str] = {
+    "queued": "The job waits for a worker, or for other jobs.",
+    "running": "A worker computes the job.",
+    "succeeded": "The job came to its end; the verdict of a forget request says whether it forgot.",
+    "failed": "The job ended by an error, which `problem` tells, and had no effect.",
+    "cancelled": "Somebody cancelled the job; it had no effect.",
+}
 ForgetStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
+WORK_STATUS_MEANINGS: Mapping[ForgetStatus, str] = {
+    "queued": "Its job waits for a worker, or for other jobs.",
+    "running": "A worker carries it out.",
+    "completed": "It was carried out, and its result holds.",
+    "failed": "It ended without a result that holds; nothing was published.",
+    "cancelled": "Somebody cancelled its job; nothing was published.",
+}
+"""These states are those of forget requests and of verifications."""
 Verdict = Literal["passed", "failed", "inconclusive"]
+VERDICT_MEANINGS: Mapping[Verdict, str] = {
+    "passed": "Everything that the claim sought needs held; of a forget request: the effect gate held, and what was "
+    "sought could be judged.",
+    "failed": "Something that is needed did not hold; a forget request then publishes nothing.",
+    "inconclusive": "Nothing that is needed failed, but something of it could not be judged; a forget request then claims "
+    "`edited` at most.",
+}
 Depth = Literal["fast", "deep"]
+DEPTH_MEANINGS: Mapping[Depth, str] = {
+    "fast": "The figures of every forget request: answers, refusals, distances, attacks, and the last features.",
+    "deep": "The same, and every layer, relearning, and a test of three samples.",
+}
 VerificationStatus = Literal["queued", "running", "completed", "failed", "cancelled"]
 OnForgotten = Literal["zero", "token", "probabilities", "next_best"]
+ON_FORGOTTEN_MEANINGS: Mapping[OnForgotten, str] = {
+    "zero": "A forgotten input gets the label 0.",
+    "token": "A forgotten input gets the label `[forgotten]`.",
+    "probabilities": "A forgotten input gets the label null, and every input its probabilities.",
+    "next_best": "A forgotten input gets the retained class of greatest probability; null where no class competes.",
+}
 Invert = Literal["false", "true", "auto"]
+INVERT_MEANINGS: Mapping[Invert, str] = {
+    "false": "The image is taken as it is.",
+    "true": "Light is taken for dark.",
+    "auto": "The image is inverted where its edge is light.",
+}
 FORGOTTEN_TOKEN = "[forgotten]"  # noqa: S105  a label, not a secret
 
 

@@ -6,7 +6,7 @@ them. Standard library and `annotated_types` only. `__pydantic_config__` makes u
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -45,10 +45,18 @@ Tasks = Annotated[tuple[Task, ...], Len(0, 1000)]
 Epochs = Annotated[int, Ge(1), Le(1000)]
 BatchSize = Annotated[int, Ge(1), Le(10_000)]
 Optimizer = Literal["adam", "sgd"]
+OPTIMIZER_MEANINGS: Mapping[Optimizer, str] = {
+    "adam": "Adam (Kingma and Ba 2015): each weight has a step length of its own.",
+    "sgd": "Stochastic gradient descent, with `momentum`.",
+}
 LearningRate = Annotated[float, Gt(0), Le(10)]
 Momentum = Annotated[float, Ge(0), Lt(1)]
 WeightDecay = Annotated[float, Ge(0), Le(1)]
 Schedule = Literal["constant", "cosine"]
+SCHEDULE_MEANINGS: Mapping[Schedule, str] = {
+    "constant": "The learning rate stays as it is.",
+    "cosine": "The learning rate falls along half a cosine and reaches 0 at the last batch.",
+}
 EarlyStopping = Annotated[int, Ge(0), Le(1000)]
 
 TorchvisionName = Literal[
@@ -62,6 +70,17 @@ TorchvisionName = Literal[
     "vgg11_bn",
     "densenet121",
 ]
+TORCHVISION_MEANINGS: Mapping[TorchvisionName, str] = {
+    "resnet18": "ResNet with 18 layers (He et al. 2016).",
+    "resnet34": "ResNet with 34 layers (He et al. 2016).",
+    "resnet50": "ResNet with 50 layers (He et al. 2016).",
+    "mobilenet_v2": "MobileNetV2, a network for small devices (Sandler et al. 2018).",
+    "mobilenet_v3_small": "The small MobileNetV3 (Howard et al. 2019).",
+    "shufflenet_v2_x0_5": "ShuffleNetV2 of half width (Ma et al. 2018).",
+    "efficientnet_b0": "EfficientNet-B0 (Tan and Le 2019).",
+    "vgg11_bn": "VGG with 11 layers and batch normalisation (Simonyan and Zisserman 2015).",
+    "densenet121": "DenseNet with 121 layers (Huang et al. 2017).",
+}
 
 
 @dataclass(frozen=True)
@@ -165,6 +184,12 @@ class Sisa:
 
 Learning = Standard | SynapticIntelligence | Progressive | Sisa
 Mode = Literal["standard", "synaptic_intelligence", "progressive", "sisa"]
+MODE_MEANINGS: Mapping[Mode, str] = {
+    "standard": "One network learns all classes together.",
+    "synaptic_intelligence": "One network learns task by task; weights that matter to earlier tasks are held.",
+    "progressive": "The network grows by units for each task; the units of earlier tasks are frozen.",
+    "sisa": "Several networks, each of which learns rows of its own, answer together.",
+}
 
 
 @dataclass(frozen=True)
@@ -246,8 +271,22 @@ def forgotten_tasks(tasks: Iterable[Iterable[int]], forgotten: Collection[int]) 
 
 
 Strategy = Literal["zero", "random"]
+STRATEGY_MEANINGS: Mapping[Strategy, str] = {
+    "zero": "The chosen weights become 0.",
+    "random": "The chosen weights become random numbers like those of their row or layer.",
+}
 Scope = Literal["output", "network"]
+SCOPE_MEANINGS: Mapping[Scope, str] = {
+    "output": "Only the output rows of the forgotten classes are replaced.",
+    "network": "The output rows are replaced, and a share of the hidden weights that matter most to what is forgotten.",
+}
 Refusal = Literal["none", "calibrate", "push", "guard"]
+REFUSAL_MEANINGS: Mapping[Refusal, str] = {
+    "none": "Nothing is fitted: forgotten classes are never answered, and the null unit wins as often as it happens to.",
+    "calibrate": "The null unit's logit is set from retained data alone, so that refusals cost few right answers.",
+    "push": "The network is trained to answer forgotten inputs as forgotten; more than `edited` cannot be claimed.",
+    "guard": "A second, small network is trained to see forgotten inputs; it can be deleted by itself.",
+}
 PUSH_BATCH = 120
 """Images of one step of the refusal `push`: retained ones and, half as many, forgotten ones."""
 
@@ -274,6 +313,11 @@ and .975 of the worst digit at .005 false refusals, where the budget .003 withou
 (one seed) .994 and .991 at .0017, where it refused .996 and .994 at .003."""
 
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
+SELECTION_MEANINGS: Mapping[Selection, str] = {
+    "importance": "Weights are chosen by their importance to the forget set over that to the retain set.",
+    "sensitivity": "Weights are chosen by |weight x gradient| on the forget set over that on the retain set.",
+    "l2_shrink": "Weights are chosen as by `importance`, and multiplied by `shrink` in place of being replaced.",
+}
 
 
 @dataclass(frozen=True)

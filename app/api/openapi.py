@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from app.api.enum_meanings import describe_enums
 from app.api.problems import MEDIA_TYPE
 from app.comparison_schemas import CompareCreate, Comparison
 from app.errors import (
@@ -121,6 +122,7 @@ def install_openapi(app: FastAPI) -> None:
             document["components"]["schemas"] |= extra["$defs"] | asked["$defs"]
             _drop_framework_errors(document)
             _unfold_examples(document)
+            describe_enums(document)
         assert app.openapi_schema is not None
         return app.openapi_schema
 

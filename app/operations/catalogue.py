@@ -19,6 +19,7 @@ _ADAPTERS: Mapping[type[Any], TypeAdapter[Any]] = {
     **PARAMETERS,
     **{kind: TypeAdapter(kind) for kind in (specs.Torchvision, *get_args(specs.Growable))},
 }
+EDIT_IDEA = "Replaces the weights that matter to the forget set alone; no gradient step is taken."
 _TORCHVISION = "torchvision's {name}, untrained, its first layer adapted to the input's channels and size."
 
 
@@ -62,7 +63,7 @@ def _edit() -> MethodInfo:
         targets=["classes", "tasks"],
         modes=["standard", "synaptic_intelligence", "progressive"],
         refusals={refusal: _weaker("edited", cap) for refusal, cap in CLAIM_CAP.items()},
-        idea="Replaces the weights that matter to the forget set alone; no gradient step is taken.",
+        idea=EDIT_IDEA,
         equation="w_c = 0 or random; w_i likewise where F_f / F_r is among the greatest; F = mean of squared gradients",
         guarantee="The output row of the class holds nothing of it; what hidden layers keep is measured.",
         reference_paper="Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening, AAAI 2024 (arXiv:2308.07707), for the choice of hidden weights",

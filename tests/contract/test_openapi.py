@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from app.api.enum_meanings import enums
 from app.errors import errors_by_slug
 from app.main import create_app
 from app.problems import status_of
@@ -127,6 +129,20 @@ def test_long_work_is_202_with_its_location(published: dict[str, Any]) -> None:
         if "202" in operation["responses"]:
             assert "Location" in operation["responses"]["202"]["headers"]
             assert "Idempotency-Key" in {parameter["name"].title() for parameter in operation["parameters"]}
+
+
+def test_every_member_of_every_enum_has_a_sentence_of_its_own(published: dict[str, Any]) -> None:
+    described = list(enums(published))
+    assert len(described) == json.dumps(published).count('"enum": [')
+    for schema in described:
+        sentences = dict(re.findall(r"^- `([^`]+)`: (.+\.)$", schema.get("description", ""), re.MULTILINE))
+        assert list(sentences) == schema["enum"]
+        assert len(set(sentences.values())) == len(sentences), sentences
+
+
+def test_a_property_named_default_or_example_hides_no_enum() -> None:
+    schema = {"properties": {"default": {"enum": ["a"]}, "kind": {"enum": ["b"], "examples": [{"enum": ["c"]}]}}}
+    assert [found["enum"] for found in enums(schema)] == [["a"], ["b"]]
 
 
 def test_nothing_in_it_leads_to_another_machine(published: dict[str, Any]) -> None:
