@@ -11,6 +11,7 @@ import typer.main
 from fastapi import FastAPI
 from starlette.routing import Match
 
+from app.api.enum_meanings import enums
 from app.audit.events import EVENTS
 from app.cli import app as command_line
 from app.cli.exits import EXIT_CODES
@@ -76,6 +77,20 @@ def test_every_page_is_reached_from_the_index() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in links(page) if not target.exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_a_part_of_a_page_name_one_of_its_headings(page: Path) -> None:
+    named = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text())
+    assert [
+        (target, part) for target, part in named if part not in anchors((page.parent / target) if target else page)
+    ] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_fits_on_150_lines() -> None:
@@ -171,6 +186,23 @@ def test_the_audit_page_lists_every_event_with_its_details() -> None:
         row[0].strip("`"): re.findall(r"`([^`]+)`", row[1]) for row in table_rows("docs/audit.md") if "." in row[0]
     }
     assert events == {event: list(details) for event, details in EVENTS.items()}
+
+
+def test_the_glossary_has_every_value_of_the_apis_enums_in_the_documents_own_sentence(application: FastAPI) -> None:
+    listed = re.compile(r"^- `([^`]+)`: (.+)$", re.MULTILINE)
+    described = {member for schema in enums(application.openapi()) for member in listed.findall(schema["description"])}
+    rows = [row for row in table_rows("docs/glossary.md") if row[0].startswith("`")]
+    in_glossary = {(value.strip("`"), meaning.replace("\\|", "|")) for value, meaning in rows}
+    assert in_glossary == described
+    assert len(rows) == len(in_glossary)
+
+
+def test_every_word_of_the_glossary_has_a_sentence_and_a_link_in_alphabetical_order() -> None:
+    words, _, _ = (ROOT / "docs/glossary.md").read_text().partition("## Values in the API")
+    entries = re.findall(r"^- \*\*([^*]+)\*\*(.*(?:\n  .*)*)", words, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^- ", words, re.MULTILINE))
+    assert [word for word, said in entries if not (re.search(r"\]\([^)]+\)[^\n]*\.$", said))] == []
+    assert [word for word, _ in entries] == sorted((word for word, _ in entries), key=str.lower)
 
 
 def test_decisions_have_the_same_parts_in_the_same_order() -> None:
