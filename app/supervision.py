@@ -56,7 +56,7 @@ async def _keep_running(command: list[str], environment: dict[str, str]) -> None
         lived = clock() - started
         failures = 0 if lived > _STEADY_SECONDS else min(failures + 1, len(_BACKOFF_SECONDS))
         delay = _BACKOFF_SECONDS[max(failures - 1, 0)]
-        _log.warning("the worker ended; another one starts", status=status, lived=round(lived, 1), delay=delay)
+        _log.warning("the worker ended", status=status, lived=round(lived, 1), next_starts_after=delay)
         await asyncio.sleep(delay)
 
 
