@@ -25,7 +25,7 @@ class Budgets:
     refusal_budget: RefusalBudget | None = None
     """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
     refusal `push`, which spends no more of it than its target needs, otherwise .003."""
-    refusal_target: RefusalTarget = 0.99
+    refusal_target: RefusalTarget = 0.9925
     """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
 
     def of_refusal(self) -> EditParameters:

@@ -308,9 +308,9 @@ RefusalBudget = Annotated[float, Ge(0), Le(0.5)]
 RefusalTarget = Annotated[float, Gt(0), Le(1)]
 REFUSAL_BUDGET: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.003, "push": 0.005, "guard": 0.003}
 """Share of right answers that the null unit may cost where a request says nothing. `push` stops at its target. MNIST, every
-digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .985 on average
-and .975 of the worst digit at .005 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
-(one seed) .994 and .991 at .0017, where it refused .996 and .994 at .003."""
+digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .987 on average
+and .977 of the worst digit at .006 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
+(one seed) .994 and .990 at .004."""
 
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
 SELECTION_MEANINGS: Mapping[Selection, str] = {
@@ -340,7 +340,7 @@ class EditParameters:
     refusal_budget: RefusalBudget | None = None
     """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
     refusal `push`, which spends no more of it than its target needs, otherwise .003."""
-    refusal_target: RefusalTarget = 0.99
+    refusal_target: RefusalTarget = 0.9925
     """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
     """How far the refusal rate of a class pushed earlier may fall below the parent's, beyond chance."""
@@ -365,7 +365,7 @@ class GuardParameters:
     """Of Adam, at the first step; half a cosine brings it to 0 at the last."""
     refusal_budget: RefusalBudget = 0.005
     """Share of correct answers on retained calibration inputs that the guard's refusals may cost at most."""
-    refusal_target: RefusalTarget = 0.99
+    refusal_target: RefusalTarget = 0.9925
     """Share of each of its classes' calibration inputs that is to be refused; no more is spent than this needs."""
 
 

@@ -15,7 +15,15 @@ from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
 from app.unlearning.editing import edit_weights
 from app.unlearning.partition import Partition
-from app.unlearning.refusal import FORGET_BATCH, RETAIN_BATCH, calibrate, fit_refusal, push, refusal_threshold
+from app.unlearning.refusal import (
+    FORGET_BATCH,
+    LEAST_SPENT,
+    RETAIN_BATCH,
+    calibrate,
+    fit_refusal,
+    push,
+    refusal_threshold,
+)
 from app.unlearning.refusal import _PushBatches as PushBatches
 from app.unlearning.verification import answers
 from tests.unit.unlearning.blobs import CPU, blobs, edit_of, everything, fitted, same_bits
@@ -62,11 +70,18 @@ def test_a_threshold_costs_no_more_than_its_target_needs_and_never_more_than_its
     threshold = refusal_threshold(right, forgotten, budget, target)
     lost = right[right < threshold]
     assert len(lost) <= budget * len(right)
-    if len(lost):  # refusing the dearest of these no more would miss the target
+    if len(lost) > LEAST_SPENT * len(right):  # refusing the dearest of these no more would miss the target
         assert not reached(float(lost.max()))
     if not reached(threshold):  # refusing the next one, too, would cost more than the budget
         next_one = right[right >= threshold].min()
         assert int((right <= next_one).sum()) > budget * len(right)
+
+
+def test_a_small_share_is_always_spent() -> None:
+    right, forgotten = torch.arange(2000.0), torch.full((50,), -5.0)
+    threshold = refusal_threshold(right, [forgotten], budget=0.005, target=0.99)
+    assert int((right < threshold).sum()) == 3  # .0015 of 2,000
+    assert int((right < refusal_threshold(right, [forgotten], budget=0.001, target=0.99)).sum()) == 2
 
 
 def test_what_costs_as_much_and_refuses_more_is_preferred() -> None:
