@@ -24,7 +24,7 @@ class Budgets:
     """Retained accuracy that may be lost: on held-out training rows while tuning, on calibration rows in the gate."""
     refusal_budget: RefusalBudget | None = None
     """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
-    refusal `push`, which spends no more of it than its target needs, otherwise .003."""
+    refusal `push` (.008 of tasks), which spends no more of it than its target needs, otherwise .003."""
     refusal_target: RefusalTarget = 0.9925
     """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
 

@@ -306,11 +306,18 @@ MEASURED_ROWS = 10_000
 
 RefusalBudget = Annotated[float, Ge(0), Le(0.5)]
 RefusalTarget = Annotated[float, Gt(0), Le(1)]
-REFUSAL_BUDGET: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.003, "push": 0.005, "guard": 0.003}
+CALIBRATE_BUDGET = 0.003
+PUSH_BUDGET: dict[Mode, float] = {
+    "standard": 0.005,
+    "synaptic_intelligence": 0.008,
+    "progressive": 0.008,
+    "sisa": 0.005,
+}
 """Share of right answers that the null unit may cost where a request says nothing. `push` stops at its target. MNIST, every
 digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .987 on average
 and .977 of the worst digit at .006 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
-(one seed) .994 and .990 at .004."""
+(one seed) .994 and .990 at .004. Of four tasks forgotten one after the other all 16 requests passed with .008 (two seeds of
+each mode), 13 with .005."""
 
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
 SELECTION_MEANINGS: Mapping[Selection, str] = {
@@ -339,7 +346,7 @@ class EditParameters:
     1600 for tasks in a static one."""
     refusal_budget: RefusalBudget | None = None
     """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
-    refusal `push`, which spends no more of it than its target needs, otherwise .003."""
+    refusal `push` (.008 of tasks), which spends no more of it than its target needs, otherwise .003."""
     refusal_target: RefusalTarget = 0.9925
     """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
@@ -384,8 +391,8 @@ class Edit:
     guard: GuardParameters = field(default_factory=GuardParameters)
     """Of the refusal `guard` alone."""
 
-    @property
-    def refusal_budget(self) -> float:
-        """Share of right answers that the null unit's refusals may cost: as asked, or that of the kind of refusal."""
-        asked = self.parameters.refusal_budget
-        return REFUSAL_BUDGET[self.refusal] if asked is None else asked
+    def refusal_budget(self, mode: Mode) -> float:
+        """Share of right answers that the null unit's refusals may cost: as asked, or what refusal and learning mode take."""
+        if self.parameters.refusal_budget is not None:
+            return self.parameters.refusal_budget
+        return PUSH_BUDGET[mode] if self.refusal == "push" else CALIBRATE_BUDGET

@@ -52,7 +52,7 @@ def fit_refusal(model: Classifier, data: Dataset, partition: Partition, edit: Ed
         model,
         data,
         partition.calibration.retain,
-        edit.refusal_budget,
+        edit.refusal_budget(model.learning.mode),
         context.device,
         forgotten=forgotten,
         target=edit.parameters.refusal_target,
