@@ -1,4 +1,4 @@
-"""A child process that is kept running as long as the server runs."""
+"""The worker of a server: a child process that is kept running as long as the server runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from app.processes.keeping import keep_running
 from app.settings import Settings
 
-_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
-_STEADY_SECONDS = 60.0
-"""A process that lived so long was no failed start; the next one starts at once."""
 _STOP_SECONDS = 15.0
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -27,7 +26,8 @@ async def supervised_worker(settings: Settings) -> AsyncIterator[None]:
     To be used on the main thread: the kernel ends the worker when the thread that started it ends.
     """
     command = [sys.executable, "-P", "-m", "app.worker_process", str(os.getpid())]
-    supervisor = asyncio.create_task(_keep_running(command, worker_environment(settings)), name="worker")
+    live_once = partial(_live_once, command, worker_environment(settings))
+    supervisor = asyncio.create_task(keep_running("worker", live_once), name="worker")
     try:
         yield
     finally:
@@ -47,20 +47,7 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-async def _keep_running(command: list[str], environment: dict[str, str]) -> None:
-    failures = 0
-    clock = asyncio.get_running_loop().time
-    while True:
-        started = clock()
-        status = await _run_once(command, environment)
-        lived = clock() - started
-        failures = 0 if lived > _STEADY_SECONDS else min(failures + 1, len(_BACKOFF_SECONDS))
-        delay = _BACKOFF_SECONDS[max(failures - 1, 0)]
-        _log.warning("the worker ended", status=status, lived=round(lived, 1), next_starts_after=delay)
-        await asyncio.sleep(delay)
-
-
-async def _run_once(command: list[str], environment: dict[str, str]) -> int | None:
+async def _live_once(command: list[str], environment: dict[str, str]) -> int | None:
     """One life of the process; if this is cancelled, the process is stopped before the cancellation goes on.
 
     None if the system could not start it: no memory, or no more processes, for the moment.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from app.lifelines import end_with_parent
+from app.processes.lifelines import end_with_parent
 
 
 def main(server: int) -> None:

@@ -31,7 +31,7 @@ from app.jobs import queue
 from app.jobs.attempt import Attempt
 from app.jobs.handlers import Handler
 from app.jobs.worker import run_worker
-from app.lifelines import end_with_parent
+from app.processes.lifelines import end_with_parent
 from app.settings import Settings
 from app.specs import Mlp, Standard, Training
 

@@ -10,7 +10,7 @@ import typer
 
 from app.cli.terminal import present
 from app.errors import FieldError, InvalidInput, Unavailable
-from app.lifelines import end_with_parent
+from app.processes.lifelines import end_with_parent
 
 if TYPE_CHECKING:
     from app.settings import Settings

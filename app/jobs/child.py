@@ -25,7 +25,7 @@ from app.jobs.attempt import Attempt
 from app.jobs.engine import ATTEMPTS_AT_ONCE, Order
 from app.jobs.handlers import Handler
 from app.jobs.queue import LostClaim
-from app.lifelines import end_with_parent, end_with_writer
+from app.processes.lifelines import end_with_parent, end_with_writer
 from app.threads import job_threads
 
 _NICENESS = 10

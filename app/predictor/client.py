@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from app.errors import InternalError, PredictorUnavailable, errors_by_slug
 from app.predictor.protocol import Answer, Ask, FrameReader, Header, Ready, Refusal, VersionKey, encode
+from app.processes.keeping import keep_running
 
 READY_SECONDS = 30.0
 """How long a request waits for a process that is starting."""
@@ -32,9 +33,6 @@ _CHUNK_ROWS = 16
 Trial, 10,000 images and the small cnn: 1.5 s, and one row asked meanwhile 1.9 ms. Two chunks of 32 in flight: 1.7 s
 and 10 ms; four: 1.4 s and 17 ms. For the mlp 0.6 s and 0.4 ms, 0.3 s and 1.2 ms, 0.3 s and 2.3 ms.
 """
-_BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
-_STEADY_SECONDS = 60.0
-"""A process that lived so long was no failed start; the next one starts at once."""
 
 _ERRORS = errors_by_slug()
 _log = logging.getLogger(__name__)
@@ -66,7 +64,7 @@ class Predictor:
 
     async def start(self) -> None:
         """Start the process and keep it running until `stop()`."""
-        self._supervisor = asyncio.create_task(self._supervise(), name="predictor")
+        self._supervisor = asyncio.create_task(keep_running("predictor", self._live_once), name="predictor")
 
     async def stop(self) -> None:
         """End the process; what is still in flight fails with `PredictorUnavailable`."""
@@ -100,23 +98,18 @@ class Predictor:
         assert self._connection is not None
         return self._connection
 
-    async def _supervise(self) -> None:
-        failures = 0
-        while True:
-            started = asyncio.get_running_loop().time()
-            try:
-                await self._run_once()
-            except (OSError, RuntimeError):  # no memory, process, descriptor or thread is to be had now; later perhaps
-                _log.exception("the predictor process could not be started or reaped")
-            lived = asyncio.get_running_loop().time() - started
-            failures = 0 if lived > _STEADY_SECONDS else failures + 1
-            delay = _BACKOFF_SECONDS[min(max(failures - 1, 0), len(_BACKOFF_SECONDS) - 1)]
-            _log.warning("the predictor process ended after %.1f s; the next one starts in %.1f s", lived, delay)
-            await asyncio.sleep(delay)
+    async def _live_once(self) -> int | None:
+        """One life of the process; the status it ended with, None if the system could not start it for the moment."""
+        try:
+            connection = await _start_process(self._home, self._ready.clear)
+            await self._serve(connection)
+        except (OSError, RuntimeError):  # no memory, process, descriptor or thread is to be had now; later perhaps
+            _log.exception("the predictor process could not be started or reaped")
+            return None
+        return connection.process.returncode
 
-    async def _run_once(self) -> None:
-        """One life of the process, from its start until it is gone and reaped."""
-        connection = await _start_process(self._home, self._ready.clear)
+    async def _serve(self, connection: _Connection) -> None:
+        """Let the process answer, from when it is ready until it is gone and reaped."""
         try:
             await asyncio.wait_for(connection.ready, START_SECONDS)
             self._connection = connection

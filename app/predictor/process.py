@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from app import logs
-from app.lifelines import end_with_parent
+from app.processes.lifelines import end_with_parent
 
 _logger = structlog.get_logger(__name__)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from app import supervision
 from app.predictor import client as predictor
+from app.processes.keeping import keep_running
 from app.settings import Settings
 
 
@@ -23,7 +25,8 @@ def test_a_process_that_cannot_be_started_for_a_while_is_started_when_it_can_be(
     program, started, unfinished = tmp_path / "program", tmp_path / "started", tmp_path / "unfinished"
 
     async def supervise() -> None:
-        supervisor = asyncio.create_task(supervision._keep_running([str(program)], dict(os.environ)))
+        live_once = partial(supervision._live_once, [str(program)], dict(os.environ))
+        supervisor = asyncio.create_task(keep_running("worker", live_once))
         await until(lambda: bool(logs))
         unfinished.write_text(f"#!/bin/sh\necho > {started}\nexec sleep 1000\n")
         unfinished.chmod(0o700)

@@ -9,7 +9,7 @@ from pathlib import Path
 from app import logs
 from app.jobs.supervisor import Pace
 from app.jobs.worker import run_worker
-from app.lifelines import end_with_parent
+from app.processes.lifelines import end_with_parent
 from app.settings import Settings
 from tests.e2e.jobs.toy_jobs import TOY_HANDLERS
 
