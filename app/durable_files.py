@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,14 @@ def write_durably(path: Path, content: bytes) -> None:
             raise
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; what is gone, or goes meanwhile by another process, is gone."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, onerror=_unless_gone)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sync_file(path: Path) -> None:
     """Force a file's content to the disk."""
     with path.open("rb") as file:
@@ -71,3 +80,8 @@ def file_digest(path: Path) -> str:
     """`sha256:` and the SHA-256 of the file's bytes in hex."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unless_gone(_function: object, _path: str, fault: tuple[type[BaseException], BaseException, object]) -> None:
+    if not isinstance(fault[1], FileNotFoundError):
+        raise fault[1]

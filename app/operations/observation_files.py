@@ -7,8 +7,6 @@ another version serve, and everything kept before is destroyed: nothing of forgo
 from __future__ import annotations
 
 import json
-import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from sqlalchemy import select
 
 from app.database.engine import Database
 from app.database.tables import ModelRow
-from app.durable_files import storage_faults
+from app.durable_files import remove, storage_faults
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,8 +44,7 @@ def destroy_outdated(database: Database, settings: Settings) -> None:
     with storage_faults(settings.home):
         for folder in _root(settings).glob("*/*"):
             if (folder.parent.name, folder.name) not in serves:
-                with suppress(FileNotFoundError):  # another process destroys it, too
-                    shutil.rmtree(folder)
+                remove(folder)
 
 
 def _root(settings: Settings) -> Path:

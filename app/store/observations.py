@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from app.durable_files import digest_of
+from app.durable_files import digest_of, remove
 
 MOST_FILES = 16
 """In one folder; the oldest go first."""
@@ -38,7 +38,7 @@ class Observations:
                 if path.name == _name(key, content):
                     return load(content)
             with suppress(OSError):
-                path.unlink()
+                remove(path)
         return None
 
     def write(self, key: str, tensors: Mapping[str, Tensor]) -> None:
@@ -54,13 +54,13 @@ class Observations:
                     file.write(content)
                 Path(partial).rename(self.folder / _name(key, content))
             finally:
-                Path(partial).unlink(missing_ok=True)
+                remove(Path(partial))
             self._make_room()
 
     def _make_room(self) -> None:
         oldest_last = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in oldest_last[MOST_FILES:]:
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def _name(key: str, content: bytes) -> str:

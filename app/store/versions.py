@@ -9,7 +9,6 @@ import hashlib
 import math
 import os
 import re
-import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from app.durable_files import file_digest, storage_faults, sync_file, sync_folder, write_durably
+from app.durable_files import file_digest, remove, storage_faults, sync_file, sync_folder, write_durably
 from app.errors import InvalidValue, StorageUnavailable, VersionCorrupted
 from app.store.manifest import CARD, MANIFEST, MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from app.store.model_card import render
@@ -101,7 +100,7 @@ class VersionStore:
         folder = self.folder(model, number)
         with storage_faults(self.root):
             if folder.is_dir():
-                (folder / name).unlink(missing_ok=True)
+                remove(folder / name)
                 sync_folder(folder)
 
     def purge_weights(self, model: str, number: int) -> None:
@@ -116,7 +115,7 @@ class VersionStore:
                 return
             for path in folder.iterdir():
                 if path.name not in _KEPT_AFTER_PURGE:
-                    path.unlink(missing_ok=True)  # another process may purge it, too
+                    remove(path)
             sync_folder(folder)
 
     def sweep(
@@ -164,10 +163,7 @@ class VersionStore:
         except FileNotFoundError:
             return
         sync_folder(path.parent)
-        if doomed.is_dir() and not doomed.is_symlink():
-            shutil.rmtree(doomed, onerror=_unless_gone)
-        else:
-            doomed.unlink(missing_ok=True)
+        remove(doomed)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -238,11 +234,6 @@ def _modified(path: Path) -> float:
         return path.lstat().st_mtime
     except FileNotFoundError:  # another process sweeps, too
         return math.inf
-
-
-def _unless_gone(_function: object, _path: str, fault: tuple[type[BaseException], BaseException, object]) -> None:
-    if not isinstance(fault[1], FileNotFoundError):  # another process sweeps, too
-        raise fault[1]
 
 
 def file_name(path: Path) -> str:
