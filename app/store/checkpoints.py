@@ -11,7 +11,7 @@ from app.errors import VersionCorrupted
 from app.specs import Sisa
 from app.store.manifest import CHECKPOINTS, Manifest, Sharded
 from app.store.versions import file_name
-from app.store.weights import checked_manifest, parse_tensors, read_tensor_file, save_tensors
+from app.store.weights import checked_manifest, load_tensors, save_tensors
 from app.unlearning.architectures import build
 from app.unlearning.sisa.shards import Provenance
 
@@ -43,17 +43,14 @@ def described(provenance: Provenance, learning: Sisa) -> Sharded:
 def load_provenance(folder: Path, manifest_digest: str) -> Provenance | None:
     """What the model in a version's folder was learned with; None of models that do not learn in shards.
 
-    Raises VersionCorrupted, naming the file, if anything does not hold: that the manifest names it, size, digest, names,
-    types and shapes of its tensors, that all values are finite, and that the rows ascend from 0 or more.
+    Raises VersionCorrupted as `load_tensors` does, and where the rows do not ascend from 0 or more.
     """
     manifest = checked_manifest(folder, manifest_digest)
     if manifest.sharded is None:
         return None
     path = folder / CHECKPOINTS
-    if CHECKPOINTS not in manifest.files:
-        raise VersionCorrupted(f"{file_name(path)} is not named in the manifest; restore the folder from a backup.")
     expected, places = _expected(manifest, manifest.sharded)
-    tensors = parse_tensors(path, read_tensor_file(path, expected, manifest.files[CHECKPOINTS]), expected)
+    tensors = load_tensors(path, manifest, expected)
     rows = tensors[_ROWS]
     if int(rows[0]) < 0 or not bool((rows.diff() > 0).all()):
         raise VersionCorrupted(f"{file_name(path)} does not name rows in ascending order; restore it from a backup.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.errors import VersionCorrupted
 from app.store.manifest import GUARD, GuardRecord
 from app.store.versions import file_name
-from app.store.weights import checked_manifest, parse_tensors, read_tensor_file, save_tensors
+from app.store.weights import checked_manifest, load_tensors, save_tensors
 from app.unlearning.architectures import seeded
 from app.unlearning.guard import Guard
 
@@ -33,9 +33,7 @@ def load_guard(folder: Path, manifest_digest: str) -> Guard | None:
     path = folder / GUARD
     with seeded(0):
         guard = Guard(manifest.guard.parameters, manifest.input_shape, len(manifest.class_names))
-    expected = guard.state_dict()
-    content = read_tensor_file(path, expected, manifest.files[GUARD])
-    guard.load_state_dict(parse_tensors(path, content, expected))
+    guard.load_state_dict(load_tensors(path, manifest, guard.state_dict()))
     if list(guard.guarded_classes) != manifest.guard.classes:
         raise VersionCorrupted(
             f"{file_name(path)} is of other classes than its manifest says; restore it from a backup."

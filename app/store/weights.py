@@ -50,8 +50,8 @@ def load(folder: Path, digest: str, manifest_digest: str) -> Classifier:
     manifest = checked_manifest(folder, manifest_digest)
     model = build(manifest.architecture, manifest.input_shape, len(manifest.class_names), 0, manifest.learning)
     expected = model.state_dict()
-    content = read_tensor_file(folder / WEIGHTS, expected, digest)
-    model.load_state_dict(parse_tensors(folder / WEIGHTS, content, expected))
+    content = _read(folder / WEIGHTS, expected, digest)
+    model.load_state_dict(_parse(folder / WEIGHTS, content, expected))
     return model.eval()
 
 
@@ -65,16 +65,14 @@ def load_importance(folder: Path, manifest_digest: str, model: Classifier) -> Im
     if not isinstance(manifest.learning, SynapticIntelligence):
         return {}
     path = folder / IMPORTANCE
-    if IMPORTANCE not in manifest.files:
-        raise VersionCorrupted(f"{file_name(path)} is not named in the manifest; restore the folder from a backup.")
     parameters = dict(model.named_parameters())
     forgotten = forgotten_tasks(manifest.learning.tasks, manifest.forgotten.classes)
     remembered = [task for task in range(len(manifest.learning.tasks)) if task not in forgotten]
     largest = {_task_tensor(task, name): values for task in remembered for name, values in parameters.items()}
-    content = read_tensor_file(path, largest, manifest.files[IMPORTANCE])
+    content = _read_named(path, manifest, largest)
     tasks = [task for task in remembered if f'"{_task_tensor(task, "")}'.encode() in content[: _header_end(content)]]
     expected = {_task_tensor(task, name): values for task in tasks for name, values in parameters.items()}
-    tensors = parse_tensors(path, content, expected, least=0.0)
+    tensors = _parse(path, content, expected, least=0.0)
     return {task: {name: tensors[_task_tensor(task, name)] for name in parameters} for task in tasks}
 
 
@@ -91,6 +89,15 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> str:
     return digest_of(content)
 
 
+def load_tensors(path: Path, manifest: Manifest, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Exactly the expected tensors of a file in a version's folder, all values finite.
+
+    Raises VersionCorrupted, naming the file, if anything does not hold: that the manifest names it, its size and digest,
+    the names, types and shapes of its tensors, or that all values are finite.
+    """
+    return _parse(path, _read_named(path, manifest, expected), expected)
+
+
 def _flat(importance: Importance) -> list[tuple[int, str, Tensor]]:
     return [(task, name, tensor) for task, tensors in importance.items() for name, tensor in tensors.items()]
 
@@ -99,14 +106,20 @@ def _task_tensor(task: int, name: str) -> str:
     return f"task.{task}.{name}"
 
 
-def read_tensor_file(path: Path, largest: Mapping[str, Tensor], digest: str) -> bytes:
+def _read_named(path: Path, manifest: Manifest, largest: Mapping[str, Tensor]) -> bytes:
+    if path.name not in manifest.files:
+        raise VersionCorrupted(f"{file_name(path)} is not named in the manifest; restore the folder from a backup.")
+    return _read(path, largest, manifest.files[path.name])
+
+
+def _read(path: Path, largest: Mapping[str, Tensor], digest: str) -> bytes:
     """The bytes of a file that holds at most these tensors and has this digest."""
     content = read_bounded(path, _LENGTH_BYTES + _header_limit(largest) + _data_bytes(largest))
     check_digest(path, digest_of(content), digest)
     return content
 
 
-def parse_tensors(
+def _parse(
     path: Path, content: bytes, expected: Mapping[str, Tensor], *, least: float = -math.inf
 ) -> dict[str, Tensor]:
     """Exactly the expected tensors, all values finite and none below `least`; raises VersionCorrupted."""
