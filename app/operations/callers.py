@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from app.errors import MissingScope
 from app.schemas import ApiScope
 
+HOUSEKEEPING_ACTOR = "retention"
+"""The actor, in the audit log, of what the service does by itself."""
+
 
 @dataclass(frozen=True)
 class Caller:

@@ -12,7 +12,7 @@ from app.audit import log
 from app.database.engine import Database, database_now
 from app.database.tables import ModelRow, VersionRow
 from app.errors import GuardNotFound, StorageUnavailable
-from app.operations.callers import Caller
+from app.operations.callers import HOUSEKEEPING_ACTOR, Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs
 from app.operations.views import version_view
 from app.schemas import Version
@@ -21,7 +21,6 @@ from app.store.manifest import GUARD
 from app.store.versions import VersionStore
 
 _logger = structlog.get_logger(__name__)
-HOUSEKEEPING_ACTOR = "retention"
 
 
 def delete_guard(database: Database, settings: Settings, caller: Caller, name: str, number: int) -> Version:

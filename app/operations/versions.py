@@ -24,7 +24,7 @@ from app.errors import (
     VersionServing,
 )
 from app.operations import guards
-from app.operations.callers import Caller
+from app.operations.callers import HOUSEKEEPING_ACTOR, Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs, refuse_while_jobs_wait
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import model_view, version_view
@@ -34,8 +34,6 @@ from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore, open_checked
 
 _logger = structlog.get_logger(__name__)
-HOUSEKEEPING_ACTOR = "retention"
-"""Who purges by itself, in the audit log."""
 
 
 def list_versions(session: Session, name: str, page: PageQuery, *, state: VersionState | None = None) -> Page[Version]:
