@@ -5,7 +5,7 @@ Any model can be judged, the original and a retrained one as well: that is the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,21 +39,6 @@ CALIBRATED = Place("forget", setting="calibrated margin")
 _NOTHING = 1e-12  # bits: what is no nearer at all is not nearer
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A criterion that has no number yet."""
-
-    name: str
-    statement: str
-    measurements: tuple[Measurement, ...]
-
-    def comparison(self, number: int) -> Criterion:
-        """As evidence that a result is near a retrained one."""
-        return Criterion(
-            number, self.name, self.statement, "approximate", all_passed(self.measurements), self.measurements
-        )
-
-
 def effect_criteria(bench: Bench) -> list[Criterion]:
     """What a forget request must have done, whatever retrained models are like."""
     about_classes = bool(bench.sets.forget_classes)
@@ -68,7 +53,12 @@ def effect_criteria(bench: Bench) -> list[Criterion]:
     return found
 
 
-def comparison_drafts(bench: Bench) -> list[Draft]:
+def comparison(name: str, statement: str, measurements: tuple[Measurement, ...]) -> Criterion:
+    """A criterion, without its number, that is evidence of a result near retrained ones."""
+    return Criterion(0, name, statement, "approximate", all_passed(measurements), measurements)
+
+
+def comparison_criteria(bench: Bench) -> list[Criterion]:
     """What must be as in retrained models, by the fast set; needs one of them at least."""
     about_classes = bool(bench.sets.forget_classes)
     found = [
@@ -82,7 +72,7 @@ def comparison_drafts(bench: Bench) -> list[Draft]:
     if len(bench.references) >= LEAST_REFERENCES:
         found += [_as_two_retrained(bench), _agreement(bench)]
     if about_classes:
-        found += [probe_draft(bench), prototype_draft(bench)]
+        found += [_probe(bench), _prototypes(bench)]
     return found
 
 
@@ -159,22 +149,22 @@ def _left_by_method(still_answered: float) -> Criterion:
     return Criterion(0, "left_by_method", statement, "approximate", found.passed, (found,), controlled=False)
 
 
-def _retained_accuracy(bench: Bench) -> Draft:
+def _retained_accuracy(bench: Bench) -> Criterion:
     """What refusing costs is the budget's: no retrained model has a refusal fitted."""
     place = Place("test_retain", setting="refusals apart")
     found = bench.beside("accuracy", place, lambda seen: share(known(seen.test_retain)), "at least")
-    return Draft("accuracy", "Retained test images are known as well as by retrained models.", (found,))
+    return comparison("accuracy", "Retained test images are known as well as by retrained models.", (found,))
 
 
-def _forget_accuracy(bench: Bench) -> Draft:
+def _forget_accuracy(bench: Bench) -> Criterion:
     found = bench.beside("accuracy", Place("forget"), lambda seen: accuracy(seen.forget), "as")
     statement = (
         "The forgotten samples are answered right as often as by retrained models, neither more often nor more seldom."
     )
-    return Draft("forget-accuracy", statement, (found,))
+    return comparison("forget-accuracy", statement, (found,))
 
 
-def _nearer_than_untouched(bench: Bench) -> Draft:
+def _nearer_than_untouched(bench: Bench) -> Criterion:
     """The mean over inputs, and over retrained models, of D(candidate, retrained) - D(untouched, retrained).
 
     For classes the untouched original has their rows struck: that it answers them is told from a retrained model by any
@@ -184,30 +174,30 @@ def _nearer_than_untouched(bench: Bench) -> Draft:
     statement = f"On the forget set the outputs are nearer those of retrained models than those of {beside} are."
     untouched = bench.untouched
     if untouched is None:
-        return Draft("nearer", statement, ())
+        return comparison("nearer", statement, ())
     ours, theirs = (_divergence_from_others(bench, model) for model in (bench.candidate, untouched))
     found = mean_with_interval(ours - theirs)
     at_most = min(found.value - found.high, -_NOTHING)  # so that the whole interval is below 0
     judged = measured("nearer-than-untouched", Place("forget"), found, original=0.0, at_most=at_most)
-    return Draft("nearer", statement, (judged,))
+    return comparison("nearer", statement, (judged,))
 
 
-def _as_two_retrained(bench: Bench) -> Draft:
+def _as_two_retrained(bench: Bench) -> Criterion:
     found = bench.between(
         "jensen-shannon", Place("forget"), lambda *pair: float(bench.divergence(*pair).mean()), "at most"
     )
     statement = "On the forget set outputs are as near those of retrained models as those of two retrained models are to each other."
-    return Draft("as-two-retrained", statement, (found,))
+    return comparison("as-two-retrained", statement, (found,))
 
 
-def _agreement(bench: Bench) -> Draft:
+def _agreement(bench: Bench) -> Criterion:
     num_inputs = len(bench.candidate.test_retain.labels)
     found = bench.between("agreement", Place("test_retain"), retained_agreement, "at least", num_inputs)
     statement = "On retained test images answers agree with retrained models as those of two retrained models do with each other."
-    return Draft("agreement", statement, (found,))
+    return comparison("agreement", statement, (found,))
 
 
-def _membership(bench: Bench) -> Draft:
+def _membership(bench: Bench) -> Criterion:
     """Both scores look at one model alone: the true label's margin, and how sure the answer is, whatever the label."""
     about_classes = bool(bench.sets.forget_classes)
     others = "test images of the same classes" if about_classes else "test images"
@@ -216,10 +206,10 @@ def _membership(bench: Bench) -> Draft:
         for name, scores in (("margin", margin), ("certainty", certainty))
     ]
     statement = f"An attacker tells forgotten training images from {others} as well as with retrained models."
-    return Draft("membership", statement, tuple(found))
+    return comparison("membership", statement, tuple(found))
 
 
-def _calibrated_membership(bench: Bench) -> Draft:
+def _calibrated_membership(bench: Bench) -> Criterion:
     """The retrained models never saw the forget set: they say how hard each image is to one that did not.
 
     One of them is judged by the others, from which it differs by n / (n - 1) of what it does from the mean of all n.
@@ -241,7 +231,7 @@ def _calibrated_membership(bench: Bench) -> Draft:
         coupling=count / (count - 1) if count > 1 else 1.0,
     )
     statement = "An attacker who has retrained models tells forgotten training images from others as badly as with one of those."
-    return Draft("calibrated-membership", statement, (found,))
+    return comparison("calibrated-membership", statement, (found,))
 
 
 def calibrated_auc(bench: Bench, seen: Observation, without: int | None = None) -> Estimate | float:
@@ -272,7 +262,7 @@ def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:
     return calibrated(margin(outputs), theirs)
 
 
-def probe_draft(bench: Bench) -> Draft:
+def _probe(bench: Bench) -> Criterion:
     """Every probe that was fitted to the candidate."""
     found = [
         bench.beside("probe-recall", Place("test_forget", place.layer, f"{place.images} images a class"),
@@ -280,10 +270,10 @@ def probe_draft(bench: Bench) -> Draft:
         for place in bench.candidate.probes
     ]  # fmt: skip
     statement = "A linear probe finds the forgotten classes in no layer better than in retrained models."
-    return Draft("probe", statement, tuple(found))
+    return comparison("probe", statement, tuple(found))
 
 
-def prototype_draft(bench: Bench) -> Draft:
+def _prototypes(bench: Bench) -> Criterion:
     """Every number of shots that was tried on the candidate."""
     found = [
         bench.beside(
@@ -292,7 +282,7 @@ def prototype_draft(bench: Bench) -> Draft:
         for shots in bench.candidate.prototypes
     ]
     statement = "A few images of a forgotten class bring it back no better than in retrained models."
-    return Draft("prototypes", statement, tuple(found))
+    return comparison("prototypes", statement, tuple(found))
 
 
 def _divergence_from_others(bench: Bench, model: Observation) -> Tensor:

@@ -11,15 +11,15 @@ from app.unlearning.measuring.features import layer_similarity
 from app.unlearning.measuring.membership import membership_attack
 from app.unlearning.measuring.relearning import Relearning, anamnesis_index
 from app.unlearning.verifying.bench import Bench
-from app.unlearning.verifying.comparisons import CALIBRATED, Draft, calibrated_scores
+from app.unlearning.verifying.comparisons import CALIBRATED, calibrated_scores, comparison
 from app.unlearning.verifying.observations import Observation
-from app.unlearning.verifying.verdicts import Measurement, Place, beside_retrained, measured
+from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, beside_retrained, measured
 
 SIGNIFICANT = 0.05
 """The p value that the three-sample test must stay below, with every retrained model."""
 
 
-def deep_drafts(bench: Bench) -> list[Draft]:
+def deep_criteria(bench: Bench) -> list[Criterion]:
     """What must be as in retrained models, beside the fast set; needs one retrained model at least."""
     found = [_relearning(bench)]
     if bench.sets.forget_classes:
@@ -41,12 +41,12 @@ def deep_shown(bench: Bench) -> list[Measurement]:
     ]
 
 
-def _relearning(bench: Bench) -> Draft:
+def _relearning(bench: Bench) -> Criterion:
     """Slower than retrained models is damage, which the accuracies show; it is no trace."""
     statement = "What was forgotten is not relearned in fewer steps than by retrained models."
     ours, theirs = bench.candidate.relearning, _retrained_steps(bench)
     if ours is None or theirs is None:
-        return Draft("relearning", statement, ())
+        return comparison("relearning", statement, ())
     found = beside_retrained(
         "relearn-steps",
         _relearnt_place(bench),
@@ -58,7 +58,7 @@ def _relearning(bench: Bench) -> Draft:
         held_out=bench.held_out,
         standard_error=0.5,  # a step
     )
-    return Draft("relearning", statement, (found,))
+    return comparison("relearning", statement, (found,))
 
 
 def _retrained_steps(bench: Bench) -> dict[int, float] | None:
@@ -104,7 +104,7 @@ def _attack_shown(bench: Bench) -> list[Measurement]:
     return found
 
 
-def _three_samples(bench: Bench) -> Draft:
+def _three_samples(bench: Bench) -> Criterion:
     """With every retrained model by itself, on test images, which no model has seen."""
     statement = (
         "On test images of the forgotten classes the outputs are significantly nearer a retrained model than the original "
@@ -112,8 +112,8 @@ def _three_samples(bench: Bench) -> Draft:
     )
     untouched = bench.untouched
     if untouched is None:
-        return Draft("three-samples", statement, ())
-    return Draft(
+        return comparison("three-samples", statement, ())
+    return comparison(
         "three-samples",
         statement,
         tuple(_p_value(bench, untouched, seed, seen) for seed, seen in bench.others.items()),
@@ -128,10 +128,10 @@ def _p_value(bench: Bench, untouched: Observation, seed: int, reference: Observa
     return measured("three-sample-p", place, found.p_value, at_most=SIGNIFICANT)
 
 
-def _aligned(bench: Bench) -> Draft:
+def _aligned(bench: Bench) -> Criterion:
     """What the head reads alone is judged: lower layers of a network that was not begun anew are the original's, and may be."""
     statement = "On the forget set the features are aligned with those of retrained models as two of those are."
-    return Draft("alignment", statement, tuple(_alignment(bench, "body", judged=True)))
+    return comparison("alignment", statement, tuple(_alignment(bench, "body", judged=True)))
 
 
 def _alignment(bench: Bench, layer: str, *, judged: bool = False) -> list[Measurement]:

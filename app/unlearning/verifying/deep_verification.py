@@ -25,9 +25,9 @@ from app.unlearning.verifying.claims import (
     held,
     strongest_claim,
 )
-from app.unlearning.verifying.comparisons import comparison_drafts, effect_criteria, shown
+from app.unlearning.verifying.comparisons import comparison_criteria, effect_criteria, shown
 from app.unlearning.verifying.control import Control, run_control
-from app.unlearning.verifying.deep_comparisons import deep_drafts, deep_shown
+from app.unlearning.verifying.deep_comparisons import deep_criteria, deep_shown
 from app.unlearning.verifying.kept import Shelf, observe_or_recall, observe_or_recall_all
 from app.unlearning.verifying.limits import does_not_prove
 from app.unlearning.verifying.observations import (
@@ -215,10 +215,10 @@ def _criteria(bench: Bench) -> list[Criterion]:
         found.append(_too_few_references(bench))
     if not bench.references:
         return found
-    drafts = comparison_drafts(bench)
+    found += comparison_criteria(bench)
     if bench.sets.depth == "deep":
-        drafts += deep_drafts(bench)
-    return found + [draft.comparison(0) for draft in drafts]
+        found += deep_criteria(bench)
+    return found
 
 
 def _too_few_references(bench: Bench) -> Criterion:
