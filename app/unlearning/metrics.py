@@ -32,10 +32,6 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         1, 0, 1, "share", "as retrained", "Share of right answers; measuring.intervals.share.", "doi:10.1080/01621459.1927.10502953"
     ),
-    "accuracy-gap": Metric(
-        1, -1, 1, "difference of shares", "as two retrained",
-        "Accuracy minus the mean of retrained models; measuring.intervals.gap.", "arXiv 1911.04933",
-    ),
     "agreement": Metric(
         1, 0, 1, "share", "as two retrained",
         "Share of inputs that two models answer alike; measuring.closeness.agreement.", "doi:10.1109/SP.2015.35",
@@ -48,21 +44,9 @@ METRICS: dict[str, Metric] = {
         1, 0, math.sqrt(2), "distance of probabilities", "as two retrained",
         "Mean Euclidean distance of two models' probabilities; measuring.closeness.activation_distance.", "arXiv 2012.13431",
     ),
-    "zrf": Metric(
-        1, 0, 1, "1 - bits", "as retrained",
-        "Likeness to an untrained network on the forget set; measuring.closeness.zero_retrain_forgetting.", "arXiv 2205.08096",
-    ),
     "cka": Metric(
         1, 0, 1, "alignment", "as two retrained",
         "Linear alignment of a layer's features in two models; measuring.features.linear_cka.", "arXiv 1905.00414",
-    ),
-    "klom": Metric(
-        1, 0, 100, "nats", "as two retrained",
-        "Divergence of margins over seeds, by normal fits; measuring.closeness.margin_divergence.", "arXiv 2410.23232",
-    ),
-    "three-sample-statistic": Metric(
-        1, -1, 1, "bits", "lower",
-        "Divergence from the retrained minus that from the original model; measuring.closeness.three_sample_test.", "arXiv 1511.04581",
     ),
     "three-sample-p": Metric(
         1, 0, 1, "probability", "lower",
@@ -97,4 +81,4 @@ METRICS: dict[str, Metric] = {
         "Members found where 1 % of non-members are accused; measuring.membership.true_positive_rate_at.", "arXiv 2112.03570",
     ),
 }  # fmt: skip
-"""By name. The attacks of `mia-…` take margins, plain, `calibrated` or as `likelihood_ratio`; a report says which."""
+"""By name. The attacks of `mia-…` take margins, plain or `calibrated`; a report says which."""

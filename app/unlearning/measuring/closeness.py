@@ -13,27 +13,13 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.unlearning.architectures import Classifier
 from app.unlearning.data import in_batches
-from app.unlearning.measuring.measurable import require_pairs, require_probabilities, require_rows
-from app.unlearning.training import raw_logits
+from app.unlearning.measuring.measurable import require_pairs, require_probabilities
 
 PERMUTATIONS = 1999
 """Sign patterns drawn by the three-sample test; its smallest p value is 1 / 2000."""
-LARGEST_MARGIN_DIVERGENCE = 100.0
-"""Nats; a single input with two narrow distributions far apart does not own the mean."""
 
-_CPU = torch.device("cpu")
 _HELD_VALUES = 2**21  # numbers of one block of permutations held at once: 16 MiB
-_LEAST_SEEDS = 2  # one value has no variance
-
-
-@dataclass(frozen=True)
-class MarginDivergence:
-    """KL divergence of margins, in nats per input, 0..LARGEST_MARGIN_DIVERGENCE; lower is nearer."""
-
-    mean: float
-    percentile_95: float
 
 
 @dataclass(frozen=True)
@@ -44,11 +30,6 @@ class ThreeSampleTest:
     """Mean of D(unlearned, retrained) - D(unlearned, original), -1..1; below 0: nearer the retrained."""
     p_value: float
     """Of a statistic this low or lower where neither is nearer, in (0, 1]."""
-
-
-def served_probabilities(model: Classifier, images: Tensor, rows: Tensor, device: torch.device = _CPU) -> Tensor:
-    """Probabilities as served, float64 [len(rows), C + 1], of these rows (int64) of uint8 images [N, C, H, W]."""
-    return model.serve(raw_logits(model, images, rows, device).to(device)).cpu().double().softmax(dim=1)
 
 
 def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
@@ -88,15 +69,6 @@ def agreement(first: Tensor, second: Tensor) -> Tensor:
     return first.argmax(dim=1) == second.argmax(dim=1)
 
 
-def zero_retrain_forgetting(unlearned: Tensor, untrained: Tensor) -> Tensor:
-    """ZRF of each input of the forget set, float64 [N]: 1 - JS(unlearned, untrained), 0..1; 1 is as good as random.
-
-    The other distribution is that of a freshly drawn network (Chundawat et al. 2022, arXiv 2205.08096). The aim is the
-    figure of the retrained model, not 1: that one generalises to what it never saw.
-    """
-    return 1 - jensen_shannon(unlearned, untrained)
-
-
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """Logit of the true class minus the log-sum-exp of the others, float64 [N], in nats: log(p / (1 - p)).
 
@@ -117,22 +89,6 @@ def margins_among(logits: Tensor, labels: Tensor, competing: Tensor) -> Tensor:
     classes = competing if int(competing.sum()) > 1 else torch.ones_like(competing)
     place = classes.cumsum(dim=0) - 1  # of each class among them
     return margins(logits[:, classes], place[labels])
-
-
-def margin_divergence(unlearned: Tensor, retrained: Tensor) -> MarginDivergence:
-    """KLoM: KL(retrained ‖ unlearned) of each input's margins over seeds, [S, N] and [T, N], S and T at least 2.
-
-    As Georgiev et al. 2024 (arXiv 2410.23232), with a normal distribution fitted to each input's few margins where they
-    count hundreds in bins. Its floor is that of two sets of retrained models: report it beside.
-    """
-    for runs in (unlearned, retrained):
-        require_rows(runs, "seeds", _LEAST_SEEDS)
-    require_pairs(unlearned.T, retrained.T, "margins")
-    (mean, variance), (their_mean, their_variance) = _moments(unlearned), _moments(retrained)
-    shift = (their_variance + (their_mean - mean).square()) / variance
-    nats = 0.5 * (shift - 1 + (variance / their_variance).log())
-    nats = nats.clamp(0, LARGEST_MARGIN_DIVERGENCE)
-    return MarginDivergence(float(nats.mean()), float(nats.quantile(0.95)))
 
 
 def three_sample_test(
@@ -159,19 +115,6 @@ def _entropy(probabilities: Tensor) -> Tensor:
     """In nats, [N]."""
     terms: Tensor = torch.special.entr(probabilities)
     return terms.sum(dim=1)
-
-
-def _moments(runs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance over seeds of each input's margins, [S, N] to [N]; half of the variance is all inputs' mean one.
-
-    With few seeds an input's own variance is near 0 by chance, and the divergence then without bound.
-    """
-    wide = runs.double()
-    variance = wide.var(dim=0)
-    shrunk = (variance + variance.mean()) / 2
-    if bool((shrunk <= 0).any()):
-        raise NotApplicable("The margins of all seeds are equal; give models that were trained with different seeds.")
-    return wide.mean(dim=0), shrunk
 
 
 def _require_same_shape(first: Tensor, second: Tensor) -> None:

@@ -94,17 +94,6 @@ def paired_difference(first: Tensor, second: Tensor) -> Estimate:
     return _difference(share(first), share(second), _correlation(first, second))
 
 
-def bootstrap_mean(values: Tensor, generator: torch.Generator) -> Estimate:
-    """The mean of values, [N], or [R, N] of R repeats (models, draws) over the same N inputs, with a bootstrap interval.
-
-    Percentiles of RESAMPLES means; inputs are drawn with replacement, and repeats too, each for itself (Efron 1979,
-    doi:10.1214/aos/1176344552). Equal values give an interval of no width: for shares of one model take `share`.
-    """
-    rows = _repeats(values)
-    (means,) = _resampled_means([rows], generator)
-    return _percentiles(float(rows.mean()), means, rows.shape[1])
-
-
 def gap(unlearned: Tensor, retrained: Tensor, generator: torch.Generator) -> Gap:
     """How far a mean of the unlearned model is from that of retrained ones; nearer 0 is better.
 

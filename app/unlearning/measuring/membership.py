@@ -2,8 +2,7 @@
 
 Scores are float [N], one per input; higher says member, everywhere here. Members are inputs that the model may
 remember, non-members are inputs of the same kind that it never saw: for a forgotten class, its training rows against
-its test rows, else the shift between classes is taken for membership. An AUC of 0.5 can also come from a weak attack:
-`attack_power` says whether it was.
+its test rows, else the shift between classes is taken for membership. An AUC of 0.5 can also come from a weak attack.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.errors import NotApplicable
 from app.unlearning.measuring.intervals import Estimate, Z, independent_difference, share
 from app.unlearning.measuring.measurable import require_pairs, require_rows
 
@@ -23,7 +21,6 @@ LOW_FALSE_POSITIVE_RATE = 0.01
 
 _BISECTIONS = 60  # to the resolution of float64
 _LEAST_ROWS = 2  # one to choose a threshold on, one to judge it on
-_LEAST_VARIANCE = 1e-6  # of margins; keeps a ratio of shadow models that agree to the last bit finite
 
 
 @dataclass(frozen=True)
@@ -45,21 +42,6 @@ class MembershipAttack:
     """0..1; 0.5 is chance."""
     true_positive_rate: Estimate | None
     """At LOW_FALSE_POSITIVE_RATE, 0..1; that rate is chance. None of fewer than 100 non-members."""
-
-
-@dataclass(frozen=True)
-class AttackPower:
-    """The control: an attack that cannot tell the original model from chance proves nothing of another."""
-
-    exposes_original: bool
-    """The interval of the original model lies above chance."""
-    spares_retrained: bool
-    """The interval of the retrained model does not: what it finds is membership and no other difference."""
-
-    @property
-    def has_power(self) -> bool:
-        """Whether its figure for the unlearned model means anything; if not, "no power" belongs beside it."""
-        return self.exposes_original and self.spares_retrained
 
 
 def area_under_curve(members: Tensor, non_members: Tensor) -> AreaUnderCurve:
@@ -143,32 +125,6 @@ def calibrated(scores: Tensor, reference_scores: Tensor) -> Tensor:
     return scores.double() - reference_scores.double().mean(dim=0)
 
 
-def likelihood_ratio(scores: Tensor, shadow_scores: Tensor, trained_on: Tensor) -> Tensor:
-    """Log likelihood ratio of "trained on it" to "not", float64 [N], in nats, of `margins`, float [N].
-
-    Shadow models give each input margins, [S, N], and trained_on, bool [S, N], says which of them had it. A normal
-    distribution each way per input; one variance each way for all inputs, which is better than each its own for up to
-    some dozens of shadow models (Carlini et al. 2022, arXiv 2112.03570, online attack). Shadow models of the unlearned
-    kind, trained on it and unlearned, make it U-LiRA (Hayes et al. 2024, arXiv 2403.01218). Raises NotApplicable where
-    an input was in all shadow models or in none.
-    """
-    require_pairs(scores, shadow_scores.T, "scores")
-    if trained_on.shape != shadow_scores.shape:
-        raise NotApplicable("Say for every shadow model and every input whether it was trained on it.")
-    if not bool(trained_on.any(dim=0).all() & (~trained_on).any(dim=0).all()):
-        raise NotApplicable("Every input must be in one shadow model at least, and missing in another.")
-    inside = _log_density(scores.double(), shadow_scores.double(), trained_on)
-    return inside - _log_density(scores.double(), shadow_scores.double(), ~trained_on)
-
-
-def attack_power(original: Estimate, retrained: Estimate, chance: float = 0.5) -> AttackPower:
-    """Whether an attack works: above chance on the original model, not on the retrained one.
-
-    Chance is 0.5 for AUC and balanced accuracy, LOW_FALSE_POSITIVE_RATE for the true positive rate there.
-    """
-    return AttackPower(exposes_original=original.low > chance, spares_retrained=retrained.low <= chance)
-
-
 def _require_both(members: Tensor, non_members: Tensor, least: int = 1) -> None:
     require_rows(members, "members", least)
     require_rows(non_members, "non-members", least)
@@ -200,15 +156,3 @@ def _upper_bound(value: float, members: int, non_members: int) -> float:
 def _halves(scores: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     order = torch.randperm(len(scores), generator=generator)
     return scores[order[: len(scores) // 2]].double(), scores[order[len(scores) // 2 :]].double()
-
-
-def _log_density(scores: Tensor, shadow_scores: Tensor, chosen: Tensor) -> Tensor:
-    """Of scores [N], of normal distributions fitted to the chosen shadow scores, bool [S, N]; without the constant."""
-    counts = chosen.sum(dim=0)
-    mean = torch.where(chosen, shadow_scores, 0.0).sum(dim=0) / counts
-    squares = torch.where(chosen, (shadow_scores - mean).square(), 0.0).sum()
-    freedom = int((counts - 1).sum())
-    if freedom == 0:
-        raise NotApplicable("The spread of shadow models is unknown; give more of them, two or more with some input.")
-    variance = float(squares) / freedom + _LEAST_VARIANCE
-    return -0.5 * ((scores - mean).square() / variance + math.log(variance))

@@ -13,20 +13,16 @@ from app.specs import Mlp, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.measuring.closeness import (
-    LARGEST_MARGIN_DIVERGENCE,
     activation_distance,
     agreement,
     jensen_shannon,
-    margin_divergence,
     margins,
-    served_probabilities,
     three_sample_test,
-    zero_retrain_forgetting,
 )
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
+from app.unlearning.training import fit, raw_logits
 from tests.oracles import looped_jensen_shannon
-from tests.unit.unlearning.blobs import blobs, fitted
+from tests.unit.unlearning.blobs import CPU, blobs, fitted
 
 WEIGHTS = st.lists(st.floats(0, 10), min_size=12, max_size=12).filter(
     lambda weights: all(sum(weights[start : start + 4]) > 0.01 for start in (0, 4, 8))
@@ -76,12 +72,6 @@ def test_the_divergence_is_symmetric_within_its_range_and_that_of_the_definition
     assert found.tolist() == pytest.approx(looped_jensen_shannon(first, second), abs=1e-9)
 
 
-def test_forgetting_is_complete_where_a_model_is_as_random_as_an_untrained_one() -> None:
-    rows = random_rows(5, 4, seed=0)
-    assert zero_retrain_forgetting(rows, rows).tolist() == pytest.approx([1.0] * 5)
-    assert zero_retrain_forgetting(torch.eye(4), torch.eye(4).roll(1, dims=0)).tolist() == [0.0] * 4
-
-
 def test_a_margin_is_the_log_odds_of_the_true_class() -> None:
     logits = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(30) % 6
@@ -92,16 +82,6 @@ def test_a_margin_is_the_log_odds_of_the_true_class() -> None:
 def test_a_margin_is_finite_where_the_probability_has_long_become_one() -> None:
     found = margins(torch.tensor([[1000.0, 0.0, 0.0], [-1000.0, 0.0, 0.0]]), torch.tensor([0, 0]))
     assert found.tolist() == pytest.approx([1000 - math.log(2), -1000 - math.log(2)])
-
-
-def test_the_divergence_of_margins_is_that_of_two_normal_distributions() -> None:
-    generator = torch.Generator().manual_seed(0)
-    retrained = torch.randn(4000, 5, generator=generator, dtype=torch.float64)
-    unlearned = 1 + 2 * torch.randn(4000, 5, generator=generator, dtype=torch.float64)
-    exact = math.log(2) + (1 + 1) / (2 * 4) - 0.5  # KL of N(0, 1) from N(1, 4)
-    assert margin_divergence(unlearned, retrained).mean == pytest.approx(exact, rel=0.05)
-    assert margin_divergence(retrained, retrained).mean == 0
-    assert margin_divergence(unlearned + 1e6, retrained).percentile_95 == LARGEST_MARGIN_DIVERGENCE
 
 
 def test_the_p_value_is_uniform_where_neither_model_is_nearer() -> None:
@@ -138,7 +118,9 @@ def blobs_without_two() -> tuple[Classifier, Classifier, Classifier, Tensor, Ten
 
 def test_an_untouched_model_is_nearer_the_original_and_a_retrained_one_nearer_another_retrained() -> None:
     original, first, second, images, rows = blobs_without_two()
-    o, r, s = (served_probabilities(model, images, rows) for model in (original, first, second))
+    o, r, s = (
+        model.serve(raw_logits(model, images, rows, CPU)).double().softmax(dim=1) for model in (original, first, second)
+    )
     generator = torch.Generator().manual_seed(0)
     untouched = three_sample_test(o, r, o, generator)
     passed = three_sample_test(s, r, o, generator)
@@ -147,16 +129,6 @@ def test_an_untouched_model_is_nearer_the_original_and_a_retrained_one_nearer_an
     assert passed.statistic < 0
     assert passed.p_value < 0.01
     assert jensen_shannon(s, r).mean() < jensen_shannon(o, r).mean()
-
-
-def test_served_probabilities_have_a_column_for_forgotten_and_sum_to_one() -> None:
-    data = blobs(rows=80)
-    model = build(Mlp(hidden=(32,)), data.input_shape, 4, 0)
-    model.mark_forgotten([1])
-    found = served_probabilities(model, data.test_images, torch.arange(30))
-    assert found.shape == (30, 5)
-    assert found[:, 1].max() == 0
-    assert found.sum(dim=1).tolist() == pytest.approx([1.0] * 30)
 
 
 def test_nothing_is_said_of_what_cannot_be_compared() -> None:
@@ -172,8 +144,6 @@ def test_nothing_is_said_of_what_cannot_be_compared() -> None:
         lambda: agreement(rows, rows * torch.nan),
         lambda: margins(rows[:, :1], torch.zeros(4, dtype=torch.int64)),
         lambda: margins(torch.tensor([[0.0, -torch.inf]]), torch.tensor([1])),
-        lambda: margin_divergence(rows[:1], rows),
-        lambda: margin_divergence(torch.ones(3, 2), torch.ones(3, 2)),
         lambda: three_sample_test(rows, rows, rows[:2], generator),
     ):
         with pytest.raises(NotApplicable):
