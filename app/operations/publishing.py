@@ -297,20 +297,37 @@ def publish(
     serve: bool,
     quarantined: list[VersionRow] | None = None,
 ) -> None:
-    """Record the version, rename its folder into place, then log it, and before it what it put out of reach.
+    """Make a staged version one that can be reached, inside the transaction `session` that ends the job.
 
-    The rename before the commit: a crash in between leaves an orphan folder, never a version without its files. The
-    log last: its lock, which every writer waits for, is held for the shortest time.
+    1. Lock the model.
+    2. Add the version's row.
+    3. Move the serving pointer, if the version is to serve.
+    4. Record the tasks that the model learned with it.
+    5. Rename the version's folder into place.
+    6. Log the versions that it put out of reach.
+    7. Log the version, and the move of the pointer.
+
+    The folder is renamed before the commit: a crash in between leaves an orphan folder, never a version without its
+    files. The log comes last: every writer waits for its lock, so the lock is held for the shortest time.
+
+    `quarantined` are the rows of the versions whose state this transaction has changed already. Raises
+    `StorageUnavailable` where the folder cannot be renamed; the caller's transaction then leaves nothing.
     """
+    # 1. Lock the model.
     model = session.get_one(ModelRow, start.model.id, with_for_update=True, populate_existing=True)
+    # 2. Add the version's row.
     session.add(_version_row(session, start, staged))
+    # 3. Move the serving pointer.
     moved_from = model.serving_version
     if serve:
         model.serving_version = start.number
+    # 4. Record the tasks that the model learned.
     if len(staged.manifest.learning.tasks) > len(model.learning.tasks):
         model.learning = staged.manifest.learning
     session.flush()
+    # 5. Rename the folder into place.
     VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)
+    # 6. Log the versions that are out of reach.
     versions.log_quarantined(
         session,
         model,
@@ -319,6 +336,7 @@ def publish(
         request_id=attempt.request_id,
         forget_request=staged.new.forget_request,
     )
+    # 7. Log the version, and the move.
     log.append(
         session,
         "version.published",

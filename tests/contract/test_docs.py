@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from app.audit.events import EVENTS
 from app.cli import app as command_line
 from app.cli.exits import EXIT_CODES
 from app.main import create_app
+from app.operations.publishing import publish
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +27,12 @@ PAGES = sorted(
 )
 PROMISING = [page for page in PAGES if ROOT / "models_store" not in page.parents]
 """Pages that say what one can do; the other one describes files."""
+WRITTEN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/operations").glob("*.md"))]
+WRITTEN += [*sorted((ROOT / "docs/decisions").glob("*.md")), ROOT / "models_store/README.md"]
+WRITTEN.remove(ROOT / "docs/methods.md")
+"""Pages that a person wrote; a benchmark writes `methods.md`."""
+RIDDLES = re.compile(r"\bwhoever\b|\bso many\b|\b(?:Those|The same) of\b|\bLikewise\b")
+"""Words that leave a reader to find out which noun is meant."""
 COMMAND = re.compile(r"(?:^|[\s`/])forgettery ([a-z][^`|;&\n]*)", re.MULTILINE)
 ROUTE = re.compile(r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) (/[\w{}/.-]*\w}?)")
 PATH = re.compile(r"(/v1/[\w{}/.-]*[\w}])")
@@ -203,6 +212,26 @@ def test_every_word_of_the_glossary_has_a_sentence_and_a_link_in_alphabetical_or
     assert len(entries) == len(re.findall(r"^- ", words, re.MULTILINE))
     assert [word for word, said in entries if not (re.search(r"\]\([^)]+\)[^\n]*\.$", said))] == []
     assert [word for word, _ in entries] == sorted((word for word, _ in entries), key=str.lower)
+
+
+@pytest.mark.parametrize("function", [publish], ids=lambda function: function.__name__)
+def test_the_steps_named_at_the_top_of_a_delicate_function_are_repeated_in_it(function: Callable[..., None]) -> None:
+    named = re.findall(r"^ *(\d+)\. \w", inspect.getdoc(function) or "", re.MULTILINE)
+    repeated = re.findall(r"^ *# (\d+)\. \w", inspect.getsource(function), re.MULTILINE)
+    assert len(named) > 2
+    assert named == repeated == [str(number) for number in range(1, len(named) + 1)]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_are_written_in_plain_sentences_and_short_lines(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert RIDDLES.findall(prose) == []
+    assert [line for line in prose.splitlines() if len(line) > 140 and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize("riddle", ["Those of Ω.", "Likewise of a prototype.", "whoever asks", "after so many steps"])
+def test_a_riddle_is_noticed(riddle: str) -> None:
+    assert RIDDLES.search(riddle)
 
 
 def test_decisions_have_the_same_parts_in_the_same_order() -> None:
