@@ -23,7 +23,7 @@ def is_loopback(host: str) -> bool:
 
 
 def without_credentials(url: str) -> str:
-    """The URL, or what was given as one, less user name and password: fit for a message."""
+    """The URL, or the text given as one, without user name and password, so that a message may show it."""
     return re.sub(r"//[^/?#]*@", "//", url)
 
 
@@ -34,7 +34,7 @@ def is_path_prefix(path: str) -> bool:
 
 @contextmanager
 def asked_under(prefix: str) -> Iterator[None]:
-    """While the block runs, whoever asked finds the paths of this server under this prefix alone."""
+    """While the block runs, the client finds the paths of this server only under this prefix."""
     token = _asked_under.set(prefix)
     try:
         yield
@@ -43,5 +43,5 @@ def asked_under(prefix: str) -> Iterator[None]:
 
 
 def followable(path: str) -> str:
-    """A path of this server as whoever asked can follow it; as it is where nobody did, so that none is stored otherwise."""
+    """A path of this server as the client can follow it; unchanged where there is no client, so that none is stored."""
     return _asked_under.get() + path

@@ -42,7 +42,7 @@ class CompareCreate(Asked):
         default=None, description="Left out: every method that applies."
     )
     refusal: Refusal | None = Field(
-        default=None, description="The same for all; left out: `calibrate`, and `none` for samples."
+        default=None, description="The refusal of all methods; left out: `calibrate`, and `none` for samples."
     )
     num_references: int = Field(
         default=3,
@@ -90,7 +90,7 @@ class ComparedRow(ComparedFigures):
     """What came of one method; every figure is null where it failed, and `problem` says why."""
 
     method: str
-    parameters: dict[str, Any] = Field(description="As sent.")
+    parameters: dict[str, Any] = Field(description="The parameters as they were sent.")
     refusal: Refusal
     verdict: Verdict | None = Field(description="What a forget request would have ended with.")
     claim: Claim | None
@@ -100,7 +100,7 @@ class ComparedRow(ComparedFigures):
 class Comparison(Answered):
     """The result of a job of the kind `compare`."""
 
-    target: dict[str, list[int]] = Field(description="Of samples the first hundred.")
+    target: dict[str, list[int]] = Field(description="What was to be forgotten; the first hundred samples.")
     num_samples: int
     version: int = Field(description="The version that everything was forgotten from.")
     rows: list[ComparedRow]

@@ -13,11 +13,11 @@ from app.errors import ForgetteryError, MalformedRequest, RequestTooSlow, Unavai
 from app.problems import problem_of
 
 GRACE_SECONDS = 20.0
-"""What a request gets to arrive, with its head and its body, beside the time that its bytes earn."""
+"""Seconds in which a request must arrive, head and body together, in addition to the time that its bytes earn."""
 SLOWEST = 10_000
-"""Bytes that earn a second more."""
+"""The number of bytes that earn one second more."""
 MOST_CONNECTIONS = 512
-"""Open at once; half of the descriptors that a process gets on most machines."""
+"""Connections that may be open at once; half of the descriptors that a process gets on most machines."""
 
 
 class HttpProtocol(HttpToolsProtocol):

@@ -26,10 +26,10 @@ class Budgets:
     """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
     refusal `push` (.008 of tasks), which spends no more of it than its target needs, otherwise .003."""
     refusal_target: RefusalTarget = 0.9925
-    """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
+    """Share of each forgotten class's calibration inputs that the refusal `push` is to refuse."""
 
     def of_refusal(self) -> EditParameters:
-        """The same as parameters of `edit`, by which every method's refusal is fitted."""
+        """These budgets as parameters of `edit`, because every method's refusal is fitted by those."""
         return EditParameters(
             refusal_budget=self.refusal_budget,
             refusal_target=self.refusal_target,
@@ -81,7 +81,7 @@ class NegGradPlusParameters(Budgets):
     """Weight of the ascent on the forget set, against 1 - it of the descent on the retain set; empty: tuned."""
     learning_rate: LearningRate = 0.001
     steps: Steps = 200
-    """At most; fewer where the forget set is forgotten earlier."""
+    """Steps at most; fewer where the forget set is forgotten earlier."""
     batch_size: BatchSize = 128
     """Retained images of a step; half as many of the forget set."""
 
@@ -112,7 +112,7 @@ class SalunParameters(Budgets):
     share: Annotated[float, Gt(0), Le(1)] = 0.5
     """Share of all values of all parameters together, those of the greatest gradient on the forget set, that may change."""
     steps: Steps = 150
-    """At most; fewer where the forget set is forgotten earlier."""
+    """Steps at most; fewer where the forget set is forgotten earlier."""
     batch_size: BatchSize = 128
     """Retained images of a step; half as many of the forget set."""
 
@@ -124,7 +124,7 @@ class BadTeacherParameters(Budgets):
     learning_rate: LearningRate | None = None
     """Empty: tuned."""
     steps: Steps = 150
-    """At most; fewer where the forget set is forgotten earlier."""
+    """Steps at most; fewer where the forget set is forgotten earlier."""
     batch_size: BatchSize = 128
     """Retained images of a step; half as many of the forget set."""
 
@@ -134,9 +134,11 @@ class SsdParameters(Budgets):
     """Parameters of the method `ssd`."""
 
     selection: Annotated[float, Gt(0), Le(1e6)] | None = None
-    """Weights more than so many times as important to the forget set as to all rows are dampened; empty: tuned."""
+    """Weights that are more than this many times as important to the forget set as to all rows are dampened; empty:
+    tuned."""
     dampening: Annotated[float, Gt(0), Le(1e3)] = 1.0
-    """Their factor is this times the importance to all rows : that to the forget set, at most 1."""
+    """A dampened weight is multiplied by this times its importance to all rows, divided by its importance to the
+    forget set; by 1 at most."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class ProjectionParameters(Budgets):
     retain_scale: Annotated[float, Ge(1), Le(1e6)] | None = None
     """How much the lesser directions of the retain set count, too; empty: tuned."""
     forget_scale: Annotated[float, Ge(1), Le(1e6)] = 3.0
-    """The same of the forget set."""
+    """How much the lesser directions of the forget set count, too; empty: tuned."""
 
 
 MethodParameters = (

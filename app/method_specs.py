@@ -44,7 +44,7 @@ TARGET_MEANINGS: Mapping[Target, str] = {
 }
 
 CLAIMS: tuple[Claim, ...] = ("suppressed", "edited", "approximate", "exact")
-"""From the weakest to the strongest."""
+"""All claims, from the weakest to the strongest."""
 CLAIM_CAP: dict[Refusal, Claim] = {"none": "exact", "calibrate": "exact", "push": "edited", "guard": "exact"}
 """The most that may be claimed with each refusal, of the classifier alone: `push` trains it on the forget set, so the class
 is in the features; what a `guard` knows is in a network of its own."""
@@ -55,7 +55,7 @@ EVIDENCE: dict[Claim, tuple[Claim, ...]] = {
     "approximate": ("suppressed", "edited", "approximate"),
     "exact": ("suppressed", "edited", "exact"),
 }
-"""Of each claim, the criteria that are its evidence; absence that is proven needs no comparison."""
+"""For each claim, the levels whose criteria are its evidence; absence that is proven needs no comparison."""
 LEAST_REFERENCES = 3
 """Retrained models that `approximate` needs: of two nobody knows by how much the distance of two differs, nor which of them
 is the odd one."""
@@ -126,7 +126,7 @@ def reasons_against(
 
 
 def reasons_against_edit(target: Target, mode: Mode, refusal: Refusal) -> list[FieldError]:
-    """The same of `edit`, which stands for itself beside the methods of the table."""
+    """Everything that speaks against using `edit` here, as `reasons_against`; `edit` is not in the table of methods."""
     found = []
     if target == "samples":
         found.append(FieldError("/target", "The method edit forgets classes and tasks; take another one for samples."))
@@ -147,10 +147,10 @@ class Unlearning:
     parameters: MethodParameters
     refusal: Refusal = "none"
     guard: GuardParameters = field(default_factory=GuardParameters)
-    """Of the refusal `guard` alone."""
+    """Parameters of the refusal `guard`; other refusals do not use them."""
     seed: int = 0
     pushed: tuple[int, ...] = ()
-    """As `specs.Edit.pushed`: how well these classes are refused may not decay."""
+    """Classes that were pushed earlier, as `specs.Edit.pushed`: how well these are refused may not decay."""
 
 
 _NO_PROOF = "None by proof; measured against a retrained model."

@@ -91,7 +91,7 @@ REFERENCE_MEANINGS: Mapping[Reference, str] = {
     "none": "Nothing is compared with retrained models.",
 }
 Parameters = EditParameters | MethodParameters | Budgets
-"""Of a forget request: those of its method; of `auto` the budgets that all methods have."""
+"""The parameters of a forget request: those that its method has, or for `auto` the budgets that all methods have."""
 PARAMETERS: Mapping[type[Any], TypeAdapter[Any]] = {
     kind: TypeAdapter(kind) for kind in (Budgets, EditParameters, *(spec.parameters for spec in METHOD_SPECS.values()))
 }
@@ -195,7 +195,7 @@ class Problem(Answered):
     detail: str
     instance: str | None = None
     errors: list[ProblemError] = Field(default_factory=list)
-    checks: dict[str, str] | None = Field(default=None, description="Of /readyz: each part and how it is.")
+    checks: dict[str, str] | None = Field(default=None, description="In answers of /readyz: each part and how it is.")
 
 
 # --- lists ---------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def _tagged(given: Any, tag: str, default: str) -> Any:
 
 
 def _depends(published: dict[str, Any]) -> None:
-    """Of a field whose default depends on other fields: its description says how, a constant would be untrue."""
+    """Leave out a default that depends on other fields: the description says how, a constant would be untrue."""
     del published["default"]
 
 
@@ -469,7 +469,7 @@ class TaskMeasurements(Answered):
     classes: list[int]
     accuracy: float | None = Field(description="Inputs of the task's classes not forgotten earlier, answered right.")
     accuracy_without_task: float | None
-    retained_accuracy: float | None = Field(description="The same of the classes that stay.")
+    retained_accuracy: float | None = Field(description="Inputs of its classes that stay, answered right.")
     retained_accuracy_without_task: float | None
     refusal_rate: float | None = Field(description="Inputs of the task's forgotten classes answered as forgotten.")
     refusal_rate_without_task: float | None
@@ -483,7 +483,9 @@ class Memorisation(Answered):
     train_accuracy: float = Field(
         description="Share of learned rows given their class, all retained classes competing."
     )
-    unseen_accuracy: float = Field(description="The same of calibration rows, which nothing is fitted to.")
+    unseen_accuracy: float = Field(
+        description="Share of calibration rows, to which nothing is fitted, given their class."
+    )
     membership_auc: float = Field(
         description="Chance that a learned row is answered with more confidence than an unseen one; .5 is none."
     )
@@ -497,7 +499,9 @@ class VersionMetrics(Answered):
     """What was measured on the test set when the version was made; rows of the matrix are true classes."""
 
     test_accuracy: float = Field(description="Share of retained-class test inputs answered right, as served.")
-    per_class_accuracy: list[float | None] = Field(description="By class index; null where the test set has none.")
+    per_class_accuracy: list[float | None] = Field(
+        description="Accuracy by class index; null where the test set has no input of the class."
+    )
     confusion_matrix: list[list[int]] = Field(
         description="Row: true class. Column: answered class; the last column counts inputs answered as forgotten."
     )
@@ -507,9 +511,11 @@ class VersionMetrics(Answered):
     training_cpu_seconds: float | None = Field(
         default=None,
         exclude_if=lambda value: value is None,  # the digest of an older manifest is that of what it had
-        description="The same in CPU seconds, summed over threads; left out of versions of earlier releases.",
+        description="CPU seconds of that, summed over threads; left out of versions of earlier releases.",
     )
-    tasks: list[TaskMeasurements] = Field(default_factory=list, description="Of models that learn tasks.")
+    tasks: list[TaskMeasurements] = Field(
+        default_factory=list, description="Figures by task; empty for models that learn no tasks."
+    )
     accuracy_matrix: list[list[float | None]] | None = Field(
         default=None,
         description="A row for each time that a task was learned, in order: the accuracy on each task with the task "
@@ -526,7 +532,7 @@ class VersionMetrics(Answered):
     memorisation: Memorisation | None = Field(
         default=None,
         exclude_if=lambda value: value is None,  # the digest of an older manifest is that of what it had
-        description="Of the last training; what was forgotten since is not taken off. Left out: it was not measured.",
+        description="As the last training measured it, without regard to what was forgotten since. Left out: not measured.",
     )
     warning: str | None = Field(
         default=None,
@@ -553,12 +559,14 @@ class Version(Answered):
     parent: int | None
     digest: str = Field(description="`sha256:` and the SHA-256 of `model.safetensors`.", examples=["sha256:9f86d081…"])
     forgotten: Forgotten
-    claim: Claim | None = Field(description="Of versions that forgot something; null for plain training.")
+    claim: Claim | None = Field(description="What the version claims; null where nothing was forgotten.")
     metrics: VersionMetrics
     warning: str | None = Field(default=None, description="As in `metrics`: the version answers no better than chance.")
     created_at: datetime
     forget_request: UUID | None
-    guard: VersionGuard | None = Field(default=None, description="Of versions that refuse by a guard.")
+    guard: VersionGuard | None = Field(
+        default=None, description="The guard of the version; null: it refuses without one."
+    )
     manifest: dict[str, Any]
 
 
@@ -575,9 +583,12 @@ class ServingRequest(Asked):
 class ForgetTarget(Asked):
     """What is to be forgotten: classes, tasks, classes of a task, or samples."""
 
-    classes: ClassList | None = Field(default=None, description="With `tasks`: these classes of them alone.")
+    classes: ClassList | None = Field(
+        default=None, description="Classes to forget; with `tasks`, only these classes of the tasks."
+    )
     tasks: ClassList | None = Field(
-        default=None, description="Of models that learn tasks; index from 0, in the order of learning."
+        default=None,
+        description="Tasks to forget, of a model that learns tasks; counted from 0 in the order of learning.",
     )
     samples: Annotated[list[SampleIndex], Field(min_length=1, max_length=100_000, fail_fast=True)] | None = Field(
         default=None, description="Rows of the training file, from 0, each once."
@@ -641,11 +652,11 @@ class ForgetCreate(Asked):
         description="See GET /v1/methods. Left out: `edit`, of samples `auto`, which chooses one.",
     )
     strategy: Strategy | None = Field(
-        default=None, description="With `edit` alone: what replaces the weights. Left out: zero."
+        default=None, description="What replaces the weights; only for `edit`. Left out: zero."
     )
     scope: Scope | None = Field(
         default=None,
-        description="With `edit` alone: the output rows, or hidden weights too. Left out: network.",
+        description="Whether hidden weights are replaced, too, or only the output rows; only for `edit`. Left out: network.",
     )
     refusal: Refusal = Field(
         default="push",
@@ -653,7 +664,9 @@ class ForgetCreate(Asked):
         description="How predict comes to answer 0. Left out: push with `edit`, calibrate with other methods; of samples "
         "it is none.",
     )
-    guard: GuardParameters | None = Field(default=None, description="With the refusal guard alone.")
+    guard: GuardParameters | None = Field(
+        default=None, description="Parameters of the guard; only for the refusal `guard`."
+    )
     reference: Reference = Field(
         default="none",
         json_schema_extra=_depends,
@@ -667,10 +680,13 @@ class ForgetCreate(Asked):
         description="Retrained models, each of a seed of its own; of fewer than three nothing is approximate.",
     )
     parameters: Parameters = Field(
-        default_factory=EditParameters, description="Of the method, see GET /v1/methods; of `auto` the budgets alone."
+        default_factory=EditParameters,
+        description="Parameters of the method, see GET /v1/methods; for `auto` only the budgets.",
     )
     max_seconds: float | None = Field(
-        default=None, gt=0, description="With `auto` alone: choose only what is expected to end within this time."
+        default=None,
+        gt=0,
+        description="Choose only a method that is expected to end within this time; only for `auto`.",
     )
     min_claim: Claim | None = Field(
         default=None,
@@ -739,17 +755,17 @@ class Measurements(Answered):
     """
 
     forget_accuracy: float | None = Field(
-        description="Forget training rows given their true class, as served (of sets over 10,000 rows, that many)."
+        description="Forget training rows given their true class, as served; at most 10,000 rows are measured."
     )
     retain_accuracy: float | None = Field(
-        description="Retain training rows given their true class, as served (of sets over 10,000 rows, that many)."
+        description="Retain training rows given their true class, as served; at most 10,000 rows are measured."
     )
     test_accuracy: float | None = Field(description="Retained-class test inputs answered right, as served.")
     refusal_rate: float | None = Field(description="Forgotten-class test inputs answered as forgotten.")
     false_refusal_rate: float | None = Field(description="Retained-class test inputs answered as forgotten.")
     raw_forget_accuracy: float | None = Field(description="forget_accuracy of the head without the null unit.")
     raw_test_accuracy: float | None = Field(description="test_accuracy of the head without the null unit.")
-    per_class_accuracy: list[float | None] = Field(description="Of the test set as served, by class index.")
+    per_class_accuracy: list[float | None] = Field(description="Accuracy on the test set as served, by class index.")
     confusion_matrix: list[list[int]] = Field(
         description="Row: true class. Column: answered class; the last column counts inputs answered as forgotten."
     )
@@ -757,7 +773,9 @@ class Measurements(Answered):
     refusal_by_class: dict[str, float] = Field(
         description="Refusal rate on the test inputs of every class forgotten so far, by class index."
     )
-    tasks: list[TaskMeasurements] = Field(default_factory=list, description="Of models that learn tasks.")
+    tasks: list[TaskMeasurements] = Field(
+        default_factory=list, description="Figures by task; empty for models that learn no tasks."
+    )
 
 
 class Criterion(Answered):
@@ -784,23 +802,29 @@ class VerificationMeasurement(Answered):
     """One figure of the verified model, beside those of the original and of retrained models."""
 
     metric: str
-    version: int = Field(description="Of the metric's definition; figures of two versions are not comparable.")
+    version: int = Field(
+        description="The version of the metric's definition; figures of two versions are not comparable."
+    )
     place: VerificationPlace
     value: float
     low: float | None = Field(description="The interval at 95 %, over inputs; null where there is none.")
     high: float | None
     original: float | None
-    retrained: dict[str, float] = Field(description="By seed; of a distance: of each to the others.")
+    retrained: dict[str, float] = Field(
+        description="The figure of each retrained model, by seed; for a distance, that of each to the others."
+    )
     struck: float | None = Field(
         default=None,
-        description="Of the original with the rows of the classes to forget struck, and nothing else done.",
+        description="The figure of the original with the rows of the classes to forget struck and nothing else changed.",
     )
     at_least: float | None
     at_most: float | None
-    passed: bool | None = Field(description="Null: shown only, or nothing to judge it against.")
+    passed: bool | None = Field(
+        description="Whether the figure passes; null: it is only shown, or there is nothing to judge it against."
+    )
     power: bool | None = Field(
-        description="Whether it fails the original, of classes with their rows struck, and passes every retrained model; "
-        "null: it was not tried."
+        description="Whether the figure fails the original (for classes, with their rows struck) and passes every "
+        "retrained model; null: it was not tried."
     )
 
 
@@ -810,14 +834,14 @@ class VerificationCriterion(Answered):
     number: int
     name: str
     statement: str
-    needed_for: Claim = Field(description="The claim that it is part of the evidence for.")
-    passed: bool | None = Field(description="Null where it could not be judged.")
+    needed_for: Claim = Field(description="The claim for which the criterion is part of the evidence.")
+    passed: bool | None = Field(description="Whether the criterion holds; null where it could not be judged.")
     measurements: list[VerificationMeasurement]
     controlled: bool = Field(description="Whether the original and retrained models can be judged by it, too.")
     power: bool | None = Field(
         default=None,
-        description="Of what compares with retrained models: whether a figure of it has power. Without, it supports nothing "
-        "and stops nothing. Null: it does not compare, or it was not tried.",
+        description="Whether a figure of a criterion that compares with retrained models has power. Without power it "
+        "supports nothing and prevents nothing. Null: it does not compare, or it was not tried.",
     )
 
 
@@ -825,17 +849,19 @@ class VerificationControl(Answered):
     """What became, by the same criteria, of the models whose verdict is known beforehand."""
 
     original_fails: bool | None = Field(
-        description="Whether it fails a figure; null where there is no original, or nothing to judge it by."
+        description="Whether the original fails a figure; null where there is no original, or nothing to judge it by."
     )
     retrained_pass: dict[str, bool | None] = Field(
-        description="By seed, each judged by the others: whether it passes every figure."
+        description="For each retrained model, by seed: whether it passes every figure, judged by the others."
     )
-    failed_by_original: list[str] = Field(description="Names of the criteria that it fails by a figure.")
-    failed_by_retrained: dict[str, list[str]] = Field(description="By seed.")
+    failed_by_original: list[str] = Field(description="Names of the criteria that the original fails by a figure.")
+    failed_by_retrained: dict[str, list[str]] = Field(
+        description="For each retrained model, by seed: the names of the criteria that it fails."
+    )
     num_figures: int = Field(default=0, description="Figures that can show that something was forgotten.")
     num_with_power: int = Field(
         default=0,
-        description="Those that fail the original and pass every retrained model; the others support no claim.",
+        description="How many of them fail the original and pass every retrained model; the others support no claim.",
     )
 
 
@@ -863,7 +889,7 @@ class VerificationReport(Answered):
     sought: Claim = Field(description="The most that method and refusal would allow.")
     parent_claim: Claim | None = Field(
         default=None,
-        description="Of the version it was made from, which a claim about everything forgotten so far cannot exceed.",
+        description="The claim of the version it was made from, which a claim about everything forgotten so far cannot exceed.",
     )
     criteria: list[VerificationCriterion]
     shown: list[VerificationMeasurement] = Field(description="Figures that decide nothing.")
@@ -905,7 +931,7 @@ class ForgetReport(Answered):
     )
     verification: VerificationReport | None = Field(
         default=None,
-        description="Of the same weights, on at most 3,000 rows of a set. The gate decides on publishing; this decides "
+        description="The verification of the same weights, on at most 3,000 rows of a set. The gate decides on publishing; this decides "
         "whether more than `edited` may be claimed, and says which criteria were missed.",
     )
 
@@ -924,9 +950,9 @@ class ForgetReport(Answered):
 class MissedForSought(Answered):
     """Why a version claims less than its method and refusal sought."""
 
-    name: str = Field(description="Of a criterion of the verification, or `parent_claim`.")
-    detail: str = Field(description="What it demands, and whether it did not hold or could not be judged.")
-    figures: list[VerificationMeasurement] = Field(description="Those that missed; empty where there are none.")
+    name: str = Field(description="The name of a criterion of the verification, or `parent_claim`.")
+    detail: str = Field(description="What the criterion demands, and whether it did not hold or could not be judged.")
+    figures: list[VerificationMeasurement] = Field(description="The figures that missed; empty where there are none.")
 
 
 class ForgetRequest(Answered):
@@ -944,7 +970,9 @@ class ForgetRequest(Answered):
     num_references: int
     min_claim: Claim | None
     num_samples: int = Field(description="Samples to forget; lists name the first 100 of them, a single request all.")
-    verification: UUID | None = Field(description="Of the result: GET /v1/verifications/{id} has all of it.")
+    verification: UUID | None = Field(
+        description="The verification of the result; GET /v1/verifications/{id} has all of it."
+    )
     status: ForgetStatus
     verdict: Verdict | None = Field(
         description="`passed`: the effect gate held, and what was sought could be judged; `claim` says how much of it held, "
@@ -972,7 +1000,9 @@ class Candidate(Answered):
     method: str
     refusal: Refusal
     claim: Claim = Field(description="The most that the result could claim.")
-    expected_seconds: float | None = Field(description="Without its references; null: it does not apply, or unknown.")
+    expected_seconds: float | None = Field(
+        description="Wall seconds without its references; null: it does not apply, or unknown."
+    )
     applicable: bool
     reasons: list[ProblemError] = Field(description="What speaks against it, with pointers into the request.")
 
@@ -998,7 +1028,7 @@ class ForgetPlan(Answered):
     num_retain: int | None = Field(description="Training rows that stay.")
     expected_seconds: float | None = Field(description="From the training time of the serving version; null: unknown.")
     expected_reference_seconds: float | None = Field(
-        description="Of the retrained models that it would wait for; null: of none, or unknown."
+        description="Wall seconds of the retrained models that it would wait for; null: it waits for none, or unknown."
     )
     why: str = Field(description="Why this method.")
     warnings: list[str] = Field(description="What the request may fail by, and what to send instead; often empty.")
@@ -1044,9 +1074,11 @@ class Verification(Answered):
     forget_request: UUID
     depth: Depth
     status: VerificationStatus
-    verdict: Verdict | None = Field(description="Of this verification alone; null until it is completed.")
+    verdict: Verdict | None = Field(description="The verdict of this verification alone; null until it is completed.")
     claim: Claim | None = Field(description="What its figures are evidence for; null: nothing.")
-    digest: str | None = Field(description="Of the version's weights, `sha256:…`; null where none was published.")
+    digest: str | None = Field(
+        description="The digest of the version's weights, `sha256:…`; null where none was published."
+    )
     report: VerificationReport | None
     job: Job
     created_at: datetime
@@ -1086,7 +1118,7 @@ class Prediction(Answered):
     class_name: str | None
     confidence: float = Field(description="Probability of what was answered.")
     probabilities: list[float] | None = Field(
-        default=None, description="By class index; forgotten classes are exactly 0."
+        default=None, description="Probabilities by class index; those of forgotten classes are exactly 0."
     )
     p_forgotten: float | None = Field(
         default=None, description="Probability of the null unit; with the list, together 1."
@@ -1154,10 +1186,12 @@ class AuditEvent(Answered):
 class AuditProblem(Answered):
     """What does not hold: one entry, what is to guard all of them, or a row of another table that contradicts them."""
 
-    index: int | None = Field(description="Of the entry; null: of none, the reason says of what.")
+    index: int | None = Field(
+        description="The index of the entry; null: the fault is in no entry, and the reason says where."
+    )
     reason: str
     column: str | None = Field(
-        description="Of the log; of another table with its name before a dot, as in `version.claim`; null: of none."
+        description="The column of the log, or of another table with its name before a dot, as in `version.claim`; null: no column."
     )
 
 

@@ -16,7 +16,7 @@ def epochs_of_slices(epochs: int, slices: int) -> list[int]:
 
 
 def expected_share(learning: Sisa, epochs: int, num_samples: int) -> float:
-    """Images passed to forget so many samples drawn at random, as a share of those of training anew; 0..1.
+    """Images passed to forget this number of random samples, as a share of those of training anew; 0..1.
 
     A shard passes slice j again if any sample lies in its slices 0 to j, which one sample does with the probability
     (j + 1) / (shards slices).

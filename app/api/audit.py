@@ -29,8 +29,8 @@ def list_audit_events(
     session: ReadingSession,
     page: PageParameters,
     model: ModelFilter = None,
-    event: Annotated[str | None, Query(pattern=r"^[a-z.-]{1,60}$", description="Of this kind only.")] = None,
-    forget_request: Annotated[UUID | None, Query(description="Of this forget request only.")] = None,
+    event: Annotated[str | None, Query(pattern=r"^[a-z.-]{1,60}$", description="Only entries of this event.")] = None,
+    forget_request: Annotated[UUID | None, Query(description="Only entries of this forget request.")] = None,
 ) -> Page[AuditEvent]:
     """Everything that changed, in the order in which it did."""
     return audit.list_events(session, page, model=model, event=event, forget_request=forget_request)

@@ -85,7 +85,7 @@ def _caller(request: Request, needed: SecurityScopes, identity: Identity) -> Cal
 
 
 def refuse_foreign(request: Request) -> None:
-    """Without keys, keep web pages out: of other origins, and of names rebound to this machine (DNS rebinding)."""
+    """Without keys, refuse web pages of other origins, and names that were rebound to this machine (DNS rebinding)."""
     hosts = request.headers.getlist("host")
     if len(hosts) != 1 or not _leads_here(hosts[0]):
         raise ForeignHost("without an API key, ask for localhost, 127.0.0.1 or [::1]; or configure a key")

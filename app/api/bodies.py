@@ -26,7 +26,7 @@ Body = TypeVar("Body", bound=Asked)
 
 
 _BLANKS = b" \t\r\n"
-"""Those of JSON, of which any number may stand around a body."""
+"""The blanks of JSON, of which any number may stand around a body."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Bounds:
     values: int
     names: int = 1000
     lists: int = 3000
-    """With objects: what costs most of all. A training names 1,000 tasks at most."""
+    """Lists and objects together; they cost most to parse. A training names 1,000 tasks at most."""
 
     def hold(self, content: bytes) -> bool:
-        """Whether the body keeps within them; of lists those that end, since a parser gives up on deep ones that do not."""
+        """Whether the body keeps within the bounds; lists that stay open do not count, since a parser gives up there."""
         return (
             len(content.strip(_BLANKS)) <= self.size
             and content.count(b",") <= self.values
@@ -54,9 +54,9 @@ class Bounds:
 
 
 NAMING_SAMPLES = Bounds(size=1 << 21, values=110_000)
-"""Of a request that names samples, 100,000 at most."""
+"""The bounds of a request that names samples, 100,000 at most."""
 _OTHERS = Bounds(size=1 << 18, values=11_000)
-"""Of a list of classes, 10,000 at most."""
+"""The bounds of a request that names classes, 10,000 at most."""
 _BOUNDS: dict[type[Asked], Bounds] = {ForgetCreate: NAMING_SAMPLES, CompareCreate: NAMING_SAMPLES}
 
 

@@ -10,7 +10,7 @@ from app.errors import PayloadTooLarge
 
 _MEBIBYTE = 1024 * 1024
 _DOCUMENT_LIMIT = 4 * _MEBIBYTE
-"""Of every body but a predict one: 100,000 sample ids need less than 1 MiB."""
+"""The limit of every body but that of a prediction: 100,000 sample ids need less than 1 MiB."""
 
 
 class BodyLimit:

@@ -111,7 +111,7 @@ def plot_svg(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Respon
     responses=answers(200, None, JobNotFound, Conflict) | _PNG,
 )
 def plot_png(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Response:
-    """The same plot, in pixels."""
+    """Draw the same plot in pixels."""
     return _plot(database, job_id, "png", "image/png")
 
 

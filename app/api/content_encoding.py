@@ -20,7 +20,7 @@ _PIECE = 1 << 16
 class ContentEncoding:
     """ASGI middleware: what is inside it reads the decoded body, and never more of one than it asks for.
 
-    It stands between two `BodyLimit`s: of what is sent, and of what that decodes to.
+    It stands between two `BodyLimit`s: one bounds what is sent, the other what that decodes to.
     """
 
     def __init__(self, app: ASGIApp) -> None:

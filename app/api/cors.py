@@ -31,7 +31,7 @@ _ANSWERED = (
 
 
 class CrossOrigin(CORSMiddleware):
-    """Starlette's, whose refusals are problem documents here. Keys go in a header, so no cookie is ever asked for."""
+    """Starlette's middleware, with problem documents as refusals. Keys go in a header, so no cookie is needed."""
 
     def __init__(self, app: ASGIApp, origins: list[str]) -> None:
         super().__init__(
@@ -39,7 +39,7 @@ class CrossOrigin(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """What a browser asks before it sends the request itself."""
+        """Answer the question that a browser asks before it sends the request itself."""
         answer = super().preflight_response(request_headers)
         if answer.status_code == HTTPStatus.OK:
             return answer

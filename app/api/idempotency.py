@@ -2,7 +2,7 @@
 
 The first answer is kept in the very transaction that starts the work, by caller and key, until housekeeping drops it. While that
 transaction runs, a second request with the key is refused: on PostgreSQL by an advisory lock, on SQLite, which only
-one server process uses, by a set in memory. Whoever slips past the set waits for SQLite's write lock and then finds
+one server process uses, by a set in memory. A request that the set misses waits for SQLite's write lock and then finds
 the answer.
 """
 

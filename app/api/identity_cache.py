@@ -13,7 +13,7 @@ from app.operations.api_keys import Identity
 
 
 class IdentityCache:
-    """Who presented a key within the last second; at most 1024 keys, and only those that were accepted.
+    """Remembers for a second who presented a key; at most 1024 keys, and only keys that were accepted.
 
     `clear` also voids what is being looked up meanwhile: that may have been read before a commit. Requests that wait
     for the same key share one look into the database.
@@ -57,7 +57,7 @@ class IdentityCache:
             self._known[presented] = (time.monotonic(), identity)
 
     def clear(self) -> None:
-        """Forget everything: the keys have changed."""
+        """Forget everything, because the keys have changed."""
         with self._lock:
             self._generation += 1
             self._known.clear()

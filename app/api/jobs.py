@@ -45,7 +45,7 @@ def list_jobs(
     session: ReadingSession,
     page: PageParameters,
     status: Annotated[JobStatus | None, Query(description="In this status only.")] = None,
-    kind: Annotated[JobKind | None, Query(description="Of this kind only.")] = None,
+    kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
     model: ModelFilter = None,
 ) -> Page[Job]:
     """All jobs in the order in which they were queued."""

@@ -93,7 +93,7 @@ def answers(status: int, example: Any, *errors: type[ForgetteryError]) -> Respon
 
 
 def answers_to_body(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
-    """The same for a route that takes a body."""
+    """What a route that takes a body can answer: as `answers`, and the errors of reading a body."""
     everywhere = (UnreadableInput, PayloadTooLarge, UnsupportedContentEncoding)
     return answers(status, example, *everywhere, *errors)
 

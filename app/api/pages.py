@@ -51,7 +51,7 @@ def mount_assets(app: FastAPI) -> None:
 
 @router.get("/")
 async def home() -> RedirectResponse:
-    """Whoever opens the server in a browser wants its documentation."""
+    """Redirect a browser that opens the server to its documentation."""
     return RedirectResponse("/docs")
 
 

@@ -25,5 +25,5 @@ ForgetRequestInPath = Annotated[UUID, Path()]
 VerificationInPath = Annotated[UUID, Path()]
 ApiKeyInPath = Annotated[UUID, Path()]
 ModelFilter = Annotated[
-    str | None, Query(alias="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Of this model only.")
+    str | None, Query(alias="model", pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Only items of this model.")
 ]

@@ -66,17 +66,18 @@ _RESPONSES: Responses = answers_to_body(
 
 async def _options(
     task: Annotated[
-        WholeNumber | None, Query(ge=0, lt=2**31, description="Of image and npy bodies: only this task's classes.")
+        WholeNumber | None,
+        Query(ge=0, lt=2**31, description="For image and npy bodies: let only this task's classes compete."),
     ] = None,
     on_forgotten: Annotated[
-        OnForgotten, Query(description="Of image and npy bodies: what a forgotten input gets.")
+        OnForgotten, Query(description="For image and npy bodies: what a forgotten input gets.")
     ] = "zero",
     *,
-    probabilities: Annotated[bool, Query(description="Of image and npy bodies: list the probabilities.")] = False,
+    probabilities: Annotated[bool, Query(description="For image and npy bodies: list the probabilities.")] = False,
     invert: Annotated[
         Invert,
         Query(
-            description="Of images: take light for dark. The digits of MNIST are light on dark; `auto` inverts an image "
+            description="For images: take light for dark. The digits of MNIST are light on dark; `auto` inverts an image "
             "with a light edge, such as ink on paper."
         ),
     ] = "false",
@@ -115,9 +116,9 @@ async def predict_serving(
     """Classify up to 10,000 inputs: JSON lists of numbers in 0..1, one PNG or JPEG, or a .npy file.
 
     Digits are light on dark (0 is black); an image of ink on paper needs `invert`. Images are turned as their EXIF
-    orientation says, and what is transparent is black.
-    An input of a forgotten class is answered with label 0 and `forgotten: true`, unless `on_forgotten` asks otherwise.
-    With a `task` its classes compete alone; a wholly forgotten one is always answered as forgotten.
+    orientation says, and what is transparent is black. An input of a forgotten class is answered with label 0 and
+    `forgotten: true`, unless `on_forgotten` asks otherwise. With a `task` its classes compete alone; a wholly
+    forgotten one is always answered as forgotten.
     """
     return await _answer(held, caller, model, None, body)
 
@@ -132,7 +133,7 @@ async def predict_serving(
 async def predict_version(
     caller: PredictCaller, held: ResourcesDependency, model: ModelInPath, number: VersionInPath, body: InputBody
 ) -> Response:
-    """The same by a version that need not serve; 410 once it is quarantined or purged."""
+    """Classify inputs with one version, which need not serve; 410 once it is quarantined or purged."""
     return await _answer(held, caller, model, number, body)
 
 

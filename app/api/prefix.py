@@ -41,7 +41,7 @@ class Prefix:
 
 
 def root_path(scope: Scope) -> str:
-    """What a link to this server begins with; that of the application, where a mounted part has one of its own."""
+    """What a link to this server begins with; a mounted part takes the prefix of the whole application."""
     found: str = scope.get("app_root_path", scope.get("root_path", ""))
     return found
 

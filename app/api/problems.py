@@ -32,7 +32,7 @@ from app.problems import problem_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
-"""What `Retry-After` says with 503."""
+"""The seconds that `Retry-After` names with 503."""
 
 _FRAMEWORK_ERRORS: dict[int, ForgetteryError] = {
     404: NotFound("there is nothing at this path; /docs lists every path"),

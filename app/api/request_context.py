@@ -25,7 +25,7 @@ _log = structlog.stdlib.get_logger("app.requests")
 
 
 class RequestContext:
-    """ASGI middleware, the outermost of ours.
+    """The outermost ASGI middleware of this application.
 
     `scope["state"]["request_id"]` is the server's own UUID of the request: audit entries hold it, the answer carries
     it as `X-Forgettery-Request`. The client's `X-Request-Id` is echoed and logged, nothing more.

@@ -46,7 +46,7 @@ _SENTENCES = {
 
 
 def error_from_validation(error: RequestValidationError) -> ForgetteryError:
-    """Of path, query and headers: 404 where a part of the path is none that a resource can have, otherwise 422."""
+    """The error for a faulty path, query or header: 404 where no resource can have that path, otherwise 422."""
     faults: Sequence[Mapping[str, Any]] = error.errors()[:_MOST_FAULTS]
     in_path = next((fault for fault in faults if fault["loc"][0] == "path"), None)
     if in_path is not None:

@@ -85,9 +85,11 @@ def list_verifications(
     session: ReadingSession,
     page: PageParameters,
     model: ModelFilter = None,
-    version: Annotated[WholeNumber | None, Query(ge=1, lt=2**31, description="Of this version only.")] = None,
-    forget_request: Annotated[UUID | None, Query(description="Of what this request forgot only.")] = None,
-    depth: Annotated[Depth | None, Query(description="Of this depth only.")] = None,
+    version: Annotated[
+        WholeNumber | None, Query(ge=1, lt=2**31, description="Only verifications of this version.")
+    ] = None,
+    forget_request: Annotated[UUID | None, Query(description="Only verifications of what this request forgot.")] = None,
+    depth: Annotated[Depth | None, Query(description="Only verifications of this depth.")] = None,
 ) -> Page[Verification]:
     """All verifications in the order in which they were asked for, those of every forget request among them."""
     return verifications.list_verifications(

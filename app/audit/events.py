@@ -28,10 +28,10 @@ Number = Annotated[int, Field(ge=1, lt=2**31)]
 Classes = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=10_000)]
 
 Tasks = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(max_length=10_000)]
-"""By index, in the order of learning."""
+"""Tasks by index, in the order of learning."""
 
 NumSamples = Annotated[int, Field(ge=1, lt=2**53)]
-"""How many samples, never which: an id leads to a person."""
+"""The number of samples; their ids are never logged, because an id leads to a person."""
 
 EVENTS: Mapping[str, Mapping[str, Any]] = {
     "model.created": {"dataset": Name, "architecture": Name},

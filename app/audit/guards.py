@@ -1,6 +1,6 @@
-"""Whether the triggers still stand that keep the log from being changed by accident: whoever owns a database can drop them.
+"""Whether the triggers still stand that keep the log from being changed by accident; a database's owner can drop them.
 
-Each is compared with what the migration installs, as the database itself keeps it. Triggers beside them are let be: no
+Each is compared with what the migration installs, as the database itself keeps it. Other triggers are ignored: no
 trigger takes another's refusal back.
 """
 

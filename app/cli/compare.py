@@ -52,7 +52,7 @@ def compare(
     ] = None,
     parameters: Parameters = None,
     refusal: Annotated[
-        Literal["none", "calibrate", "push", "guard"] | None, typer.Option(help="The same for all methods.")
+        Literal["none", "calibrate", "push", "guard"] | None, typer.Option(help="The refusal of all methods.")
     ] = None,
     references: Annotated[int | None, typer.Option(min=1, max=5, help="Retrained models to compare with.")] = None,
     plot: PlotFile = None,
@@ -118,7 +118,7 @@ def _show(comparison: Comparison, *, as_json: bool) -> None:
 
 
 def _titles(comparison: Comparison) -> list[str]:
-    """Of a result of an earlier release, which knows no CPU seconds, the ratio is one of wall seconds."""
+    """In a result of an earlier release, which counted no CPU seconds, the ratio is one of wall seconds."""
     retrained = comparison.retrained
     is_of_wall = retrained.cpu_seconds is None and retrained.ratio_to_retraining is not None
     figures = _FIGURES | ({"ratio_to_retraining": "of retraining, wall"} if is_of_wall else {})

@@ -33,7 +33,7 @@ EXIT_CODES: dict[type[ForgetteryError], int] = {
 }
 
 INTERRUPTED = 130
-"""128 and the number of SIGINT, as shells have it."""
+"""128 plus the number of SIGINT, as in shells."""
 
 EXIT_CODE_HELP = (
     "Exit codes: 0 done, 1 unexpected, 2 wrong usage, 3 invalid input, 4 not allowed, 5 not found, 6 conflict, "

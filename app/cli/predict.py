@@ -38,7 +38,7 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Give every class's probability.")] = False,
     invert: Annotated[
         Literal["false", "true", "auto"],
-        typer.Option(help="Of images: take light for dark; digits are light on dark. auto: if the edge is light."),
+        typer.Option(help="For images: take light for dark; digits are light on dark. auto: if the edge is light."),
     ] = "false",
 ) -> None:
     """Classify images."""

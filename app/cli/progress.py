@@ -22,7 +22,7 @@ def say(sentence: str) -> None:
 def wait(client: Client, job: Job) -> Job:
     """Wait until the job has ended well, and show how far it is; raises what it failed with.
 
-    Whoever interrupts the waiting is told that the job goes on, and the command ends.
+    If a person interrupts the waiting, the command says that the job goes on, and ends.
     """
     from rich.console import Console  # noqa: PLC0415  only commands that wait need it
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  likewise

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Identified(Protocol):
-    """What has an id."""
+    """A thing that has an id."""
 
     @property
     def id(self) -> UUID: ...  # noqa: D102  says it all
@@ -50,7 +50,7 @@ def body(kind: type[Body], values: Mapping[str, Any]) -> Body:
 
 
 def present(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given on the command line: None stands for an option left out."""
+    """The options that were given on the command line; None stands for an option left out."""
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -85,7 +85,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Rows per step.", show_default=False)] = None,
     optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(show_default=False)] = None,
     learning_rate: Annotated[float | None, typer.Option(show_default=False)] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd.", show_default=False)] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of sgd.", show_default=False)] = None,
     weight_decay: Annotated[float | None, typer.Option(show_default=False)] = None,
     schedule: Annotated[Literal["constant", "cosine"] | None, typer.Option(show_default=False)] = None,
     early_stopping: EarlyStopping = None,

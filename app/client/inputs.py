@@ -14,7 +14,7 @@ _MEDIA_TYPES = {
 
 
 class DType(Protocol):
-    """What is needed of a numpy dtype."""
+    """The part of a numpy dtype that is used here."""
 
     @property
     def name(self) -> str: ...  # noqa: D102  numpy's own
@@ -22,7 +22,7 @@ class DType(Protocol):
 
 @runtime_checkable
 class Array(Protocol):
-    """What is needed of a numpy array."""
+    """The part of a numpy array that is used here."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102  numpy's own

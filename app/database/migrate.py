@@ -66,7 +66,7 @@ def _opened(url: str) -> Iterator[Database]:
 
 
 def _named(url: str, error: DatabaseUnavailable | StorageUnavailable) -> DatabaseUnavailable | StorageUnavailable:
-    """For whoever starts a program and may set another address: which database it is, and the driver's own reason."""
+    """A message for the person who starts a program: which database it is, and the driver's own reason."""
     reason = error.__cause__.orig if isinstance(error.__cause__, DBAPIError) else error.__cause__
     return type(error)(f"{error.detail}; {where(url)}: {' '.join(str(reason).split())}")
 

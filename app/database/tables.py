@@ -143,7 +143,7 @@ class TombstoneRow(Table):
 
 
 class JobRow(Table):
-    """A job. `fence` rises with every claim: whoever writes with an older one is no longer the owner."""
+    """A job. `fence` rises with every claim: a process that writes with an older fence is no longer the owner."""
 
     __tablename__ = "job"
     __table_args__ = (

@@ -14,7 +14,7 @@ class DataFile:
 
     name: str
     shape: tuple[int, ...] | None
-    """Of an IDX file of unsigned bytes: its dimensions, which also fix its size. None: not an IDX file."""
+    """The dimensions of an IDX file of unsigned bytes, which also fix its size; None for another kind of file."""
     digest: str | None
     """`sha256:…` or `md5:…` of the unpacked content; None where no digest of the unpacked file is published."""
 
@@ -26,7 +26,7 @@ class Download:
     name: str
     url: str
     md5: str
-    """As published; torchvision checks the same."""
+    """The published MD5, in hex; torchvision checks the same."""
     max_bytes: int
 
 
@@ -47,6 +47,6 @@ class DatasetSpec:
     files: tuple[DataFile, ...]
     downloads: tuple[Download, ...]
     archive_member: str | None = None
-    """Where the one download is an archive of all files: their names in it, `{name}` being the file's."""
+    """Where one archive holds all files: the pattern of their names in it; `{name}` stands for the file's name."""
     bundled: bool = False
     """Whether the compressed files come with this package."""

@@ -53,7 +53,7 @@ def load(name: str, settings: Settings, progress: Progress = _silent) -> LoadedD
 
 
 def load_described(spec: DatasetSpec, settings: Settings, progress: Progress = _silent) -> LoadedDataset:
-    """As `load`, of a data set that need not be in the catalogue."""
+    """Load a data set as `load` does; it need not be in the catalogue."""
     path = cached(spec, settings) or _read_first(spec, settings, progress)
     content, data_digest = read_cache(spec, path)
     training_rows, calibration_rows = split(spec.name, spec.num_train)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.int64]
 
 CALIBRATION_SHARE = 12
-"""One row in this many is held out: 5,000 of 60,000."""
+"""One row in this number is held out: 5,000 of 60,000."""
 
 
 def split(dataset: str, num_rows: int) -> tuple[Rows, Rows]:

@@ -1,6 +1,6 @@
 """Checkpoints (c2sp.org/tlog-checkpoint): the size and root of a log at one moment, signed as a note.
 
-Whoever keeps a checkpoint can later tell whether the log still begins with what it held then.
+A person who keeps a checkpoint can later tell whether the log still begins with what it held then.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Checkpoint:
 def sign(size: int, root: bytes, signer: NoteSigner) -> bytes:
     """The signed note of a checkpoint whose origin is the signer's name.
 
-    Whoever calls it has made sure that the log extends every one signed before (`check_extends`).
+    The caller must have made sure that the log extends every checkpoint signed before (`check_extends`).
     """
     return signer.sign(Checkpoint(signer.name, size, root).text)
 

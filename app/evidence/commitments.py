@@ -1,8 +1,9 @@
-"""Keyed commitments: what a log may hold of identifiers, so that only who has the key can tell what they are.
+"""Keyed commitments: what a log may hold of identifiers, so that only the holder of the key can tell what they are.
 
 A hash of an identifier is found again by counting; HMAC-SHA-256 (RFC 2104) with a random key for each request is not.
-Of a set of samples only the Merkle root of its sorted commitments and the count are logged. Whoever has the key can show
-that one sample was in the set, without the others; when every copy of the key is destroyed, nobody can tell any more.
+Of a set of samples only the Merkle root of its sorted commitments and the count are logged. The holder of the key can
+show that one sample was in the set, without the others; when every copy of the key is destroyed, nobody can tell any
+more.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class SampleCommitment:
 
 @dataclass(frozen=True)
 class MembershipProof:
-    """That a sample was in the set: its place among the sorted commitments, and the hashes that lead to the root."""
+    """Shows that a sample was in the set: its place among the sorted commitments, and the hashes up to the root."""
 
     index: int
     hashes: tuple[bytes, ...]

@@ -33,12 +33,12 @@ class Attempt:
 
     @property
     def job_id(self) -> UUID:
-        """The job."""
+        """The id of the job."""
         return self.claim.job_id
 
     @property
     def model_id(self) -> UUID:
-        """The model that the job is about."""
+        """The id of the model that the job is about."""
         return self.claim.model_id
 
     @property
@@ -53,12 +53,12 @@ class Attempt:
 
     @property
     def actor(self) -> str:
-        """Who asked."""
+        """The actor who asked for the job, as the audit log names it."""
         return self.claim.actor
 
     @property
     def request_id(self) -> str | None:
-        """The request that asked."""
+        """The id of the request that asked for the job."""
         return self.claim.request_id
 
     @property

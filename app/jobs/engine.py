@@ -14,7 +14,7 @@ Sight = Literal["waiting", "running", "ended", "unknown"]
 
 
 ATTEMPTS_AT_ONCE = 2
-"""Of one worker; they share its cores."""
+"""Attempts that one worker runs at once; they share its cores."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from app.jobs.processes import is_dead
 from app.problems import problem_of
 
 LEASE = timedelta(seconds=60)
-"""How long a job stays with an owner that is not heard of."""
+"""How long a job stays with an owner that no longer reports."""
 
 MOST_DEATHS = 5
 """Attempts that may die by themselves before the job is given up."""

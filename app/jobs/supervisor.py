@@ -28,14 +28,14 @@ class Pace:
 
     poll: float = 0.05
     idle: float = 0.1
-    """Between two looks at the queue while no attempt runs."""
+    """Seconds between two looks at the queue while no attempt runs."""
     lease: timedelta = LEASE
     renew: float = 15
     look_for_dead: float = 1
     grace: float = 2
-    """From TERM to KILL."""
+    """Seconds from TERM to KILL."""
     farewell: float = 10
-    """For an attempt whose job has ended to clean up and exit."""
+    """Seconds that an attempt whose job has ended gets to clean up and exit."""
     housekeeping: float = 60
     attempts: int = ATTEMPTS_AT_ONCE
 

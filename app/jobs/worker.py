@@ -65,7 +65,7 @@ def _supervise(supervisor: Supervisor, pace: Pace) -> None:
 
 
 def _every(seconds: float, action: Callable[[], None], stopping: threading.Event) -> threading.Thread:
-    """A thread that calls the action now and every so many seconds, sooner again after an error."""
+    """A thread that calls the action now and after every interval in seconds, sooner after an error."""
 
     def repeat() -> None:
         while not stopping.is_set():

@@ -25,7 +25,7 @@ class Options:
     on_forgotten: OnForgotten = "zero"
     probabilities: bool = False
     invert: Invert = "false"
-    """Of an image, before it is classified."""
+    """Whether an image is inverted before it is classified."""
 
 
 class PredictionJson(msgspec.Struct, omit_defaults=True):
@@ -61,8 +61,8 @@ class EncodedAnswers:
 def encode_answers(version: ServedVersion, probabilities: Floats, options: Options) -> EncodedAnswers:
     """The answers for served probabilities [N, classes + 1], the null unit in the last column.
 
-    The null unit answers only where it is strictly likelier than every retained class: of equals the first column
-    wins, here as in `app.unlearning.verification`, so that what is served is what was measured.
+    The null unit answers only where it is strictly likelier than every retained class: where both are equal, the first
+    column wins, here as in `app.unlearning.verification`, so that what is served is what was measured.
     """
     forgotten = probabilities.argmax(axis=1) == len(version.class_names)
     rows = list(_rows(version, probabilities, forgotten, options))
@@ -95,7 +95,7 @@ def _rows(
 
 
 def likeliest_retained(probabilities: Floats, not_competing: list[int]) -> npt.NDArray[np.int64]:
-    """By row the competing class of greatest probability, the first of equals; never one of `not_competing`.
+    """The likeliest competing class of each row, int64 [N]: the first of equals, never one of `not_competing`.
 
     Where the null unit has all the probability, competing classes are 0 as the others are; hence the mask.
     """

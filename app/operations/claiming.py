@@ -29,11 +29,13 @@ class Bounds:
     """What bounds a claim beside the method."""
 
     refusal: specs.Refusal
-    """The one that will be fitted: samples ask for none, and have classes that were once pushed pushed again."""
+    """The refusal that will be fitted: a request for samples asks for none, but classes pushed earlier are pushed
+    again."""
     reference: Reference
     num_references: int
     parent: Claim | None = None
-    """Of the version that the request will start from; None where that one will have forgotten nothing."""
+    """The claim of the version that the request will start from; None where that version will have forgotten
+    nothing."""
 
     @property
     def enough_references(self) -> bool:
@@ -63,7 +65,7 @@ def with_parent(session: Session, model: ModelRow, bounds: Bounds, *, samples: b
 
 
 def bounds_of(request: ForgetRequestRow, *, pushed: bool) -> Bounds:
-    """Those of a stored request, its parent apart; `pushed` says whether a class was pushed before."""
+    """The bounds of a stored request without its parent; `pushed` says whether a class was pushed before."""
     refusal = "push" if "samples" in request.target and pushed else request.refusal
     return Bounds(refusal, request.reference, request.num_references)
 

@@ -21,7 +21,8 @@ from app.schemas import ForgetCreate
 from app.sharding import expected_share
 
 FORWARD = 1 / 3
-"""Of a training step: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1, count 2 operations a weight against 6."""
+"""What a forward pass costs, as a share of a training step: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1, count
+2 operations a weight against 6."""
 
 _WITHOUT_CONVOLUTIONS = {"mlp", "gru", "lstm"}
 _PER_SAMPLE_ROWS = 2000  # of edit: forget and retain rows
@@ -68,7 +69,7 @@ class TrainedRows:
     passes: float
     """How often that training saw each of its rows."""
     sharding: specs.Sisa | None = None
-    """Of a model that learns in shards."""
+    """How a model learns in shards; None for other models."""
 
     def of(self, classes: set[int]) -> int:
         """How many training rows these classes have."""
@@ -94,7 +95,7 @@ class Work:
         return self._rounded(images + self._refusal(parameters, refusal) + self.measuring())
 
     def reference_seconds(self, num_references: int) -> float:
-        """Expected wall seconds of that many models retrained as references."""
+        """Expected wall seconds of retraining this number of references."""
         return self._rounded(num_references * self.rows.passes * self.num_retain)
 
     def measuring(self) -> float:
@@ -132,7 +133,7 @@ class Work:
         return expected_tries(method, parameters) * self._try(method, parameters) + self._once(method)
 
     def _share_of_shards(self) -> float:
-        """Of what training anew passes, for samples that fall into shards and slices at random."""
+        """The share of what training anew passes, for samples that fall into shards and slices at random."""
         sharding = self.rows.sharding
         return expected_share(sharding, round(self.rows.passes), self.num_forget) if sharding else 1.0
 
@@ -171,9 +172,9 @@ class Work:
 
 
 EUK_STEPS_SHARE = 0.8
-"""Steps of `euk` that are taken before held-out rows say that no more is learned, of those allowed."""
+"""The share of the allowed steps of `euk` that are taken before held-out rows say that no more is learned."""
 EUK_UPPER_SHARE = 0.1
-"""The same, times what a step of the last layers costs of one of the whole network."""
+"""This share, times the cost of a step of the last layers relative to a step of the whole network."""
 
 METHOD_NAMES: dict[str, MethodName] = {name: name for name in METHOD_SPECS}
 
@@ -190,7 +191,10 @@ def _both_sets(parameters: Any, settling_steps: int) -> float:
 
 
 def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
-    """From all versions that were trained, since one may have learned a few classes or one task alone; None if none was."""
+    """The training rows of a model, from all its trained versions; None if there is none.
+
+    One version may have learned only some classes, or one task.
+    """
     trained = (
         select(VersionRow)
         .where(VersionRow.model_id == model.id, VersionRow.origin == "trained")

@@ -15,18 +15,18 @@ from app.jobs import queue
 from app.operations.handlers import HANDLERS
 
 BOUNDS = (1, 5, 15, 60, 300, 900, 3600, 14400, 43200)
-"""Seconds up to which durations are counted."""
+"""The upper bounds, in seconds, of the buckets in which durations are counted."""
 _SECONDS_OF_A_DAY = 86400
 
 
 @dataclass(frozen=True)
 class Durations:
-    """Of all jobs of a kind that ended in a way, from the first start to the end."""
+    """Durations, from first start to end, of all jobs of one kind that ended in one way."""
 
     kind: str
     outcome: str
     up_to: list[int]
-    """How many took no longer than each of `BOUNDS`."""
+    """For each of `BOUNDS`, the number of jobs that took no longer."""
     count: int
     seconds: float
 
@@ -36,16 +36,16 @@ class Figures:
     """One look at the database."""
 
     jobs: Mapping[str, int]
-    """By status, those that occur."""
+    """The number of jobs by status; statuses without jobs are left out."""
     durations: list[Durations]
     queue_age: float
-    """Seconds since the oldest job was asked for that could run and does not; 0: there is none."""
+    """Seconds that the oldest job has waited which could run and does not; 0: there is none."""
     verdicts: Mapping[tuple[str, str], int]
-    """By what was judged, `forget_request` or `verification`, and verdict."""
+    """The number of verdicts, by what was judged (`forget_request` or `verification`) and by verdict."""
 
 
 def look(session: Session) -> Figures:
-    """Everything, as of now."""
+    """Read all figures, as they are now."""
     return Figures(
         jobs=dict(session.execute(select(JobRow.status, func.count()).group_by(JobRow.status)).all()),
         durations=_durations(session),

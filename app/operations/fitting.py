@@ -29,7 +29,7 @@ class Fitted:
     seconds: float
     cpu_seconds: float
     recipe: dict[str, Any]
-    """What it takes to compute it again, beside parent, data and seed."""
+    """What is needed to compute it again, in addition to parent, data and seed."""
     importance: Importance = field(default_factory=dict)
     accuracy_matrix: AccuracyMatrix | None = None
 

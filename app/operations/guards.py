@@ -44,7 +44,7 @@ def delete_guard(database: Database, settings: Settings, caller: Caller, name: s
 
 
 def take_out_of_service(session: Session, version: VersionRow) -> None:
-    """Of a version that is quarantined: its guard serves nobody any more, and `destroy_deleted` ends it."""
+    """Take the guard of a quarantined version out of service; `destroy_deleted` then destroys it."""
     if version.manifest.get("guard") is not None and version.guard_deleted_at is None:
         version.guard_deleted_at = database_now(session)
 

@@ -20,7 +20,7 @@ JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
 IMAGE_TYPES = ("image/png", "image/jpeg")
 ALIASES = {"image/jpg": "image/jpeg"}
-"""Names that are none, and meant all the same."""
+"""Media types that are not registered, and the registered ones that they stand for."""
 MEDIA_TYPES = (JSON_TYPE, *IMAGE_TYPES, NPY_TYPE)
 
 Shape = tuple[int, int, int]
@@ -79,7 +79,7 @@ _FRAME = 1 << 16
 """What a body may have beside its rows, and what is decoded at once: a decoder lets nobody else run meanwhile."""
 _TASKS_END = 2**31
 _CHARACTERS = 64
-"""Of a number, at most, with the blanks around it."""
+"""The most characters of a number, with the blanks around it."""
 _INPUTS = re.compile(rb'"inputs"\s*:\s*\[')
 _NAMES = re.compile(rb'"(inputs|task|on_forgotten|probabilities)"\s*:')
 _FLAT = rb"\[[^\[\]]*+\]"

@@ -11,7 +11,7 @@ from app.database.tables import JobRow, ModelRow, VersionRow
 from app.errors import JobRunning, ModelGone, ModelNotFound, VersionNotFound
 
 NAMED = 5
-"""How many numbers a sentence names before it only counts them."""
+"""A sentence names this number of items and only counts the others."""
 
 
 def some(numbers: list[int]) -> str:
@@ -26,7 +26,7 @@ def find_model(session: Session, name: str) -> ModelRow:
 
 
 def lock_model(session: Session, name: str) -> ModelRow:
-    """The same, held against every other writer until the transaction ends."""
+    """The model of this name, locked against every other writer until the transaction ends; raises as `find_model`."""
     return _living(session.scalar(select(ModelRow).where(ModelRow.name == name).with_for_update()), name)
 
 

@@ -38,7 +38,7 @@ def _record(session: Session, model: ModelRow, version: VersionRow) -> Iterator[
 
 
 def _requests(session: Session, version: VersionRow) -> Iterator[ForgetRequestRow]:
-    """Those that made this version and the ones that it comes from."""
+    """The forget requests that made this version and the versions that it comes from."""
     ancestor: VersionRow | None = version
     while ancestor is not None:
         request = session.get(ForgetRequestRow, ancestor.forget_request_id) if ancestor.forget_request_id else None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def shelf_of(settings: Settings, start: Start, loaded: LoadedDataset) -> Shelf | None:
-    """Beside the version that serves; None where none does."""
+    """Where observations are kept for the serving version; None where no version serves."""
     from app.store.environment import describe
     from app.store.observations import Observations
     from app.unlearning.verifying.kept import Shelf

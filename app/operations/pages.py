@@ -77,7 +77,7 @@ def paginate(
 
 
 def paginate_fixed(items: Sequence[Item], list_name: str, page: PageQuery) -> tuple[list[Item], str | None]:
-    """The same of a list that is part of the program; its places are fixed, so a token is a count of items."""
+    """Like `paginate`, for a list that is part of the program: its order is fixed, so a token is a count of items."""
     of = _list_digest(list_name, {})
     start = _read_token(page.token, of, _COUNT)[0] if page.token is not None else 0
     end = start + page.limit

@@ -14,7 +14,7 @@ from app.errors import UnreadableInput
 from app.schemas import Invert
 
 LARGEST_PIXELS = 25_000_000
-"""Of an image before it is scaled: what a good camera makes, and 100 MB when decoded."""
+"""Pixels that an image may have before it is scaled: what a good camera makes, and 100 MB when decoded."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -33,7 +33,7 @@ _PNG_DEPTH = 24
 """Where the header of a PNG says how many bits a sample has."""
 _DEEP = 16
 _STEP = {2: 85, 4: 17}
-"""By bits of a sample: what one more is of 8 bits, where Pillow does not say so by itself."""
+"""For each number of bits in a sample, what one more is in 8 bits, where Pillow does not say so by itself."""
 _LIGHT = 0.5
 _AT_ONCE = 1_000_000
 """Pixels."""
@@ -42,8 +42,8 @@ _AT_ONCE = 1_000_000
 def decode_image(content: bytes, input_shape: tuple[int, int, int], invert: Invert = "false") -> Floats:
     """One PNG or JPEG as float32 [1, C, H, W] in 0..1, converted to the input's channels and scaled to its size.
 
-    It is turned upright as its EXIF orientation says. What is transparent becomes black. One channel: luminance. Of an
-    animation the first picture counts. 16-bit grey keeps its precision. Raises `UnreadableInput`.
+    It is turned upright as its EXIF orientation says. What is transparent becomes black. One channel: luminance. The
+    first picture of an animation counts. 16-bit grey keeps its precision. Raises `UnreadableInput`.
 
     Values are inverted if `invert` says so: MNIST is light on dark, ink on paper is not. `auto` inverts what has a light
     edge.
@@ -81,7 +81,7 @@ def _open_image(content: bytes) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """As viewers do, a picture whose EXIF cannot be read is shown as it is stored."""
+    """A picture whose EXIF cannot be read is taken as it is stored, as viewers do."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001  Pillow raises here, too, whatever comes up

@@ -29,7 +29,7 @@ _COLOURS = {
     "none": "#999999",
     "reference": "#222222",
 }
-"""By claim; apart from each other for the colour-blind, too (Okabe and Ito 2008)."""
+"""Colours by claim, which colour-blind people can tell apart, too (Okabe and Ito 2008)."""
 
 
 def comparison_of(session: Session, job_id: UUID) -> Comparison:

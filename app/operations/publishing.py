@@ -46,15 +46,15 @@ class Start:
 
     model: ModelRow
     number: int
-    """Of the version to come."""
+    """The number of the version to come."""
     parent: VersionRow | None
     """The serving version."""
     forgotten: list[int]
-    """Classes, ascending."""
+    """The classes that are forgotten, ascending."""
     forgotten_samples: list[int]
-    """Rows of the training file, ascending; `load_dataset` leaves them out."""
+    """The samples that are forgotten, as rows of the training file, ascending; `load_dataset` leaves them out."""
     edits: list[specs.Edit]
-    """Of the forget requests completed so far, oldest first."""
+    """The edits of the forget requests completed so far, oldest first."""
 
     @property
     def pushed(self) -> tuple[int, ...]:
@@ -63,7 +63,7 @@ class Start:
 
     @property
     def keeping(self) -> specs.Edit:
-        """How further training keeps everything refused: as the last of the requests with the strongest refusal."""
+        """How further training keeps everything refused: in the way of the last request with the strongest refusal."""
         strength = ("none", "calibrate", "guard", "push").index
         strongest = max(self.edits[::-1], key=lambda edit: strength(edit.refusal))
         parameters = replace(strongest.parameters, collapse_weight=self.collapse_weight)
@@ -71,7 +71,7 @@ class Start:
 
     @property
     def collapse_weight(self) -> float:
-        """The largest of the requests that pushed: what one of them hid, no later push brings out again."""
+        """The largest collapse weight of all requests that pushed, so that no later push shows what one of them hid."""
         pushing = [edit.parameters.collapse_weight for edit in self.edits if edit.refusal == "push"]
         return max(pushing, default=0.0)
 
@@ -82,9 +82,9 @@ class Parent:
 
     network: Classifier
     importance: Importance
-    """Of each task that is not wholly forgotten, in a static network; else empty."""
+    """Importance by task, for each task of a static network that is not wholly forgotten; empty for other networks."""
     guard: Guard | None
-    """None also once it was deleted."""
+    """The guard of the version; None if there is none or it was deleted."""
 
 
 def claim_of(version: VersionRow | None) -> Claim | None:
@@ -114,14 +114,14 @@ class NewVersion:
     parent: VersionRow | None
     forgotten: list[int]
     num_samples: int
-    """Of the samples forgotten so far."""
+    """The number of samples forgotten so far."""
     claim: SupportedClaim | Inherited
     metrics: VersionMetrics
     recipe: dict[str, Any]
     seed: int
     importance: Importance = field(default_factory=dict)
     guard: Guard | None = None
-    """For all classes that it is to refuse."""
+    """The guard for all classes that the version is to refuse; None without one."""
     forget_request: UUID | None = None
     verification: dict[str, Any] | None = None
     """`VerificationReport.as_json` of these very weights."""
@@ -137,10 +137,10 @@ class Staged:
 
 
 def begin(attempt: Attempt) -> Start:
-    """What there is when the attempt starts.
+    """Read the state that the attempt builds on.
 
-    The model is locked for the moment: whoever moved its serving pointer before the job was claimed has then committed,
-    and whoever comes later is refused because the job runs.
+    The model is locked for the moment: a transaction that moved its serving pointer before the job was claimed has
+    then committed, and a later one is refused because the job runs.
     """
     with attempt.database.writing() as session:
         model = session.get_one(ModelRow, attempt.model_id, with_for_update={"read": True})

@@ -19,7 +19,7 @@ _logger = structlog.get_logger(__name__)
 
 
 def store_of(settings: Settings) -> VersionStore:
-    """Beside the versions, so that nothing that serves or exports those can come upon a reference."""
+    """The store of references, apart from the versions: code that serves or exports versions never finds one."""
     return VersionStore(settings.home / "references")
 
 
@@ -45,9 +45,9 @@ def purge_all(database: Database, settings: Settings, model_id: UUID) -> None:
 
 
 def purge_outdated(database: Database, settings: Settings) -> None:
-    """Destroy those of deleted models, and those that know what was forgotten longer ago than versions are retained.
+    """Destroy the references of deleted models, and those that know what was forgotten before the retention began.
 
-    One that an unfinished verification or comparison may still read is left until that has ended.
+    A reference that an unfinished verification or comparison may still read stays until that has ended.
     """
     with database.reading() as session:
         names = dict(session.execute(select(ModelRow.id, ModelRow.name)).all())
@@ -80,7 +80,7 @@ def _due(session: Session, settings: Settings) -> list[ReferenceRow]:
 
 
 def _forgotten_before(session: Session, expired: datetime) -> dict[UUID, set[str]]:
-    """By model, the requests that were completed by then."""
+    """The requests, by model, that were completed by then."""
     statement = select(ForgetRequestRow.model_id, ForgetRequestRow.id).where(
         ForgetRequestRow.status == "completed", ForgetRequestRow.completed_at <= expired
     )

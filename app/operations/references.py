@@ -79,7 +79,7 @@ def submit(
     version: int | None = None,
     waits_for: Sequence[UUID] = (),
 ) -> list[JobRow]:
-    """Queue so many references, for a request to come or, with `version`, for a version that forgot this."""
+    """Queue this number of references, for a request to come or, with `version`, for a version that forgot this."""
     return [
         queue.submit(
             session,
@@ -119,14 +119,14 @@ def of(attempt: Attempt, start: publishing.Start, request: ForgetRequestRow) -> 
 
 
 def load(attempt: Attempt, model: ModelRow, key: str, seeds: Sequence[int]) -> dict[int, Classifier]:
-    """Those of these seeds that there are, by seed, ascending; one whose files are damaged is left out."""
+    """The references that exist for these seeds, by seed, ascending; one with damaged files is left out."""
     return {row.seed: reference for row, reference in load_recorded(attempt, model, key, seeds)}
 
 
 def load_recorded(
     attempt: Attempt, model: ModelRow, key: str, seeds: Sequence[int]
 ) -> list[tuple[ReferenceRow, Classifier]]:
-    """The same, each with what is recorded of it."""
+    """The references that exist for these seeds, as `load`, each with what is recorded of it."""
     from app.store import weights
 
     store, found = store_of(attempt.settings), []
@@ -321,4 +321,4 @@ def _row(session: Session, attempt: Attempt, asked: _Asked, staged: publishing.S
 
 
 def ended(session: Session, job: JobRow) -> None:
-    """A reference that failed or was cancelled changed nothing; whoever waited for it does without."""
+    """A reference that failed or was cancelled changed nothing; a job that waited for it goes on without it."""

@@ -35,9 +35,9 @@ class Record:
     request: ForgetRequestRow
     unseen: Unseen
     refusal: str
-    """That was fitted, not the one asked for."""
+    """The refusal that was fitted, which may differ from the one asked for."""
     proof: AbsenceProof | None
-    """That the request gave of these very weights."""
+    """The proof that the request gave for these very weights."""
 
 
 class _NotRepeatable(Exception):
@@ -47,7 +47,7 @@ class _NotRepeatable(Exception):
 def repeat(
     record: Record, original: Classifier | None, loaded: LoadedDataset, partition: Partition, context: Context
 ) -> tuple[Repetition, AbsenceProof | None]:
-    """What came of it, and the proof as it is after that.
+    """Carry the method out once more; gives what came of it, and the proof as it then is.
 
     `original` is the version that the request started from, with its checkpoints; None once it is purged. The
     partition is that of the whole data set in `loaded`. Raises what ends the context.

@@ -33,7 +33,7 @@ _POINTED_AT = 10
 def resolve(
     session: Session, model: ModelRow, samples: list[int], gone_classes: Collection[int], home: Path | None
 ) -> list[int]:
-    """The ids, ascending.
+    """The ids of the samples, ascending, once all checks hold.
 
     Raises `InvalidInput` for repeated ones, `SampleNotFound`, `AlreadyForgotten` for those forgotten, by themselves or
     with their class (queued requests count), `NotApplicable` where none was learned, and `NothingLeft`. Before a job on this machine read the data set the
@@ -93,7 +93,7 @@ def _refuse_never_learned(dataset: str, num_train: int, samples: list[int]) -> N
 
 
 def _gone_samples(session: Session, model: ModelRow) -> set[int]:
-    """Those that are forgotten or that a queued request will forget."""
+    """The samples that are forgotten or that a queued request will forget."""
     waiting = select(ForgetRequestRow.target).where(
         ForgetRequestRow.model_id == model.id, ForgetRequestRow.status.in_(["queued", "running"])
     )

@@ -34,10 +34,10 @@ class ServedVersion:
     model: str
     number: int
     digest: str
-    """Of the weights."""
+    """The digest of the weights."""
     manifest_digest: str
     input_shape: tuple[int, int, int]
-    """Channels, height, width."""
+    """The shape of an input: channels, height, width."""
     class_names: tuple[str, ...]
     forgotten: tuple[int, ...]
     guarded: bool = False
@@ -84,7 +84,7 @@ class ServedVersions:
         self._facts: dict[tuple[UUID, int], _Facts] = {}
 
     def close(self) -> None:
-        """Let go of the reading thread."""
+        """End the reading thread."""
         self._thread.shutdown()
 
     async def find(self, name: str, number: int | None) -> ServedVersion:

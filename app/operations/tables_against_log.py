@@ -47,7 +47,7 @@ _Key = TypeVar("_Key")
 
 @dataclass
 class Told:
-    """What the entries heard so far say that the tables hold."""
+    """What the tables must hold, by the entries read so far."""
 
     models: dict[str, _Row] = field(default_factory=dict)
     versions: dict[tuple[str, int], _Row] = field(default_factory=dict)

@@ -69,7 +69,7 @@ def learned_classes(session: Session, model: ModelRow) -> set[int]:
 
 
 def logged(target: Target) -> dict[str, Any]:
-    """What the audit log says of a target: of samples how many, never which."""
+    """What the audit log says of a target: for samples only their number, never their ids."""
     if "samples" in target:
         return {"num_samples": len(target["samples"])}
     return dict(target)
@@ -165,6 +165,6 @@ def _refuse_unknown(session: Session, model: ModelRow, named: list[int], tasks: 
 
 
 def _served_tasks(session: Session, model: ModelRow) -> list[list[int]]:
-    """Those of the serving version, which the request builds on; those to be learned first where there is none yet."""
+    """The tasks of the serving version; where there is none yet, the tasks to be learned first."""
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
     return tasks_of(serving) if serving else [list(task) for task in model.learning.tasks]

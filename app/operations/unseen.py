@@ -30,7 +30,7 @@ class Unseen:
     other_classes: tuple[int, ...]
     other_samples: tuple[int, ...]
     forget_requests: tuple[UUID, ...]
-    """By which all this was, or is to be, forgotten."""
+    """The forget requests by which all this was, or is to be, forgotten."""
 
     @property
     def every_class(self) -> list[int]:
@@ -43,7 +43,7 @@ class Unseen:
         return sorted(self.samples + self.other_samples)
 
     def key(self, manifest: dict[str, Any], training: specs.Training) -> str:
-        """By what a retrained model is found again: equal keys and seeds give equal models.
+        """The key by which a retrained model is found again: equal keys and seeds give equal models.
 
         `manifest` is that of a version of the model, whose data, architecture and learning are meant.
         """

@@ -22,7 +22,7 @@ from app.operations.views import job_view
 from app.schemas import Depth, Page, Verification, VerifyCreate
 
 _STATUS = {"succeeded": "completed"}
-"""Of a verification whose job has another one; else they are the same."""
+"""The status of a verification where it is not named like that of its job."""
 
 
 def submit(session: Session, caller: Caller, name: str, number: int, body: VerifyCreate) -> Verification:
@@ -220,7 +220,7 @@ def cancel_all(session: Session, model_id: UUID) -> None:
 
 
 def _nothing_hangs_on_it(_session: Session, _job: JobRow) -> None:
-    """As `compare.ended` says of a comparison."""
+    """Do nothing: a comparison that did not succeed left nothing behind."""
 
 
 def _request(session: Session, version: VersionRow, named: UUID | None) -> ForgetRequestRow:

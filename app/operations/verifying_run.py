@@ -153,7 +153,7 @@ def _load(attempt: Attempt, case: _Case, version: VersionRow, *, with_checkpoint
 
 
 def _guard(attempt: Attempt, case: _Case) -> Guard | None:
-    """That of the version, until it is deleted."""
+    """The guard of the version, until it is deleted."""
     from app.store import guards
 
     version = case.version

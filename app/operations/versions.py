@@ -184,7 +184,7 @@ def purge_version(database: Database, settings: Settings, caller: Caller, name: 
 def purge_all(
     database: Database, settings: Settings, model_id: UUID, *, actor: str, request_id: str | None = None
 ) -> None:
-    """Destroy the weights of every quarantined version of a model; of one that lives, not what is still to be verified."""
+    """Destroy the weights of a model's quarantined versions; while the model exists, not of those to be verified."""
     quarantined = (
         select(VersionRow.number)
         .join(ModelRow, ModelRow.id == VersionRow.model_id)

@@ -149,7 +149,7 @@ def _with_followable_links(problem: dict[str, Any] | None) -> dict[str, Any] | N
 def forget_request_view(
     row: ForgetRequestRow, job: JobRow, model_name: str, *, most_samples: int | None = None
 ) -> ForgetRequest:
-    """One forget request with its job, and at most so many of its samples (None: all)."""
+    """One forget request with its job, and at most this number of its samples (None: all)."""
     target = row.target
     samples = target.get("samples", [])
     if samples:

@@ -20,15 +20,15 @@ from app.predictor.protocol import Answer, Ask, FrameReader, Header, Ready, Refu
 from app.processes.keeping import keep_running
 
 READY_SECONDS = 30.0
-"""How long a request waits for a process that is starting."""
+"""Seconds that a request waits for a process that is starting."""
 START_SECONDS = 120.0
-"""A process that is not ready after so long is replaced."""
+"""Seconds after which a process that is not ready is replaced."""
 SILENCE_SECONDS = 60.0
-"""A process that owes answers and says nothing for so long hangs, and is replaced."""
+"""Seconds after which a process that owes answers and says nothing is replaced."""
 STOP_SECONDS = 3.0
 _SECRETS = {"FORGETTERY_ADMIN_KEY", "FORGETTERY_KEY", "FORGETTERY_DATABASE_URL"}
 _CHUNK_ROWS = 16
-"""Of a large request, one such chunk is in flight at a time, so that small requests wait for a chunk and no more.
+"""A large request has one such chunk in flight at a time, so that small requests wait for one chunk and no more.
 
 Trial, 10,000 images and the small cnn: 1.5 s, and one row asked meanwhile 1.9 ms. Two chunks of 32 in flight: 1.7 s
 and 10 ms; four: 1.4 s and 17 ms. For the mlp 0.6 s and 0.4 ms, 0.3 s and 1.2 ms, 0.3 s and 2.3 ms.
@@ -59,7 +59,7 @@ class Predictor:
 
     @property
     def process_id(self) -> int | None:
-        """Of the process that answers; None while there is none."""
+        """The id of the process that answers; None while there is none."""
         return self._connection.process.pid if self._connection and self.alive else None
 
     async def start(self) -> None:

@@ -26,7 +26,8 @@ from app.unlearning.guard import Guarded
 MAXIMUM_VERSIONS = 32
 MAXIMUM_BYTES = 1 << 30
 IDLE_SECONDS = 600.0
-"""What nobody asked for in so long is dropped: nothing purged or quarantined stays in memory for good."""
+"""Seconds after which a version that nobody asked for is dropped, so that no purged version stays in memory for
+good."""
 
 _logger = structlog.get_logger(__name__)
 

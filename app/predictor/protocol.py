@@ -25,10 +25,10 @@ class VersionKey(NamedTuple):
     model: str
     number: int
     digest: str
-    """Of the weights."""
+    """The digest of the weights."""
     manifest_digest: str
     guarded: bool = False
-    """Whether its guard refuses beside it: not once that is deleted."""
+    """Whether its guard refuses, too; False once the guard is deleted."""
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
@@ -38,7 +38,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
     version: VersionKey
     shape: tuple[int, int, int, int]
     task: int | None = None
-    """Whose classes compete; one that the version has."""
+    """The task whose classes compete, which the version must have; None: all learned classes compete."""
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):

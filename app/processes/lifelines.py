@@ -20,8 +20,9 @@ def end_with_parent(parent: int) -> None:
     """Have the kernel kill this process when the thread that made it ends; `parent` is the pid it must belong to.
 
     To be called before anything slow is done, with a pid that the parent itself has told: once the parent is dead,
-    `os.getppid()` names another process. See PR_SET_PDEATHSIG(2const). Whoever starts such a process must do it from a
-    thread that lives as long as itself. Other systems than Linux only tell whether the parent is already gone.
+    `os.getppid()` names another process. See PR_SET_PDEATHSIG(2const). Start such a process only from a thread that
+    lives as long as the starting process itself. Other systems than Linux only tell whether the parent is already
+    gone.
     """
     if sys.platform == "linux" and _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")

@@ -19,14 +19,14 @@ from torch import Tensor
 from app.durable_files import digest_of, remove
 
 MOST_FILES = 16
-"""In one folder; the oldest go first."""
+"""The most files in one folder; the oldest are removed first."""
 MOST_BYTES = 2**24
-"""Of one file; what is larger is not kept."""
+"""The most bytes of one file; a larger one is not kept."""
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Those in one folder; safe to use from many processes at once."""
+    """The observations in one folder; safe to use from many processes at once."""
 
     folder: Path
 

@@ -27,7 +27,8 @@ _ATTEMPT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _NUMBER = re.compile(r"[1-9][0-9]*")
 _KEPT_AFTER_PURGE = {MANIFEST, CARD}
 ORPHAN_SECONDS = 3600.0
-"""Far longer than any transaction: a folder is renamed into place just before the transaction that records it."""
+"""Seconds until an unknown folder counts as an orphan; far longer than the transaction that records a renamed
+folder."""
 
 
 @dataclass(frozen=True)

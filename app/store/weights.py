@@ -58,7 +58,7 @@ def load(folder: Path, digest: str, manifest_digest: str) -> Classifier:
 def load_importance(folder: Path, manifest_digest: str, model: Classifier) -> Importance:
     """The importance of each task to `model`, loaded from the same folder; none where its tasks leave none behind.
 
-    Of a wholly forgotten task there may be none. Raises what `load` does, also for a file that the manifest does not
+    A wholly forgotten task may have none. Raises what `load` does, also for a file that the manifest does not
     name and for values below zero.
     """
     manifest = checked_manifest(folder, manifest_digest)

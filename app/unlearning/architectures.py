@@ -37,7 +37,7 @@ class Classifier(nn.Module):
     task_classes: Tensor
     """bool [T, C], not stored: which classes each task has."""
     provenance: Provenance | None = None
-    """Of a model that learned in shards, unless it was loaded to be served alone."""
+    """What a model in shards was learned with; None for other models, and if the model was loaded only to be served."""
 
     def __init__(
         self, architecture: Architecture, learning: Learning, input_shape: tuple[int, int, int], num_classes: int
@@ -89,7 +89,7 @@ class Classifier(nn.Module):
         return self.named(task) & ~self.forgotten
 
     def within_tasks(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Raw logits [N, C], -inf but for the retained classes of the task that each label, int64 [N], belongs to.
+        """Raw logits [N, C], -inf except for the retained classes of the task to which each label, int64 [N], belongs.
 
         Without tasks: for every retained class. It is what training and importance look at.
         """
@@ -184,7 +184,7 @@ class HalvingPool(nn.MaxPool2d):
         super().__init__(kernel_size=2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The highest of each four pixels."""
+        """The highest of each 2 x 2 pixels, float32 [N, C, H, W] to [N, C, H // 2, W // 2]."""
         if torch.is_grad_enabled():
             return super().forward(images)  # type: ignore[no-any-return]  # modules return Any
         height, width = (size // 2 * 2 for size in images.shape[-2:])

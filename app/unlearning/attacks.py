@@ -40,7 +40,7 @@ class LinearProbe:
     mean: Tensor
     """float64 [D], subtracted from features."""
     scale: Tensor
-    """float64 [D], that they are then divided by."""
+    """float64 [D], by which they are then divided."""
     weight: Tensor
     """float64 [K, D]."""
     bias: Tensor
@@ -58,7 +58,7 @@ class LinearProbe:
 
 
 def rows_per_class(labels: Tensor, per_class: int, generator: torch.Generator) -> Tensor:
-    """Rows, int64 [K * per_class], of so many random inputs of each of the K classes that occur in labels, int64 [N].
+    """Rows, int64 [K * per_class]: `per_class` random inputs of each of the K classes that occur in labels, int64 [N].
 
     Raises NotApplicable where a class has fewer: balanced by fewer images of one class, a probe would be biased
     against just that.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 COLLAPSE_WEIGHT = 0.3
-"""Of the penalty beside the cross-entropy of `push`, where somebody asks for collapse.
+"""Weight of the penalty, added to the cross-entropy of `push`, where a request asks for collapse.
 
 Digits 2 and 5 of MNIST, convolutional network, one seed, calibration rows: a probe of 50 images each tells the two apart
 in .998 of cases without it, .643 with .3, .575 with 1, .544 with 3; retained answers right .989, .989, .987, .982;

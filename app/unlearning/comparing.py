@@ -52,11 +52,11 @@ class Figures:
     mia_gap: float
     """Area under the curve of a membership attack on the forget set, less that of retrained models; -1..1."""
     seconds: float | None
-    """Wall seconds of making it; of retrained models the mean; None of the original."""
+    """Wall seconds of making it; for retrained models the mean, for the original None."""
     cpu_seconds: float | None
-    """The same as `stopwatch.Spent` has it; None, too, of retrained models of which it is not known."""
+    """CPU seconds as in `stopwatch.Spent`; None if they are not known, and for retrained models without them."""
     ratio_to_retraining: float | None
-    """CPU seconds, of those of one retraining; None where either is not known."""
+    """CPU seconds, divided by those of one retraining; None where either is not known."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Comparison:
     rows: list[Row]
     original: Figures
     retrained: Figures
-    """The mean over references, in which no refusal is fitted."""
+    """The mean over references; no refusal is fitted in them."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Reference:
     seconds: float
     """Wall seconds of training it."""
     cpu_seconds: float | None
-    """The same as `stopwatch.Spent` has it; None where it was not noted, or with another number of threads."""
+    """CPU seconds as in `stopwatch.Spent`; None where they were not noted, or with another number of threads."""
 
 
 def train_references(
@@ -100,7 +100,7 @@ def train_references(
     *,
     seeds: Sequence[int],
 ) -> dict[int, Reference]:
-    """Retrain by the recipe, once with each of these seeds."""
+    """Models retrained by the recipe, once with each of these seeds."""
     found = {}
     for place, seed in enumerate(seeds):
         part = context.part(place / len(seeds), (place + 1) / len(seeds))
@@ -125,7 +125,7 @@ def compare(
     keeping: Edit | None = None,
     parent_claim: Claim | None = None,
 ) -> Comparison:
-    """Carry out and verify each; one that fails does not keep the others from going on. No model is touched.
+    """Carry out and verify each method; if one fails, the others go on. No model is touched.
 
     `references` are by seed, at least one: a method that draws with the same seed would meet itself.
     `importance`, `guard`, `keeping` and `parent_claim` are as of `forgetting.forget`; `seed` draws the rows that are looked at. Same
@@ -213,7 +213,7 @@ class _Bench:
         return Row(asked, self._unlearned_figures(unlearned, seen), outcome.verdict, claim, None)
 
     def original_figures(self) -> Figures:
-        """Of the model before anything was forgotten."""
+        """The figures of the model before anything was forgotten."""
         measured = measure(self._original, self._data, self._partition, self._device)
         return self._figures(measured, self._before, None)
 

@@ -1,4 +1,4 @@
-"""What a long computation is told from outside: whom to tell how far it is, whether to go on, and on which device."""
+"""What a long computation gets from its caller: how to report progress, whether to go on, and on which device."""
 
 from __future__ import annotations
 

@@ -30,19 +30,20 @@ class Learned:
 
     model: Classifier
     importance: Importance
-    """Of static networks: that given, and that of the tasks now learned; empty for growing ones."""
+    """The importance of a static network: what was given, and that of the tasks now learned; empty for growing
+    networks."""
     accuracy_matrix: AccuracyMatrix
     """A row per task learned now."""
     seconds: float
-    """Wall time of all fits."""
+    """Wall seconds of all fits."""
     cpu_seconds: float
-    """The same as `stopwatch.Spent` has it."""
+    """CPU seconds as in `stopwatch.Spent`."""
     epochs: int
     """Epochs run, over all tasks."""
 
 
 def with_tasks(model: Classifier, tasks: Tasks, seed: int) -> Classifier:
-    """The same network for these tasks, which begin with those it has; a growing one gets units for the further ones.
+    """A copy of the network for these tasks, which begin with its own; a growing one gets units for the further ones.
 
     Everything that the tasks so far use is bitwise as in `model`, which is not touched; new units are drawn from `seed`.
     Raises NotApplicable for networks without tasks, and where the tasks do not begin with those it has.
@@ -130,7 +131,7 @@ def backward_transfer(matrix: AccuracyMatrix, without: Collection[int] = ()) -> 
 
 
 def _histories(matrix: AccuracyMatrix, without: Collection[int]) -> list[list[float]]:
-    """By task that was known before the last step and still is: its accuracies from when it was learned to the end."""
+    """The accuracies of each task that was known before the last step and still is, since it was learned."""
     tasks = [task for task in range(len(matrix[-1]) if matrix else 0) if task not in without]
     columns = [[row[task] for row in matrix if task < len(row)] for task in tasks]
     known = [[value for value in column if value is not None] for column in columns if column[-1] is not None]
@@ -153,7 +154,7 @@ def _added(earlier: dict[str, Tensor] | None, now: dict[str, Tensor]) -> dict[st
 
 
 def _accuracies(model: Classifier, data: Dataset, known: Collection[int], device: torch.device) -> list[float | None]:
-    """Of each task its accuracy on test images of its retained classes, which alone compete; None if not known."""
+    """The accuracy of each task on test images of its retained classes, which alone compete; None if not known."""
     rows = rows_of(
         data.test_labels, torch.arange(len(data.test_labels)), model.competing().nonzero().flatten().tolist()
     )
@@ -168,6 +169,6 @@ def _accuracies(model: Classifier, data: Dataset, known: Collection[int], device
 
 
 def _about(task: int, context: Context) -> Context:
-    """The same context, whose messages name the task."""
+    """The context with messages that name the task."""
     tell = context.progress
     return replace(context, progress=lambda fraction, stage, message: tell(fraction, stage, f"task {task}, {message}"))

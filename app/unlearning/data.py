@@ -88,7 +88,7 @@ def _check_images(images: Tensor, labels: Tensor, num_classes: int) -> None:
 
 
 def images_at(images: Tensor, rows: Tensor, device: torch.device) -> Tensor:
-    """Of images, uint8 [N, C, H, W], those of rows, int64 [M], as networks take them: float32 [M, C, H, W] on the device.
+    """Rows, int64 [M], of images, uint8 [N, C, H, W], as networks take them: float32 [M, C, H, W] on the device.
 
     `index_select` gathers images in a tenth of the time that indexing by a tensor takes.
     """

@@ -21,8 +21,8 @@ from app.unlearning.training import raw_logits
 from app.unlearning.verification import measured_rows
 
 EFFECT_FLOOR = 0.01
-"""Nats of confidence that the answers to the forget set must move by, on average. A step of 1e-7 moves them by less than
-.001, and the weakest honest run that was seen by .2 (docs/verification.md has the figures)."""
+"""The least mean change, in nats of confidence, of the answers to the forget set. A step of 1e-7 moves them by less
+than .001, and the weakest honest run that was seen by .2 (docs/verification.md has the figures)."""
 
 MOST_LEFT_BY_METHOD = 0.05
 """Share of a class that a method may leave answered before its row is struck, and still be called more than an edit."""
@@ -43,12 +43,14 @@ class Effect:
     change: float
     """Mean absolute change of the confidence in the true label, nats, 0 or above."""
     change_anywhere: float
-    """The same with rows of the same classes that no weight was ever fitted to: with few rows to forget, one retrained
-    without them may answer those as before by chance, but not all others, too."""
+    """The mean absolute change with rows of the same classes included, to which no weight was ever fitted. With few
+    rows to forget, a model retrained without them may answer those as before by chance, but not all the others,
+    too."""
     forget_shift: Shift
     """Mean change on the forget set."""
     direction: Shift
-    """The same, less that on rows of the same classes which no weight was ever fitted to."""
+    """The mean change on the forget set, minus the mean change on rows of the same classes to which no weight was ever
+    fitted."""
     still_answered: float
     """Share of the forget set that is given its true class while all its classes compete, 0..1."""
 
@@ -56,7 +58,7 @@ class Effect:
 def effect_of(
     original: Classifier, computed: Classifier, data: Dataset, partition: Partition, device: torch.device
 ) -> Effect:
-    """Of a method that made `computed`, nothing struck yet, of `original`; neither is touched.
+    """The effect of a method that made `computed`, with nothing struck yet, from `original`; neither is touched.
 
     A data set without calibration rows of these classes compares with calibration rows of all others.
     """

@@ -2,7 +2,7 @@
 
 The classifier is not touched: what it forgot it need not know again to refuse it. The guard, though, *is* knowledge of
 the classes, kept apart on purpose, in a state of its own that can be deleted on its own. It learns the retained rows of
-its day, too: whoever forgets some of those later fits it anew or deletes it.
+its day, too: if some of those are forgotten later, it must be fitted anew or deleted.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class Guard(nn.Module):
         return logits[:, -1] - logits[:, :-1].logsumexp(dim=1)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Of every class and, last, of the guard's classes together, float32 [N, C + 1]."""
+        """Logits, float32 [N, C + 1], of every class and, in the last column, of the guard's classes together."""
         return self.network(images)  # type: ignore[no-any-return]  # modules return Any
 
     def margins(self, images: Tensor) -> Tensor:
-        """By how much the scores exceed the threshold, float32 [N]; above 0 is refused."""
+        """How far the scores exceed the threshold, float32 [N]; above 0 is refused."""
         scores: Tensor = self(images)
         return scores - self.threshold
 
@@ -107,7 +107,7 @@ class Guarded:
         return torch.cat([competing, raised.unsqueeze(1)], dim=1)
 
     def margins(self, images: Tensor) -> Tensor | None:
-        """Of images, float32 [N, C, H, W] in 0..1, as `Guard.margins`; None where there is no guard."""
+        """Margins, float32 [N], of images, float32 [N, C, H, W] in 0..1, as `Guard.margins`; None without a guard."""
         return None if self.guard is None else self.guard.margins(images)
 
     def probabilities(self, images: Tensor, task: int | None = None) -> Tensor:

@@ -91,7 +91,7 @@ def damped_ratio(forget: Tensor, retain: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the gradients of each image's own loss: their mean over images, and the mean of their squares."""
+    """Moments of the gradients of each image's own loss: their mean over images, and the mean of their squares."""
 
     mean: ByTensor
     square: ByTensor
@@ -234,6 +234,6 @@ def _recurrent_squares(gates: Tensor, inputs: Tensor) -> Tensor:
 
 
 def _draw(data: Dataset, rows: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """At most so many random rows of the training file: images and labels."""
+    """Random rows of the training file, at most the given number: images and labels."""
     drawn = rows[torch.randperm(len(rows), generator=generator)[:most]]
     return data.train_images[drawn], data.train_labels[drawn]

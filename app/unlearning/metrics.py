@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["lower", "higher", "as retrained", "as two retrained"]
-"""What to wish for; "as two retrained": as near as two retrained models are to each other."""
+"""Which value is better; "as two retrained": as near as two retrained models are to each other."""
 
 
 @dataclass(frozen=True)
@@ -81,4 +81,4 @@ METRICS: dict[str, Metric] = {
         "Members found where 1 % of non-members are accused; measuring.membership.true_positive_rate_at.", "arXiv 2112.03570",
     ),
 }  # fmt: skip
-"""By name. The attacks of `mia-…` take margins, plain or `calibrated`; a report says which."""
+"""All metrics by name. The attacks of `mia-…` use margins, plain or `calibrated`; a report says which."""

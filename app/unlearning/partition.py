@@ -70,14 +70,15 @@ class Partition:
 
 
 def rows_of(labels: Tensor, rows: Tensor, classes: Iterable[int]) -> Tensor:
-    """Those of `rows` (int64) whose label (int64 [N], indexed by row) is among `classes`, in their order."""
+    """The `rows` (int64) whose label (int64 [N], indexed by row) is among `classes`, in their order."""
     return rows[torch.isin(labels[rows], torch.tensor(sorted(classes), dtype=torch.int64))]
 
 
 def retained_classes(data: Dataset, rows: Tensor, known: Iterable[int]) -> tuple[int, ...]:
-    """Those of the classes that are known which some of these training rows (int64) are of, ascending.
+    """The known classes that have at least one of these training rows (int64), ascending.
 
-    A class of which no row is left is not retained: nobody who learns these rows knows it. Raises NothingLeft for none.
+    A class without a row left is not retained: a model that learns these rows does not know it. Raises NothingLeft for
+    none.
     """
     found = tuple(sorted(set(known) & classes_of(data.train_labels[rows])))
     if not found:

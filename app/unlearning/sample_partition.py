@@ -60,9 +60,9 @@ def of_samples(
 
 
 def without_forgotten(data: Dataset, partition: Partition) -> Dataset:
-    """The data set without the samples that are to be forgotten, for whatever draws rows from it and not from the partition.
+    """The data set without the samples that are to be forgotten, for code that draws rows from it and not from the partition.
 
-    Of classes it is as it was: their rows may still be read to refuse them.
+    If classes are to be forgotten it stays as it was: their rows may still be read to refuse them.
     """
     if partition.forget_classes:
         return data
@@ -72,8 +72,8 @@ def without_forgotten(data: Dataset, partition: Partition) -> Dataset:
 def without_samples(data: Dataset, samples: Collection[int], named_classes: Collection[int] = ()) -> Dataset:
     """The data set without samples, training-row ids, that were forgotten earlier.
 
-    Those of a class that is forgotten by its name are kept where without them no training row of it would be left: it is
-    struck, refused and judged by them, which is the one use that what is forgotten still has.
+    If a class is forgotten by its name and has no other training rows left, its forgotten samples are kept: the class
+    is struck, refused and judged by them, and they are used for nothing else.
     """
     without = data.without(samples)
     present = classes_of(data.train_labels[without.train_rows])
@@ -113,12 +113,12 @@ def _check_still_known(data: Dataset, now: Tensor, classes: tuple[int, ...], ear
 
 
 def _named(data: Dataset, rows: Tensor, now: Tensor, known: Collection[int]) -> Tensor:
-    """Those of the rows that are to be forgotten now, ascending."""
+    """The rows that are to be forgotten now, ascending."""
     return rows_of(data.train_labels, now[torch.isin(now, rows)], known)
 
 
 def _well_kept(data: Dataset, left: Tensor, earlier: Tensor, classes: tuple[int, ...]) -> tuple[int, ...]:
-    """Those of the classes that keep LEAST_KEPT of the training rows they had at least; all where none does."""
+    """The classes that keep at least LEAST_KEPT of their training rows; all classes where none does."""
     before = torch.bincount(data.train_labels[data.train_rows[~torch.isin(data.train_rows, earlier)]])
     after = torch.bincount(data.train_labels[left], minlength=len(before))
     kept = tuple(number for number in classes if after[number] >= LEAST_KEPT * before[number])

@@ -20,11 +20,11 @@ class Spent:
 
 
 class Stopwatch:
-    """Runs from when it is made."""
+    """Runs from the moment at which it is made."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def spent(self) -> Spent:
-        """Since then."""
+        """The seconds since then."""
         return Spent(time.perf_counter() - self._wall, time.process_time() - self._cpu)

@@ -14,7 +14,7 @@ from app.specs import SynapticIntelligence
 from app.unlearning.architectures import Classifier
 
 Importance = Mapping[int, dict[str, Tensor]]
-"""By task index its importance Ω, of that task alone: float32, 0 or more, shaped like each parameter, by name."""
+"""For each task, by index, its own importance Ω: float32, 0 or more, shaped like each parameter, by its name."""
 
 
 class PathIntegral:

@@ -22,9 +22,9 @@ _STEM_POOLS: dict[TorchvisionName, str] = {
 def torchvision_body(name: TorchvisionName, input_shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
     """The named network from images of `input_shape` to features [N, D], and D; draws from torch's global generator.
 
-    For images of at most 64 pixels the stem is that usual for CIFAR (He et al. 2016, section 4.2): a first convolution
-    of 3x3 and stride 1, and no pooling after it. vgg11_bn then also loses its two hidden layers of 4096, which expect
-    7x7 positions where one is left.
+    For images of at most 64 pixels the stem is the usual one for CIFAR (He et al. 2016, section 4.2): a first
+    convolution of 3x3 and stride 1, and no pooling after it. vgg11_bn then also loses its two hidden layers of 4096,
+    which expect 7x7 positions where one is left.
     """
     # Importing torchvision takes three times as long as torch; a predictor without such networks starts without it.
     from torchvision.models import get_model  # noqa: PLC0415

@@ -28,7 +28,7 @@ class Epoch:
 
     training_loss: float
     calibration_loss: float | None
-    """None without early stopping, which alone needs it."""
+    """Mean calibration loss, in nats; None without early stopping, because nothing else needs it."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Fit:
     """What a fit did."""
 
     seconds: float
-    """Wall time of the whole fit."""
+    """Wall seconds of the whole fit."""
     cpu_seconds: float
-    """The same as `stopwatch.Spent` has it."""
+    """CPU seconds as in `stopwatch.Spent`."""
     epochs: int
     """Epochs run; with early stopping perhaps fewer than asked for."""
     best_epoch: int
-    """The epoch, from 1, whose weights the model has now."""
+    """The epoch, counted from 1, whose weights the model has now."""
     history: tuple[Epoch, ...]
 
 

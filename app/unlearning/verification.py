@@ -36,16 +36,16 @@ class TaskMeasurements:
     task: int
     classes: list[int]
     accuracy: float | None
-    """Of the classes not forgotten earlier."""
+    """Accuracy on the classes not forgotten earlier."""
     accuracy_without_task: float | None
     retained_accuracy: float | None
-    """Of the classes that stay."""
+    """Accuracy on the classes that stay."""
     retained_accuracy_without_task: float | None
     refusal_rate: float | None
-    """Of the classes forgotten so far, those to be forgotten now included."""
+    """Refusal rate on the classes forgotten so far, those to be forgotten now included."""
     refusal_rate_without_task: float | None
     false_refusal_rate: float | None
-    """Of the classes that stay."""
+    """Refusal rate on the classes that stay."""
     false_refusal_rate_without_task: float | None
 
 
@@ -76,9 +76,9 @@ class Memorisation:
     """How well a model tells rows that it learned from rows that it never saw; shares are in 0..1."""
 
     train_accuracy: float
-    """Of learned rows, all classes that compete competing."""
+    """Accuracy on learned rows, among all classes that compete."""
     unseen_accuracy: float
-    """Of calibration rows."""
+    """Accuracy on calibration rows, among all classes that compete."""
     membership_auc: float
     """Chance that a learned row's true class has more confidence than an unseen one's; .5 is none."""
     chance: float
@@ -100,12 +100,12 @@ class VersionMetrics:
 
     @property
     def warning(self) -> str | None:
-        """As `warning_of`."""
+        """A warning, as `warning_of` gives it; None if there is none."""
         return warning_of(self.memorisation)
 
 
 def warning_of(found: Memorisation | None) -> str | None:
-    """That nothing was learned, where that is so: the loss diverged, or there were too few steps."""
+    """A sentence that nothing was learned, where the loss diverged or there were too few steps; otherwise None."""
     if found is None or found.unseen_accuracy > found.chance:
         return None
     return (
@@ -125,7 +125,7 @@ class Answers:
     raw: Tensor
     """Class index of the raw head's highest logit; -1 where several share it, as the zero rows of forgotten classes do."""
     in_task: Tensor
-    """As `served`, with the task of the true class named; the same where there are no tasks."""
+    """Like `served`, with the task of the true class named; equal to it where there are no tasks."""
     num_classes: int
 
     def accuracy(self) -> float | None:
@@ -161,11 +161,11 @@ class Answers:
         return counts
 
     def accuracy_by_class(self) -> list[float | None]:
-        """Accuracy by class index; None for classes without inputs."""
+        """Accuracy, 0..1, by class index; None for classes without inputs."""
         return [self.of_classes([number]).accuracy() for number in range(self.num_classes)]
 
     def refusal_by_class(self, classes: Sequence[int]) -> dict[str, float]:
-        """Refusal rate by class index, of those of these classes that have inputs."""
+        """Refusal rate, 0..1, by class index, for the given classes that have inputs."""
         rates = {str(number): self.of_classes([number]).refusal_rate() for number in classes}
         return {number: rate for number, rate in rates.items() if rate is not None}
 
@@ -267,7 +267,7 @@ def version_metrics(
 def memorisation(model: Classifier, data: Dataset, device: torch.device = _CPU) -> Memorisation | None:
     """On at most MEMORISED_ROWS learned and as many calibration rows of classes that still compete.
 
-    Whoever tells those apart by whether the answer is right, or by how sure it is, has the simplest membership attacks
+    Telling these apart by whether the answer is right, or by how sure it is, are the simplest membership attacks
     (Yeom et al. 2018, arXiv 1709.01604): what neither can, no comparison with retrained models will show.
     """
     competing = model.competing().cpu()
@@ -296,7 +296,7 @@ def memorisation(model: Classifier, data: Dataset, device: torch.device = _CPU) 
 def _task_measurements(
     model: Classifier, test: Answers, *, earlier: Sequence[int], forget: Sequence[int], retained: Sequence[int]
 ) -> list[TaskMeasurements]:
-    """By task; `earlier` are the classes forgotten before, `forget` those to be forgotten now, `retained` those that stay."""
+    """Measurements by task, of classes forgotten before, to be forgotten now, and retained."""
     return [
         _of_task(
             test,
@@ -335,7 +335,7 @@ def _of_task(
 
 
 def measured_rows(rows: Tensor) -> Tensor:
-    """At most MEASURED_ROWS of these rows: always the same seeded random ones."""
+    """Rows that are measured, at most MEASURED_ROWS of these (int64): the same random ones for one seed."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     return rows[order[:MEASURED_ROWS]]
 

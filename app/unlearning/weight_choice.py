@@ -132,7 +132,7 @@ def _union(positions: list[Tensor]) -> Tensor:
 
 
 def _histogram(found: list[_Candidates], name: str) -> list[int]:
-    """Of one layer, over all tasks with classes to forget."""
+    """The histogram of one layer, over all tasks with classes to forget."""
     shares = []
     for candidates in found:
         share = candidates.contrast.share(name)

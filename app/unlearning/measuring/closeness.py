@@ -29,7 +29,7 @@ class ThreeSampleTest:
     statistic: float
     """Mean of D(unlearned, retrained) - D(unlearned, original), -1..1; below 0: nearer the retrained."""
     p_value: float
-    """Of a statistic this low or lower where neither is nearer, in (0, 1]."""
+    """The probability, in (0, 1], of a statistic this low or lower where neither is nearer."""
 
 
 def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def margins_among(logits: Tensor, labels: Tensor, competing: Tensor) -> Tensor:
-    """The same among the classes that compete, bool [C], every label among them; among all where only one competes."""
+    """Margins among the classes that compete, bool [C], every label among them; among all where one competes."""
     classes = competing if int(competing.sum()) > 1 else torch.ones_like(competing)
     place = classes.cumsum(dim=0) - 1  # of each class among them
     return margins(logits[:, classes], place[labels])

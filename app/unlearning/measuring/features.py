@@ -20,7 +20,8 @@ from app.unlearning.data import images_at, in_batches
 from app.unlearning.measuring.measurable import require_pairs
 
 MAX_FEATURES = 1024
-"""A convolution's map is averaged to a grid of 4x4, 2x2 or 1x1 positions: the finest with at most so many features."""
+"""A convolution's map is averaged to a grid of 4x4, 2x2 or 1x1 positions: the finest grid with at most this number of
+features."""
 MAX_LAYERS = 6
 """Layers of the body that `layer_names` names, beside `body` and `head`, at most."""
 

@@ -19,7 +19,7 @@ from app.unlearning.data import in_batches
 from app.unlearning.measuring.measurable import require_pairs, require_rows
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""The confidence of every interval."""
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 """Standard errors to either side of a normal estimate that hold CONFIDENCE."""
 RESAMPLES = 1000
@@ -65,7 +65,7 @@ def wilson(successes: float, trials: int) -> Estimate:
 
 
 def error_of_share(value: float, trials: int) -> float:
-    """By how much the choice of so many inputs moves a share, 0..1: half of Wilson's interval, in standard errors."""
+    """How much the choice of `trials` inputs moves a share, 0..1: half of Wilson's interval, in standard errors."""
     found = wilson(value * trials, trials)
     return (found.high - found.low) / (2 * Z)
 
@@ -127,7 +127,7 @@ def _combined(first: float, second: float, correlation: float) -> float:
 
 
 def _correlation(first: Tensor, second: Tensor) -> float:
-    """Of two bool [N], -1..1, corrected for continuity towards 0 as Newcombe has it; 0 where one of them is constant."""
+    """The correlation of two bool [N], -1..1, with Newcombe's continuity correction; 0 if one is constant."""
     count, ours, theirs = len(first), int(first.sum()), int(second.sum())
     variance = ours * (count - ours) * theirs * (count - theirs)
     if variance == 0:

@@ -13,7 +13,7 @@ _SUM_TOLERANCE = 1e-4  # float32 softmax over a thousand classes is within 1e-5
 
 
 def require_rows(values: Tensor, what: str, least: int = 1) -> None:
-    """Raise NotApplicable unless `values`, [N, …], has at least so many rows, all of them finite."""
+    """Raise NotApplicable unless `values`, [N, …], has at least this number of rows, all of them finite."""
     if len(values) < least:
         raise NotApplicable(
             f"There are {len(values)} {what}, and this figure needs {least} or more; name a larger set."

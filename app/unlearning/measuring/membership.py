@@ -17,7 +17,7 @@ from app.unlearning.measuring.intervals import Estimate, Z, independent_differen
 from app.unlearning.measuring.measurable import require_pairs, require_rows
 
 LOW_FALSE_POSITIVE_RATE = 0.01
-"""Where a confident attacker is judged (Carlini et al. 2022, section III)."""
+"""The false positive rate at which a confident attacker is judged (Carlini et al. 2022, section III)."""
 
 _BISECTIONS = 60  # to the resolution of float64
 _LEAST_ROWS = 2  # one to choose a threshold on, one to judge it on
@@ -28,9 +28,10 @@ class AreaUnderCurve:
     """Chance that a member scores above a non-member, 0..1, ties counted half; 0.5 is none."""
 
     estimate: Estimate
-    """Its count is that of the smaller set."""
+    """The area with its interval; its count is that of the smaller set."""
     standard_error: float
-    """By Hanley and McNeil 1982; 0 where the sets are separated, where the interval still has a width."""
+    """The standard error by Hanley and McNeil 1982; 0 where the sets are separated, where the interval still has a
+    width."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class MembershipAttack:
     balanced_accuracy: Estimate
     """0..1; 0.5 is chance."""
     true_positive_rate: Estimate | None
-    """At LOW_FALSE_POSITIVE_RATE, 0..1; that rate is chance. None of fewer than 100 non-members."""
+    """The rate at LOW_FALSE_POSITIVE_RATE, 0..1; that rate is chance. None for fewer than 100 non-members."""
 
 
 def area_under_curve(members: Tensor, non_members: Tensor) -> AreaUnderCurve:
@@ -131,7 +132,7 @@ def _require_both(members: Tensor, non_members: Tensor, least: int = 1) -> None:
 
 
 def _standard_error(value: float, members: float, non_members: float) -> float:
-    """Hanley and McNeil's, of an AUC from so many scores of each kind."""
+    """The standard error by Hanley and McNeil, of an AUC from this number of scores of each kind."""
     first, second = value / (2 - value), 2 * value**2 / (1 + value)
     above_members = (members - 1) * (first - value**2)
     above_non_members = (non_members - 1) * (second - value**2)

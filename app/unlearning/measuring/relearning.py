@@ -20,13 +20,13 @@ from app.unlearning.data import classes_of, images_as_float
 from app.unlearning.training import deterministic_algorithms, raw_logits
 
 MAX_STEPS = 150
-"""Steps tried."""
+"""The most steps that are tried."""
 LEARNING_RATE = 1e-3
-"""Of Adam."""
+"""The learning rate of Adam."""
 HALF_BATCH = 64
 """Images of the forget set in a batch, and as many of the retain set; drawn with replacement."""
 RELEARNED_SHARE = 0.9
-"""Of the original model's accuracy: when the forget set counts as relearned."""
+"""The share of the original model's accuracy at which the forget set counts as relearned."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def relearn(
 ) -> Relearning:
     """Train a copy of `model` on forget and retain images until it knows the judged ones again.
 
-    Steps of Adam at one recipe for every model: batches drawn from `seed`, plain cross-entropy of the raw head over
+    Steps of Adam by the same recipe for every model: batches drawn from `seed`, plain cross-entropy of the raw head
+    over
     every class but those forgotten that are in no forget image; batch norm and dropout as in evaluation. Judged are
     test images of a forgotten class, or the forgotten samples themselves; the target is RELEARNED_SHARE of
     `original_accuracy`, that of the original model on them. Same seed: same bits (Golatkar et al. 2020, arXiv

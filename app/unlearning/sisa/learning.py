@@ -23,7 +23,7 @@ from app.unlearning.sisa.shards import Checkpoints, Provenance
 from app.unlearning.training import fit
 
 MOST_BYTES = 2 * 2**30
-"""Of all checkpoints of a model together, which are held in memory and stored with every version."""
+"""The most bytes of all checkpoints of a model together; they are held in memory and stored with every version."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recipe:
     """What decides, beside the rows, every bit of a sharded model."""
 
     architecture: Architecture
-    """Of the network of one shard."""
+    """The architecture of the network of one shard."""
     learning: Sisa
     training: Training
     """Epochs are passes over a shard's rows in all, shared out among its slices; its seed decides places, too."""
@@ -44,13 +44,13 @@ class Retrained:
     """What came of forgetting, and what it cost."""
 
     model: Classifier
-    """With its provenance."""
+    """The model, with its provenance."""
     first_slices: dict[int, int]
     """The shards that were hit, each with the slice from which it was trained again."""
     work: float
     """Images passed again, as a share of those that training anew without the samples passes; 0..1."""
     seconds: float
-    """Wall time."""
+    """Wall seconds."""
 
 
 def train_sharded(recipe: Recipe, data: Dataset, rows: Tensor, context: Context) -> Classifier:
@@ -90,14 +90,14 @@ def forget_samples(original: Classifier, data: Dataset, partition: Partition, co
 
 
 def provenance_of(model: Classifier) -> Provenance:
-    """That of a sharded model; raises NotApplicable for others, and for those loaded without it."""
+    """The provenance of a sharded model; raises NotApplicable for other models, and for models loaded without it."""
     if model.provenance is None:
         raise NotApplicable("The model has no shards with checkpoints; train one with the learning mode sisa.")
     return model.provenance
 
 
 def recipe_of(model: Classifier) -> Recipe:
-    """What a sharded model was made by; raises as `provenance_of`."""
+    """The recipe of a sharded model; raises as `provenance_of`."""
     training = provenance_of(model).training
     assert isinstance(model.learning, Sisa)  # others have no provenance
     return Recipe(model.architecture, model.learning, training, model.forgotten_classes)
@@ -174,7 +174,7 @@ def _placement(recipe: Recipe, data: Dataset) -> Placement:
 def _images(
     recipe: Recipe, placement: Placement, rows: Tensor, first_slices: Mapping[int, int]
 ) -> dict[tuple[int, int], int]:
-    """By shard and slice to be trained, in their order: the images that training passes."""
+    """The images that training passes, by shard and slice to be trained, in their order."""
     epochs = epochs_of_slices(recipe.training.epochs, recipe.learning.slices)
     return {
         (shard, number): epochs[number] * len(placement.rows(rows, shard, number))

@@ -33,7 +33,7 @@ class Placement:
         return cls(sharding, turn % sharding.shards, turn // sharding.shards % sharding.slices)
 
     def rows(self, among: Tensor, shard: int, last_slice: int) -> Tensor:
-        """Those of the rows `among` (int64) that this shard has learned after its slices 0 to `last_slice`."""
+        """The rows among `among` (int64) that this shard has learned after its slices 0 to `last_slice`."""
         return among[(self.shard[among] == shard) & (self.slice[among] <= last_slice)]
 
     def first_hits(self, rows: Tensor) -> dict[int, int]:

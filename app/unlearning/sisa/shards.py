@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from app.specs import Training
 
 Checkpoints = Mapping[tuple[int, int], Mapping[str, Tensor]]
-"""By shard and slice: the state of the shard's network after it learned that slice; of shards without rows, none."""
+"""The state of a shard's network after it learned a slice, by shard and slice; shards without rows have none."""
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,20 @@ class Bench:
     candidate: Observation
     original: Observation | None
     original_digest: str | None
-    """Known also where the original is gone; None where not even that is."""
+    """The `weights_digest` of the original, if it is known even though the original is purged; otherwise None."""
     references: Mapping[int, Observation]
     """Retrained models by seed; may be empty."""
     sets: Sets
     sought: Sought
     struck: Observation | None = None
-    """The original with the rows of the classes to forget struck, and nothing else done; None of samples."""
+    """The original with the rows of the classes to forget struck and nothing else changed; None where samples are
+    forgotten."""
     held_out: int | None = None
-    """The seed of the candidate, where it is one of the references: the control."""
+    """The seed of the candidate if it is one of the references, as in the control; otherwise None."""
     figures: dict[tuple[int, ...], dict[tuple[str, Place], Estimate | float]] = field(default_factory=dict, repr=False)
-    """Those computed before, by the `id` of their observations: the control asks for the same ones many times."""
+    """Figures computed before, by the `id` of their observations: the control asks for the same figures many times."""
     divergences: dict[frozenset[int], Tensor] = field(default_factory=dict, repr=False)
-    """Likewise."""
+    """Divergences computed before, by the `id` of their observations."""
 
     @property
     def others(self) -> Mapping[int, Observation]:
@@ -44,7 +45,7 @@ class Bench:
 
     @property
     def untouched(self) -> Observation | None:
-        """What a result must be told from: the original, of classes with their rows struck."""
+        """The model from which a result must differ: the original, for classes with their rows struck."""
         return self.struck or self.original
 
     def beside(
@@ -85,8 +86,8 @@ class Bench:
         """A figure of two models, averaged over the retrained ones; of each of those, over the others.
 
         Among n retrained models, one that is farther from every other raises the figure of each of them, so that those
-        differ by (n - 2) / (n - 1) of what the models do.
-        `num_inputs` is of how many inputs the figure is a share, where it is one.
+        differ by (n - 2) / (n - 1) of what the models do. `num_inputs` is of how many inputs the figure is a share,
+        where it is one.
         """
 
         def two(first: Observation, second: Observation) -> float:
@@ -123,7 +124,7 @@ class Bench:
     def once(
         self, metric: str, place: Place, compute: Callable[[], Estimate | float], *seen: Observation
     ) -> Estimate | float:
-        """A figure of these models, in this order, computed unless it was before."""
+        """A figure of these models, in this order, computed at the first call and then remembered."""
         known = self.figures.setdefault(tuple(id(model) for model in seen), {})
         if (metric, place) not in known:
             known[metric, place] = compute()

@@ -19,10 +19,10 @@ from app.unlearning.verifying.verdicts import Criterion, together
 
 @dataclass(frozen=True)
 class AbsenceProof:
-    """What speaks for it that the forget set has no part in any weight."""
+    """The record that shows that the forget set has no part in any weight."""
 
     digest: str
-    """`weights_digest` of what the training below made."""
+    """The `weights_digest` of the model that this training made."""
     trained_on: Tensor
     """int64: every row of the training file that any of these weights was fitted to, directly or through another model."""
     repeated_digest: str | None = None
@@ -57,11 +57,11 @@ class Sought:
     utility_budget: float
     """Accuracy on retained classes that may be lost, 0..1."""
     proof: AbsenceProof | None = None
-    """Of methods that begin every layer anew and read retained rows alone."""
+    """The proof of methods that begin every layer anew and read retained rows alone; None for other methods."""
     absent: bool = False
     """Whether no weight of the method's result was ever fitted to what is forgotten now, whatever is refused beside."""
     parent_claim: Claim | None = None
-    """That of the version it is made from, None where that one has forgotten nothing."""
+    """The claim of the version it is made from; None where that version has forgotten nothing."""
     still_answered: float | None = None
     """Share of the classes' training images that the method by itself, nothing struck yet, still gives their class; None of
     `edit`, which strikes, and of samples."""
@@ -96,11 +96,11 @@ class SupportedClaim:
     evidence: Evidence
     cap: Claim
     parent: Claim | None = None
-    """As `Sought.parent_claim`."""
+    """The claim of the parent, as `Sought.parent_claim`."""
 
     @property
     def shown(self) -> Claim:
-        """What there is evidence for, up to the cap, whatever was forgotten before."""
+        """The claim that the evidence supports, up to the cap, without regard to what was forgotten before."""
         return weakest(self.evidence.supports, self.cap)
 
     @property

@@ -108,7 +108,7 @@ def _answered_no_more(bench: Bench) -> Criterion:
 
 
 def _retained_kept(bench: Bench) -> Criterion:
-    """By the upper end of the interval: the effect gate has judged the same on calibration rows, by the point."""
+    """Judged by the upper end of the interval; the gate has judged the figure itself, on calibration rows."""
     ours = hits(bench.candidate.test_retain)
     found = bench.beside("accuracy", Place("test_retain"), lambda seen: accuracy(seen.test_retain), None)
     statement = f"Accuracy on retained test images is at most {bench.sought.utility_budget} below the original's."
@@ -244,7 +244,10 @@ def calibrated_auc(bench: Bench, seen: Observation, without: int | None = None) 
 
 
 def calibrated_scores(bench: Bench, seen: Observation, without: int | None = None) -> tuple[Tensor, Tensor]:
-    """Of the forget set and of test images of the same kind, float64 [N] and [M], beside all retrained models but one."""
+    """Membership scores of the forget set, float64 [N], and of test images of the same kind, float64 [M].
+
+    They are calibrated by all retrained models but one.
+    """
     shadows = _shadows(bench, seen, without)
     members = _calibrated(seen.forget, [other.forget for other in shadows])
     if bench.sets.forget_classes:
@@ -263,7 +266,7 @@ def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:
 
 
 def _probe(bench: Bench) -> Criterion:
-    """Every probe that was fitted to the candidate."""
+    """The criterion about every probe that was fitted to the candidate."""
     found = [
         bench.beside("probe-recall", Place("test_forget", place.layer, f"{place.images} images a class"),
                      probe_recall(place), "at most")
@@ -274,7 +277,7 @@ def _probe(bench: Bench) -> Criterion:
 
 
 def _prototypes(bench: Bench) -> Criterion:
-    """Every number of shots that was tried on the candidate."""
+    """The criterion about prototypes, for every number of shots that was tried on the candidate."""
     found = [
         bench.beside(
             "prototype-recall", Place("test_forget", "body", f"{shots} shots"), prototype_recall(shots), "at most"
@@ -286,7 +289,7 @@ def _prototypes(bench: Bench) -> Criterion:
 
 
 def _divergence_from_others(bench: Bench, model: Observation) -> Tensor:
-    """Of each forgotten input, float64 [N], averaged over the retrained models."""
+    """The distance of each forgotten input, float64 [N], averaged over the retrained models."""
     return torch.stack([bench.divergence(model, other) for other in bench.others.values()]).mean(dim=0)
 
 

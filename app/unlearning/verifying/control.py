@@ -26,17 +26,18 @@ class Control:
     """What became of the models whose verdict is known beforehand, by the figures that compare with retrained models."""
 
     original_fails: bool | None
-    """Whether it fails one figure at least; None where there is no original, or nothing to judge it by."""
+    """Whether the original fails at least one figure; None where there is no original, or nothing to judge it by."""
     retrained_pass: dict[str, bool | None]
-    """By seed, each judged by the others: whether it passes all of them; empty of fewer than three."""
+    """For each reference, by seed: whether it passes all figures, judged by the others; empty for fewer than three
+    references."""
     failed_by_original: tuple[str, ...]
-    """Names of the criteria that it fails by some figure."""
+    """Names of the criteria that the original fails by at least one figure."""
     failed_by_retrained: dict[str, tuple[str, ...]]
-    """By seed."""
+    """For each reference, by seed: the names of the criteria that it fails."""
     num_figures: int = 0
     """Figures that tell a result from the original, see `tells`."""
     num_with_power: int = 0
-    """Those of them that fail the original and pass every retrained model."""
+    """The number of these figures that fail the original and pass every retrained model."""
 
     @property
     def complete(self) -> bool:
@@ -44,7 +45,7 @@ class Control:
         return self.original_fails is not None and bool(self.retrained_pass)
 
     def criterion(self) -> Criterion:
-        """That there is a figure to tell by, as part of what a comparison needs; "no power" is no failure of the model."""
+        """The criterion that a figure has power, which a comparison needs; without one, the model has not failed."""
         statement = "A figure at least fails the original and passes every retrained model."
         held = True if self.num_with_power else None
         return Criterion(0, "control", statement, "approximate", held, controlled=False)
@@ -81,21 +82,21 @@ def run_control(
 
 
 def compares(criterion: Criterion) -> bool:
-    """Whether it holds the result against retrained models."""
+    """Whether the criterion compares the result with retrained models."""
     return criterion.controlled and criterion.needed_for == "approximate"
 
 
 def tells(criterion: Criterion) -> bool:
     """Whether its figures can show that something was forgotten: those whose limit is what retrained models differ by.
 
-    Of others a mere nudge passes the paired tests, which ask for a direction and not for how far; and what is as in
-    retrained models on retained inputs is a condition, which the original fulfils as well.
+    Among the others, the smallest step passes the paired tests, which ask for a direction and not for how far; and
+    what is as in retrained models on retained inputs is a condition, which the original fulfils as well.
     """
     return compares(criterion) and criterion.name not in PAIRED | CONDITIONS
 
 
 def telling_figures(criteria: Sequence[Criterion]) -> list[Measurement]:
-    """Those of a report that have power."""
+    """The figures of a report that have power."""
     return [figure for found in criteria if tells(found) for figure in found.measurements if figure.power]
 
 

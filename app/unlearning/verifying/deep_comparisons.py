@@ -105,7 +105,7 @@ def _attack_shown(bench: Bench) -> list[Measurement]:
 
 
 def _three_samples(bench: Bench) -> Criterion:
-    """With every retrained model by itself, on test images, which no model has seen."""
+    """The three-sample test with every retrained model by itself, on test images, which no model has seen."""
     statement = (
         "On test images of the forgotten classes the outputs are significantly nearer a retrained model than the original "
         "with their rows struck."

@@ -54,23 +54,23 @@ class VerificationReport:
     digest: str
     """`weights_digest` of the model that was verified."""
     forget_classes: tuple[int, ...]
-    """Empty where samples were forgotten."""
+    """The classes that were forgotten; empty where samples were forgotten."""
     rows: dict[str, int]
     """How many rows of each set were looked at."""
     references: tuple[int, ...]
     """Seeds of the retrained models."""
     sought: Claim
-    """By method and refusal, whatever was forgotten before."""
+    """The claim that method and refusal seek, without regard to what was forgotten before."""
     criteria: tuple[Criterion, ...]
-    """Numbered from 1."""
+    """All criteria, numbered from 1."""
     shown: tuple[Measurement, ...]
     """Figures that decide nothing."""
     control: Control
     does_not_prove: tuple[str, ...]
     parent_claim: Claim | None = None
-    """That of the version it was made from, which a claim about everything forgotten so far cannot exceed."""
+    """The claim of the version it was made from, which a claim about everything forgotten so far cannot exceed."""
     repetition: Repetition | None = None
-    """None where nobody asked for one."""
+    """What came of the repetition; None where nobody asked for one."""
 
     @property
     def verdict(self) -> Verdict:
@@ -209,7 +209,7 @@ def judge(
 
 
 def _criteria(bench: Bench) -> list[Criterion]:
-    """Of any model, without numbers."""
+    """The criteria of any model, without numbers."""
     found = effect_criteria(bench)
     if len(bench.references) < LEAST_REFERENCES:
         found.append(_too_few_references(bench))

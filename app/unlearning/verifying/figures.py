@@ -13,16 +13,16 @@ from app.unlearning.measuring.membership import area_under_curve
 from app.unlearning.verifying.observations import Observation, Outputs, ProbePlace
 
 Scores = Callable[[Outputs], Tensor]
-"""Of membership, float64 [N]; higher says member."""
+"""Membership scores, float64 [N]; a higher one says member."""
 
 
 def probe_recall(place: ProbePlace) -> Callable[[Observation], Estimate]:
-    """Of one probe, on test inputs of the forgotten classes."""
+    """Recall of one probe on test inputs of the forgotten classes, 0..1."""
     return lambda seen: share(seen.probes[place])
 
 
 def prototype_recall(shots: int) -> Callable[[Observation], Estimate]:
-    """Likewise of prototypes of so many images, over all draws."""
+    """Recall of prototypes of `shots` images on test inputs of the forgotten classes, 0..1, over all draws."""
     return lambda seen: mean_with_interval(seen.prototypes[shots])
 
 
@@ -37,12 +37,12 @@ def attack(scores: Scores, *, about_classes: bool) -> Callable[[Observation], Es
 
 
 def margin(outputs: Outputs) -> Tensor:
-    """Of `Outputs`."""
+    """The margins of `Outputs`."""
     return outputs.margins
 
 
 def certainty(outputs: Outputs) -> Tensor:
-    """Of `Outputs`."""
+    """The certainty of `Outputs`."""
     return outputs.certainty
 
 
@@ -57,7 +57,7 @@ def known(outputs: Outputs) -> Tensor:
 
 
 def accuracy(outputs: Outputs) -> Estimate:
-    """The share of these."""
+    """The share of inputs whose answer as served is right, 0..1."""
     return share(hits(outputs))
 
 
@@ -67,7 +67,7 @@ def forget_distance(first: Observation, second: Observation) -> float:
 
 
 def retained_agreement(first: Observation, second: Observation) -> float:
-    """The share of retained test inputs that both answer alike."""
+    """The share of retained test inputs to which both models give the same answer, 0..1."""
     return point(share(agreement(first.test_retain.probabilities, second.test_retain.probabilities)))
 
 
@@ -79,5 +79,5 @@ def mean_with_interval(values: Tensor) -> Estimate:
 
 
 def point(value: Estimate | float) -> float:
-    """The figure without its interval."""
+    """The value of a figure, without its interval."""
     return value.value if isinstance(value, Estimate) else value

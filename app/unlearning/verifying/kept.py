@@ -43,7 +43,7 @@ class Shelf:
 
 
 def observe_or_recall(model: Classifier, data: Dataset, sets: Sets, context: Context, shelf: Shelf) -> Observation:
-    """As `observe` of fast sets and without a guard; only what is not on the shelf is run, and is then kept."""
+    """Observe as `observe` does for fast sets without a guard; run only what is not on the shelf, and then keep it."""
     assert sets.depth == "fast", "what only a deep verification looks at is not kept"
     context.report(0.0, "observing", "what was seen before")
     key = _key(model, sets, shelf.about)
@@ -58,7 +58,7 @@ def observe_or_recall(model: Classifier, data: Dataset, sets: Sets, context: Con
 def observe_or_recall_all(
     models: Iterable[Classifier], data: Dataset, sets: Sets, context: Context, shelf: Shelf
 ) -> list[Observation]:
-    """Of several models."""
+    """Observe or recall several models, as `observe_or_recall`."""
     listed = list(models)
     parts = (context.part(place / len(listed), (place + 1) / len(listed)) for place in range(len(listed)))
     return [observe_or_recall(model, data, sets, part, shelf) for model, part in zip(listed, parts, strict=True)]

@@ -42,13 +42,13 @@ class Sets:
     forget_classes: tuple[int, ...]
     """Empty where samples are forgotten."""
     forget: Tensor
-    """Of the training file."""
+    """Rows of the training file that are forgotten."""
     retain: Tensor
-    """Likewise."""
+    """Rows of the training file that are retained."""
     test_forget: Tensor
-    """Of the test file; none where samples are forgotten."""
+    """Rows of the test file, of the forgotten classes; none where samples are forgotten."""
     test_retain: Tensor
-    """Likewise, of retained classes."""
+    """Rows of the test file, of retained classes."""
     depth: Depth
     seed: int
 
@@ -73,7 +73,7 @@ class Outputs:
 
     @cached_property
     def certainty(self) -> Tensor:
-        """Minus the entropy of the classes that compete, float64 [N], in nats: how sure the answer is, whatever the label."""
+        """Minus the entropy of the classes that compete, float64 [N], in nats: how sure the answer is."""
         terms: Tensor = torch.special.entr(self.probabilities)
         return -terms.sum(dim=1)
 
@@ -84,7 +84,7 @@ class ProbePlace:
 
     layer: str
     images: int
-    """Per class, as asked for; fewer where a class has fewer."""
+    """Images per class that were asked for; a class with fewer images gives fewer."""
 
 
 FAST_PROBE = ProbePlace("body", PROBE_IMAGES[0])
@@ -106,11 +106,11 @@ class Observation:
     layers: dict[str, Tensor] = field(default_factory=dict)
     """Deep: float32 [N, D] of each layer, on the first ALIGNED_ROWS of the forget set."""
     relearning: Relearning | None = None
-    """Deep; None where no original says what there is to relearn."""
+    """The relearning of a deep verification; None where no original says what there is to relearn."""
 
 
 def draw_sets(partition: Partition, depth: Depth, seed: int) -> Sets:
-    """At most MOST_ROWS of each set, by depth, drawn from `seed`.
+    """Draw at most MOST_ROWS of each set, by depth, from `seed`.
 
     Raises NotApplicable where a set that is judged by is empty.
     """
@@ -164,7 +164,7 @@ def observe(
 def answered(
     guarded: Guarded, data: Dataset, sets: Sets, logits: tuple[Tensor, Tensor], context: Context
 ) -> Observation:
-    """What raw logits, float32 [N, C], come to: of training rows and of test rows, what is forgotten first.
+    """The observation that follows from raw logits, float32 [N, C], of training and test rows; rows to forget first.
 
     Without probes, prototypes and all else that needs features.
     """
@@ -181,7 +181,7 @@ def answered(
 
 
 def observe_original(model: Classifier, data: Dataset, sets: Sets, context: Context) -> Observation:
-    """Likewise of the original, which relearns in no step what it knows."""
+    """Observe the original, as `observe`; it relearns what it knows in no step."""
     seen = observe(model, data, sets, context)
     if sets.depth == "fast" or _known(seen, sets) == 0:
         return seen
@@ -349,7 +349,7 @@ def _images(data: Dataset, rows: Tensor, *, training: bool) -> Images:
 def observe_all(
     models: Iterable[Classifier], data: Dataset, sets: Sets, context: Context, original: Observation | None
 ) -> list[Observation]:
-    """Observations of several models."""
+    """Observe several models, as `observe`."""
     listed = list(models)
     return [
         observe(model, data, sets, context.part(index / len(listed), (index + 1) / len(listed)), original)

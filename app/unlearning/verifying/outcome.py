@@ -32,9 +32,9 @@ class Outcome:
     """`passed`: the gate held, and what was sought could be judged, which the claim says how much of held; `inconclusive`:
     the gate held, and nothing could tell whether more than `edited` did."""
     claim: SupportedClaim | None
-    """None where nothing is published."""
+    """The claim with its evidence; None where nothing is published."""
     missed: tuple[str, ...]
-    """Names of what made it fail."""
+    """Names of the criteria that made the request fail."""
 
 
 def conclude(
@@ -70,7 +70,7 @@ def conclude(
 def _verdict(
     claim: SupportedClaim | None, sought: Sought, verification: VerificationReport, *, original_learned: bool
 ) -> Verdict:
-    """Of a result that is published: `passed`, unless nothing could tell what is left."""
+    """The verdict of a result that is published: `passed`, unless nothing could tell what is left."""
     exact = claim is not None and claim.shown == "exact"
     if exact:
         return "passed"

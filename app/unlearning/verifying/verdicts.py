@@ -56,7 +56,7 @@ ONE_SIDED = (6.314, 2.92, 2.353, 2.132, 2.015, 1.943, 1.895, 1.86, 1.833, 1.812,
 """Student's t at 95 %, one-sided, of 1, 2, .. degrees of freedom."""
 TWO_SIDED = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
              2.12, 2.11, 2.101, 2.093)  # fmt: skip
-"""The same, two-sided."""
+"""Student's t at 95 %, two-sided, of 1, 2, .. degrees of freedom."""
 OUTLIER = (1.1543, 1.4813, 1.715, 1.8871, 2.02, 2.1266, 2.215, 2.29, 2.3547, 2.4116, 2.462, 2.5073, 2.5483, 2.5857, 2.62,
            2.6516, 2.6809, 2.7082)  # fmt: skip
 """Grubbs' two-sided limit at 5 %, of 3, 4, .. figures: the farthest of them lies beyond it one time in twenty by chance."""
@@ -88,13 +88,15 @@ class Measurement:
     high: float | None
     original: float | None
     retrained: dict[str, float]
-    """By seed. Where a figure is a distance to the retrained models: of each, to the others."""
+    """The figure of each retrained model, by seed; where it is a distance to retrained models, the distance to the
+    others."""
     struck: float | None = None
-    """Of the original with the rows of the classes to forget struck, and nothing else done; None of samples."""
+    """The figure of the original with the rows of the classes to forget struck and nothing else changed; None for
+    samples."""
     at_least: float | None = None
     at_most: float | None = None
     passed: bool | None = None
-    """None: shown only, or nothing to judge it against."""
+    """Whether the figure passes; None where it is only shown, or where there is nothing to judge it against."""
     power: bool | None = None
     """Whether it fails the original, of classes with their rows struck, and passes every retrained model; None where that
     could not be tried."""
@@ -102,7 +104,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One thing that must hold."""
+    """A criterion: one thing that must hold of a result."""
 
     number: int
     name: str
@@ -110,13 +112,13 @@ class Criterion:
     needed_for: Claim
     """The claim that it is part of the evidence for."""
     passed: bool | None
-    """None where it could not be judged."""
+    """Whether the criterion holds; None where it could not be judged."""
     measurements: tuple[Measurement, ...] = ()
     controlled: bool = True
     """Whether the original and retrained models can be judged by it, too; refusals are fitted to neither."""
     power: bool | None = None
-    """Of what compares with retrained models: whether a figure of it has power; without, it supports nothing and stops
-    nothing. None where that could not be tried."""
+    """Whether a figure of a criterion that compares with retrained models has power; without, the criterion supports
+    nothing and prevents nothing. None where that could not be tried."""
 
 
 def measured(
@@ -222,7 +224,7 @@ def tolerance(
 
 
 def _quantile(table: tuple[float, ...], place: int) -> float:
-    """That of more models than the table knows is taken for its last one, which it is near."""
+    """For more models than the table knows, its last value is taken, which is close."""
     return table[min(place, len(table) - 1)]
 
 
