@@ -25,6 +25,7 @@ from pydantic_core import to_json
 
 from app.method_parameters import Budgets, MethodParameters
 from app.method_specs import METHOD_SPECS, MethodName, Target
+from app.reports import Measurements, Memorisation, TaskMeasurements
 from app.specs import (
     ARCHITECTURE_OF_MODE,
     TRAINING_OF_MODE,
@@ -459,42 +460,6 @@ class ModelAndJob(Answered):
     job: Job
 
 
-class TaskMeasurements(Answered):
-    """How one task fares on the test set; figures `without_task` are those of requests that do not name the task.
-
-    Null where there is nothing to count.
-    """
-
-    task: int
-    classes: list[int]
-    accuracy: float | None = Field(description="Inputs of the task's classes not forgotten earlier, answered right.")
-    accuracy_without_task: float | None
-    retained_accuracy: float | None = Field(description="Inputs of its classes that stay, answered right.")
-    retained_accuracy_without_task: float | None
-    refusal_rate: float | None = Field(description="Inputs of the task's forgotten classes answered as forgotten.")
-    refusal_rate_without_task: float | None
-    false_refusal_rate: float | None = Field(description="Inputs of its retained classes answered as forgotten.")
-    false_refusal_rate_without_task: float | None
-
-
-class Memorisation(Answered):
-    """How well a trained version tells rows that it learned from rows that it never saw; on at most 3,000 of each."""
-
-    train_accuracy: float = Field(
-        description="Share of learned rows given their class, all retained classes competing."
-    )
-    unseen_accuracy: float = Field(
-        description="Share of calibration rows, to which nothing is fitted, given their class."
-    )
-    membership_auc: float = Field(
-        description="Chance that a learned row is answered with more confidence than an unseen one; .5 is none."
-    )
-    chance: float = Field(
-        description="Share of calibration rows that always answering the most frequent class would get right, and what chance "
-        "adds to it."
-    )
-
-
 class VersionMetrics(Answered):
     """What was measured on the test set when the version was made; rows of the matrix are true classes."""
 
@@ -746,36 +711,6 @@ def parameters_of(method: Method) -> type[Parameters]:
     if method == "auto":
         return Budgets
     return EditParameters if method == "edit" else METHOD_SPECS[method].parameters
-
-
-class Measurements(Answered):
-    """How one version behaves; shares are in 0..1, null where there is nothing to count.
-
-    `before` and `after` of a report use the same forget and retain sets, so that they can be compared.
-    """
-
-    forget_accuracy: float | None = Field(
-        description="Forget training rows given their true class, as served; at most 10,000 rows are measured."
-    )
-    retain_accuracy: float | None = Field(
-        description="Retain training rows given their true class, as served; at most 10,000 rows are measured."
-    )
-    test_accuracy: float | None = Field(description="Retained-class test inputs answered right, as served.")
-    refusal_rate: float | None = Field(description="Forgotten-class test inputs answered as forgotten.")
-    false_refusal_rate: float | None = Field(description="Retained-class test inputs answered as forgotten.")
-    raw_forget_accuracy: float | None = Field(description="forget_accuracy of the head without the null unit.")
-    raw_test_accuracy: float | None = Field(description="test_accuracy of the head without the null unit.")
-    per_class_accuracy: list[float | None] = Field(description="Accuracy on the test set as served, by class index.")
-    confusion_matrix: list[list[int]] = Field(
-        description="Row: true class. Column: answered class; the last column counts inputs answered as forgotten."
-    )
-    sparsity: float = Field(description="Share of parameters that are exactly zero, biases included.")
-    refusal_by_class: dict[str, float] = Field(
-        description="Refusal rate on the test inputs of every class forgotten so far, by class index."
-    )
-    tasks: list[TaskMeasurements] = Field(
-        default_factory=list, description="Figures by task; empty for models that learn no tasks."
-    )
 
 
 class Criterion(Answered):

@@ -11,7 +11,8 @@ from app.cli.terminal import print_json, print_table, show
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.schemas import ForgetReport, ForgetRequest, Forgotten, TaskMeasurements, Version, VersionMetrics
+    from app.reports import TaskMeasurements
+    from app.schemas import ForgetReport, ForgetRequest, Forgotten, Version, VersionMetrics
 
 _FIGURES = (
     "forget_accuracy",

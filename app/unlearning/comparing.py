@@ -11,6 +11,7 @@ import torch
 from app.errors import ForgetteryError, NotApplicable
 from app.method_parameters import RetrainParameters
 from app.method_specs import Claim, Unlearning
+from app.reports import Measurements
 from app.specs import Edit, Training
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
@@ -21,7 +22,7 @@ from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.stopwatch import Spent
 from app.unlearning.synaptic_intelligence import Importance
-from app.unlearning.verification import Measurements, measure
+from app.unlearning.verification import measure
 from app.unlearning.verifying.deep_verification import Verdict, judge
 from app.unlearning.verifying.figures import attack, margin, point, probe_recall
 from app.unlearning.verifying.observations import (

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from app.errors import NotApplicable
 from app.method_specs import Claim, Unlearning, reasons_against_edit
+from app.reports import Measurements
 from app.specs import Edit, forgotten_tasks
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
@@ -28,7 +29,7 @@ from app.unlearning.sample_partition import without_forgotten
 from app.unlearning.stopwatch import Spent, Stopwatch
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
-from app.unlearning.verification import Measurements, measure, measured_rows, weights_changed
+from app.unlearning.verification import measure, measured_rows, weights_changed
 from app.unlearning.verifying.claims import AbsenceProof, Sought, weights_digest
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from app.reports import Measurements, Memorisation, TaskMeasurements
 from app.specs import MEASURED_ROWS, Progressive
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import Dataset
@@ -24,65 +25,6 @@ MEMORISED_ROWS = 3000
 
 _CPU = torch.device("cpu")
 _ONE_SIDED_95 = 1.645  # quantile of the normal distribution
-
-
-@dataclass(frozen=True)
-class TaskMeasurements:
-    """How one task fares on test inputs of its classes; shares are in 0..1, None where there is nothing to count.
-
-    Each as served with the task named, and without.
-    """
-
-    task: int
-    classes: list[int]
-    accuracy: float | None
-    """Accuracy on the classes not forgotten earlier."""
-    accuracy_without_task: float | None
-    retained_accuracy: float | None
-    """Accuracy on the classes that stay."""
-    retained_accuracy_without_task: float | None
-    refusal_rate: float | None
-    """Refusal rate on the classes forgotten so far, those to be forgotten now included."""
-    refusal_rate_without_task: float | None
-    false_refusal_rate: float | None
-    """Refusal rate on the classes that stay."""
-    false_refusal_rate_without_task: float | None
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """How one model behaves; shares are in 0..1, None where there is nothing to count.
-
-    The forget set is that of the classes to be forgotten now; the retain set is of the classes never forgotten. But for
-    `tasks`, no task is named.
-    """
-
-    forget_accuracy: float | None
-    retain_accuracy: float | None
-    test_accuracy: float | None
-    refusal_rate: float | None
-    false_refusal_rate: float | None
-    raw_forget_accuracy: float | None
-    raw_test_accuracy: float | None
-    per_class_accuracy: list[float | None]
-    confusion_matrix: list[list[int]]
-    sparsity: float
-    refusal_by_class: dict[str, float]
-    tasks: list[TaskMeasurements]
-
-
-@dataclass(frozen=True)
-class Memorisation:
-    """How well a model tells rows that it learned from rows that it never saw; shares are in 0..1."""
-
-    train_accuracy: float
-    """Accuracy on learned rows, among all classes that compete."""
-    unseen_accuracy: float
-    """Accuracy on calibration rows, among all classes that compete."""
-    membership_auc: float
-    """Chance that a learned row's true class has more confidence than an unseen one's; .5 is none."""
-    chance: float
-    """Share of calibration rows that always answering the most frequent class would get right, and what chance adds to it."""
 
 
 @dataclass(frozen=True)

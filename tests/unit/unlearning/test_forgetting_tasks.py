@@ -10,6 +10,7 @@ import torch
 
 from app import schemas
 from app.errors import ClassNotFound, NothingLeft
+from app.reports import TaskMeasurements
 from app.specs import (
     Architecture,
     Cnn,
@@ -33,7 +34,6 @@ from app.unlearning.gate import judge_forgetting
 from app.unlearning.growing import NO_TASK, owners
 from app.unlearning.importance import hidden_weights
 from app.unlearning.partition import Partition
-from app.unlearning.verification import TaskMeasurements
 from tests.unit.unlearning.blobs import blobs, edit_of, learned, same_bits
 
 TASKS: Tasks = ((0, 1), (2, 3), (4, 5))
