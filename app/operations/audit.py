@@ -13,7 +13,8 @@ from app.audit import log
 from app.audit.guards import guard_problems
 from app.database.tables import AuditEntryRow
 from app.operations.pages import PageQuery, paginate
-from app.operations.tables_against_log import Told, contradictions
+from app.operations.tables_against_log import contradictions
+from app.operations.told_by_log import Told
 from app.schemas import AuditEvent, AuditVerification, Page
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.audit import guards
-from app.operations import audit, jobs, models, versions
-from app.schemas import AuditProblem, AuditVerification
+from app.operations import api_keys, audit, jobs, models, versions
+from app.operations.callers import Caller
+from app.schemas import ApiKeyCreate, AuditProblem, AuditVerification
 from tests.unit.audit.conftest import Outsider
 from tests.unit.operations.conftest import CALLER, House
 
@@ -154,6 +156,119 @@ def test_a_tombstone_of_a_sample_that_was_deleted_is_named_by_number_never_by_id
 )  # fmt: skip
 def test_what_else_the_log_says_of_a_row_is_named(forgetful: House, statement: str, event: str, column: str) -> None:
     assert named(changed(forgetful, statement)) == [(index_of(forgetful, event), column)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        ("UPDATE forget_request SET target = '{\"classes\": [3]}'", "target"),
+        ("UPDATE forget_request SET method = 'retrain'", "method"),
+        ("UPDATE forget_request SET requested_method = 'retrain'", "requested_method"),
+        ("UPDATE forget_request SET scope = 'all_layers'", "scope"),
+        ("UPDATE forget_request SET strategy = 'random'", "strategy"),
+        ("UPDATE forget_request SET refusal = 'push'", "refusal"),
+        ("UPDATE forget_request SET reference = 'wait'", "reference"),
+        ("UPDATE forget_request SET num_references = 7", "num_references"),
+        ("UPDATE forget_request SET min_claim = 'exact'", "min_claim"),
+        ("UPDATE forget_request SET seed = 7", "seed"),
+    ],
+)
+def test_what_a_request_asked_for_is_named_when_it_is_rewritten(house: House, statement: str, column: str) -> None:
+    house.forget(2, refusal="calibrate", **BLIND)
+    assert named(changed(house, statement)) == [(index_of(house, "forget.requested"), f"forget_request.{column}")]
+
+
+@pytest.mark.parametrize(
+    ("statement", "event", "column"),
+    [
+        ("UPDATE forget_request SET target = '{\"classes\": [3]}'", "forget.completed", "forget_request.target"),
+        ("UPDATE forget_request SET parent_version = 2", "forget.completed", "forget_request.parent_version"),
+        ("UPDATE verification SET verdict = 'failed'", "verification.completed", "verification.verdict"),
+        ("UPDATE verification SET claim = 'exact'", "verification.completed", "verification.claim"),
+        ("UPDATE verification SET depth = 'deep'", "verification.completed", "verification.depth"),
+        ("UPDATE verification SET version = 1", "verification.completed", "verification.version"),
+        ("UPDATE verification SET digest = NULL", "verification.completed", "verification.digest"),
+        ("UPDATE verification SET verdict = NULL, claim = NULL, completed_at = NULL",
+         "verification.completed", "verification.job_id"),
+        ("DELETE FROM verification", "verification.completed", "verification.job_id"),
+        ("UPDATE model SET architecture = '{\"type\": \"cnn\"}'", "model.created", "model.architecture"),
+    ],
+)  # fmt: skip
+def test_what_came_of_a_request_is_named_when_it_is_rewritten(
+    forgetful: House, statement: str, event: str, column: str
+) -> None:
+    assert named(changed(forgetful, statement)) == [(index_of(forgetful, event), column)]
+
+
+def test_a_cancelled_request_is_named_when_it_is_made_one_that_waits(house: House) -> None:
+    request = house.forget(2)
+    with house.database.writing() as session:
+        jobs.cancel_job(session, CALLER, request.job.id)
+    problems = changed(house, "UPDATE forget_request SET status = 'queued'")
+    assert named(problems) == [(index_of(house, "forget.cancelled"), "forget_request.status")]
+
+
+def test_a_failed_request_is_named_when_it_is_made_a_completed_one(house: House) -> None:
+    hopeless = {"steps": 1, "learning_rate": 1e-6, "utility_budget": 0.0}
+    house.forget(2, method="finetune", refusal="calibrate", parameters=hopeless, **BLIND)
+    house.work()
+    problems = changed(house, "UPDATE forget_request SET status = 'completed', verdict = 'passed'")
+    failed = index_of(house, "forget.failed")
+    assert sorted(named(problems)) == [(failed, "forget_request.status"), (failed, "forget_request.verdict")]
+
+
+def test_a_request_for_samples_is_compared_by_their_number_never_by_id(house: House) -> None:
+    house.forget(samples=SAMPLES, method="euk", **BLIND)
+    problems = changed(house, "UPDATE forget_request SET target = '{\"samples\": [11, 12]}'")
+    assert named(problems) == [(index_of(house, "forget.requested"), "forget_request.target")]
+    assert problems[0].reason.endswith("is {'num_samples': 2}; the log says {'num_samples': 3}")
+
+
+def test_a_task_that_was_partly_forgotten_meanwhile_contradicts_nothing(task_house: House) -> None:
+    task_house.forget(2, tasks=[1], refusal="calibrate", **BLIND)
+    task_house.forget(tasks=[1, 2], refusal="calibrate", **BLIND)
+    assert verified(task_house).problems == []
+    task_house.work()
+    task_house.work()
+    assert verified(task_house).problems == []
+
+
+@pytest.fixture
+def keyed(house: House) -> House:
+    """An administrator's key, and a reader's that was revoked."""
+    admin = Caller("admin", frozenset({"admin"}), CALLER.request_id)
+    with house.database.writing() as session:
+        api_keys.create_api_key(session, admin, ApiKeyCreate(name="admin", scopes=["admin"]))
+        reader = api_keys.create_api_key(session, admin, ApiKeyCreate(name="reader", scopes=["read", "predict"]))
+        api_keys.revoke_api_key(session, admin, house.settings, reader.id)
+    return house
+
+
+@pytest.mark.parametrize(
+    ("statement", "event", "column"),
+    [
+        ("UPDATE api_key SET revoked_at = NULL WHERE name = 'reader'", "api-key.revoked", "revoked_at"),
+        ("UPDATE api_key SET scopes = '[\"admin\"]' WHERE name = 'reader'", "api-key.revoked", "scopes"),
+        ("UPDATE api_key SET revoked_at = created_at WHERE name = 'admin'", None, "revoked_at"),
+        ("DELETE FROM api_key WHERE name = 'reader'", "api-key.revoked", "id"),
+    ],
+)
+def test_a_key_that_was_changed_is_named_with_the_last_entry_that_tells_of_it(
+    keyed: House, statement: str, event: str | None, column: str
+) -> None:
+    last = index_of(keyed, "api-key.created") - 1 if event is None else index_of(keyed, event)
+    assert named(changed(keyed, statement)) == [(last, f"api_key.{column}")]
+
+
+def test_a_key_that_no_entry_tells_of_is_named_without_an_entry(keyed: House) -> None:
+    forged = "'" + "0" * 32 + "'" if keyed.database.is_sqlite else f"'{UUID(int=0)}'"
+    secret = "X'00'" if keyed.database.is_sqlite else "'\\x00'::bytea"
+    columns = "INSERT INTO api_key (id, name, scopes, key_hash, created_at)"
+    problems = changed(
+        keyed, f"{columns} SELECT {forged}, name, scopes, {secret}, created_at FROM api_key WHERE name = 'admin'"
+    )
+    assert named(problems) == [(None, "api_key.id")]
+    assert "is in the table, but no entry that holds tells of it" in problems[0].reason
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
