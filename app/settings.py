@@ -71,8 +71,7 @@ class Settings(BaseSettings):
     @field_validator("admin_key", mode="after")
     @classmethod
     def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
-        trimmed = sendable(value.get_secret_value()) if value else ""
-        return SecretStr(trimmed) if trimmed else None
+        return SecretStr(sendable(value.get_secret_value())) if value else None
 
     @field_validator("root_path", mode="after")
     @classmethod

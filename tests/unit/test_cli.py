@@ -93,7 +93,11 @@ def test_a_key_is_never_printed(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("FORGETTERY_ADMIN_KEY", "TOPSECRÉT"), ("FORGETTERY_DATABASE_URL", "postgresql://user:TOPSECRET@host:port/x")],
+    [
+        ("FORGETTERY_ADMIN_KEY", "TOPSECRÉT"),
+        ("FORGETTERY_ADMIN_KEY", "  "),
+        ("FORGETTERY_DATABASE_URL", "postgresql://user:TOPSECRET@host:port/x"),
+    ],
 )
 def test_a_secret_setting_that_is_not_valid_is_named_and_not_printed(variable: str, value: str) -> None:
     result = forgettery("serve", environment={variable: value})

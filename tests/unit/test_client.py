@@ -185,7 +185,7 @@ def test_white_space_around_a_key_is_not_sent(key: str) -> None:
     assert asked[0].headers["Authorization"] == "Bearer secret"
 
 
-@pytest.mark.parametrize("key", ["TOPSECRÉT", "TOP\nSECRET", "TOPSECRET\x00", "\udcffTOPSECRET"])
+@pytest.mark.parametrize("key", ["TOPSECRÉT", "TOP\nSECRET", "TOPSECRET\x00", "\udcffTOPSECRET", " \r\n"])
 def test_a_key_that_cannot_be_sent_is_refused_without_being_repeated(key: str) -> None:
     with pytest.raises(errors.InvalidInput, match="FORGETTERY_KEY") as caught:
         Client("http://server", key)

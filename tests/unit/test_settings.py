@@ -15,10 +15,19 @@ def test_white_space_around_the_admin_key_is_no_part_of_it(monkeypatch: pytest.M
     assert Settings().admin_key == SecretStr("TOPSECRET")
 
 
-@pytest.mark.parametrize("given", ["", " ", "\r\n"])
-def test_a_blank_admin_key_is_none(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv("FORGETTERY_ADMIN_KEY", given)
+def test_an_empty_admin_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORGETTERY_ADMIN_KEY", "")
     assert Settings().admin_key is None
+
+
+@pytest.mark.parametrize("given", [" ", "\r\n", "\t\n "])
+@pytest.mark.parametrize("variable", ["FORGETTERY_ADMIN_KEY", "FORGETTERY_DATABASE_URL"])
+def test_a_secret_of_white_space_alone_does_not_open_the_server_but_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, given: str
+) -> None:
+    monkeypatch.setenv(variable, given)
+    with pytest.raises(ValidationError, match=variable.removeprefix("FORGETTERY_").lower()):
+        Settings()
 
 
 @pytest.mark.parametrize(
