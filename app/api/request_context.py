@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -69,7 +70,12 @@ def _route(scope: Scope) -> str:
     """The template, not the path: one series per route, however many models there are; `none` where none was found."""
     if isinstance(scope.get("endpoint"), StaticFiles):
         return f"{scope['root_path'].removeprefix(scope.get('app_root_path', ''))}/{{file}}"
-    return getattr(scope.get("route"), "path", "none")
+    if "route" in scope:
+        return str(scope["route"].path)
+    # Starlette's own routes, such as that of /openapi.json, do not say which they are.
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    plain = (route.path for route in scope["app"].routes if isinstance(route, Route))
+    return path if path in plain else "none"
 
 
 class _Answer:

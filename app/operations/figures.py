@@ -15,7 +15,8 @@ from app.jobs import queue
 from app.operations.handlers import HANDLERS
 
 BOUNDS = (1, 5, 15, 60, 300, 900, 3600, 14400, 43200)
-"""The upper bounds, in seconds, of the buckets in which durations are counted."""
+"""Seconds up to which durations are counted."""
+_OUTCOMES = ("succeeded", "failed", "cancelled")
 _SECONDS_OF_A_DAY = 86400
 
 
@@ -38,6 +39,7 @@ class Figures:
     jobs: Mapping[str, int]
     """The number of jobs by status; statuses without jobs are left out."""
     durations: list[Durations]
+    """Of every kind and outcome, zeros too: a rate or an increase needs a figure from before the first."""
     queue_age: float
     """Seconds that the oldest job has waited which could run and does not; 0: there is none."""
     verdicts: Mapping[tuple[str, str], int]
@@ -62,11 +64,14 @@ def _durations(session: Session) -> list[Durations]:
         select(JobRow.kind, JobRow.status, func.count(), func.sum(seconds), *counts)
         .where(JobRow.started_at.is_not(None), JobRow.finished_at.is_not(None))
         .group_by(JobRow.kind, JobRow.status)
-        .order_by(JobRow.kind, JobRow.status)
     )
-    return [
-        Durations(kind, outcome, [int(count) for count in up_to], count, float(total))
+    found = {
+        (kind, outcome): Durations(kind, outcome, [int(count) for count in up_to], count, float(total))
         for kind, outcome, count, total, *up_to in session.execute(statement)
+    }
+    none = [0] * len(BOUNDS)
+    return [
+        found.get((kind, outcome), Durations(kind, outcome, none, 0, 0.0)) for kind in HANDLERS for outcome in _OUTCOMES
     ]
 
 

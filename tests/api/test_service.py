@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Collection
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,11 +18,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
+from starlette.routing import Route
 
 from app import __version__, logs
 from app.database.engine import Database, database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, WorkerRow
 from app.jobs import queue
+from app.main import _ROUTERS, create_app
+from app.operations.handlers import HANDLERS
 from app.settings import Settings
 from tests.real_server import ADMIN_KEY, StartServer, assert_problem, serving
 
@@ -106,7 +110,17 @@ def test_metrics_tell_how_long_jobs_took_by_kind_and_outcome(client: httpx.Clien
     assert durations("sum", "succeeded") == pytest.approx(61.75, abs=0.01)
     assert [durations("bucket", "succeeded", le=bound) for bound in ("1.0", "60.0", "300.0", "+Inf")] == [1, 1, 2, 2]
     assert durations("count", "failed") == 1
-    assert not [name for name, *labels in samples if ("outcome", "cancelled") in labels]  # it never ran
+    assert durations("count", "cancelled") == 0  # it never ran
+
+
+def test_metrics_know_every_kind_and_outcome_of_jobs_before_the_first(client: httpx.Client) -> None:
+    counts = {
+        (labels["kind"], labels["outcome"]): value
+        for (name, *pairs), value in scraped(client).items()
+        if name == "forgettery_job_seconds_count" and (labels := dict(pairs))
+    }
+    outcomes = ("succeeded", "failed", "cancelled")
+    assert counts == {(kind, outcome): 0 for kind in HANDLERS for outcome in outcomes}
 
 
 def test_metrics_tell_how_long_a_job_that_could_run_has_waited(client: httpx.Client, database: Database) -> None:
@@ -143,6 +157,19 @@ def test_metrics_tell_what_runs_and_what_it_takes(client: httpx.Client) -> None:
     assert samples["process_resident_memory_bytes",] > 2**20
     assert samples["process_open_fds",] > 0
     assert any(name == "python_info" for name, *_ in samples)
+
+
+@on_sqlite
+def test_metrics_name_every_route_by_its_path(client: httpx.Client, settings: Settings) -> None:
+    app = create_app(settings, processes=False)
+    routes = [*app.routes, *chain.from_iterable(router.routes for router in _ROUTERS)]
+    paths = {route.path for route in routes if isinstance(route, Route)}
+    assert {"/openapi.json", "/docs", "/healthz", "/v1/models/{model}"} <= paths
+    for path in sorted(paths):
+        client.put(path)  # nothing of what exists is asked for, but every route is found
+    counted = {dict(pairs).get("route") for name, *pairs in scraped(client) if name == "forgettery_requests_total"}
+    assert paths - counted == set()
+    assert "none" not in counted
 
 
 @on_sqlite
