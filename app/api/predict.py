@@ -78,7 +78,7 @@ async def _options(
         Invert,
         Query(
             description="For images: take light for dark. The digits of MNIST are light on dark; `auto` inverts an image "
-            "with a light edge, such as ink on paper."
+            "with a light edge, such as ink on paper, and dark ink on a transparent ground. What is transparent ends black."
         ),
     ] = "false",
 ) -> Options:
@@ -116,9 +116,9 @@ async def predict_serving(
     """Classify up to 10,000 inputs: JSON lists of numbers in 0..1, one PNG or JPEG, or a .npy file.
 
     Digits are light on dark (0 is black); an image of ink on paper needs `invert`. Images are turned as their EXIF
-    orientation says, and what is transparent is black. An input of a forgotten class is answered with label 0 and
-    `forgotten: true`, unless `on_forgotten` asks otherwise. With a `task` its classes compete alone; a wholly
-    forgotten one is always answered as forgotten.
+    orientation says, and what is transparent is black, whether they are inverted or not.
+    An input of a forgotten class is answered with label 0 and `forgotten: true`, unless `on_forgotten` asks otherwise.
+    With a `task` its classes compete alone; a wholly forgotten one is always answered as forgotten.
     """
     return await _answer(held, caller, model, None, body)
 

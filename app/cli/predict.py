@@ -38,7 +38,9 @@ def predict(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Give every class's probability.")] = False,
     invert: Annotated[
         Literal["false", "true", "auto"],
-        typer.Option(help="For images: take light for dark; digits are light on dark. auto: if the edge is light."),
+        typer.Option(
+            help="For images: take light for dark; digits are light on dark. auto: if the edge is light or the ink dark."
+        ),
     ] = "false",
 ) -> None:
     """Classify images."""

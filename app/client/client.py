@@ -258,7 +258,7 @@ class Client:
 
         `inputs`: a list of flat or nested lists of numbers in 0..1; a numpy array [N, …] of floats in 0..1 or of
         uint8; or the bytes of one PNG or JPEG or of a .npy file. `invert` is for images: digits are light on dark, and
-        `auto` inverts an image with a light edge, such as ink on paper.
+        `auto` inverts an image with a light edge, such as ink on paper, and dark ink on a transparent ground.
         """
         path = f"{_path(model, version)}/predict"
         options = {"task": task, "on_forgotten": on_forgotten, "probabilities": probabilities}

@@ -33,8 +33,10 @@ _PNG_DEPTH = 24
 """Where the header of a PNG says how many bits a sample has."""
 _DEEP = 16
 _STEP = {2: 85, 4: 17}
-"""For each number of bits in a sample, what one more is in 8 bits, where Pillow does not say so by itself."""
+"""By bits of a sample: what one more is of 8 bits, where Pillow does not say so by itself."""
+_BLACK, _WHITE = 0, 255
 _LIGHT = 0.5
+_OPAQUE = 0.5
 _AT_ONCE = 1_000_000
 """Pixels."""
 
@@ -42,29 +44,30 @@ _AT_ONCE = 1_000_000
 def decode_image(content: bytes, input_shape: tuple[int, int, int], invert: Invert = "false") -> Floats:
     """One PNG or JPEG as float32 [1, C, H, W] in 0..1, converted to the input's channels and scaled to its size.
 
-    It is turned upright as its EXIF orientation says. What is transparent becomes black. One channel: luminance. The
-    first picture of an animation counts. 16-bit grey keeps its precision. Raises `UnreadableInput`.
+    It is turned upright as its EXIF orientation says. What is transparent becomes black, also where values are inverted.
+    One channel: luminance. Of an animation the first picture counts. 16-bit grey keeps its precision. Raises
+    `UnreadableInput`.
 
     Values are inverted if `invert` says so: MNIST is light on dark, ink on paper is not. `auto` inverts what has a light
-    edge.
+    edge, and what is dark on a transparent ground.
     """
-    channels, height, width = input_shape
+    _, height, width = input_shape
     try:
         with _open_image(content) as image:
             image.draft(
                 None, (2 * max(height, width),) * 2
             )  # a JPEG need not be decoded in a size that nobody looks at
-            pixels = _converted(image, content, channels)
-            turn = _UPRIGHT.get(_orientation(image))
-            upright = pixels if turn is None else pixels.transpose(turn)
-            scaled = upright.resize((width, height), Image.Resampling.BILINEAR)
+            if invert == "false":
+                return _scaled(image, content, input_shape, _BLACK)
+            on_white = _scaled(image, content, input_shape, _WHITE)
+            if invert == "true":
+                return 1 - on_white
+            on_black = _scaled(image, content, input_shape, _BLACK) if image.has_transparency_data else on_white
+            return 1 - on_white if _is_dark_on_light(on_black, on_white) else on_black
     except UnreadableInput:
         raise
     except Exception as error:  # Pillow's decoders raise more types than they document; all mean the same here
         raise UnreadableInput("the image is truncated or damaged; it must be a PNG or a JPEG") from error
-    values = np.asarray(scaled, np.float32) / np.float32(65535 if scaled.mode == "F" else 255)
-    inputs = values.reshape(1, height, width, channels).transpose(0, 3, 1, 2).clip(0, 1)
-    return 1 - inputs if invert == "true" or (invert == "auto" and _has_light_edge(inputs)) else inputs.copy()
 
 
 def _open_image(content: bytes) -> Image.Image:
@@ -88,23 +91,34 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _converted(image: Image.Image, content: bytes, channels: int) -> Image.Image:
+def _scaled(image: Image.Image, content: bytes, input_shape: tuple[int, int, int], ground: int) -> Floats:
+    """As an input [1, C, H, W]; `ground`, `_BLACK` or `_WHITE`, shows through what is transparent."""
+    channels, height, width = input_shape
+    pixels = _converted(image, content, channels, ground)
+    turn = _UPRIGHT.get(_orientation(image))
+    upright = pixels if turn is None else pixels.transpose(turn)
+    scaled = upright.resize((width, height), Image.Resampling.BILINEAR)
+    values = np.asarray(scaled, np.float32) / np.float32(65535 if scaled.mode == "F" else 255)
+    return values.reshape(1, height, width, channels).transpose(0, 3, 1, 2).clip(0, 1).copy()
+
+
+def _converted(image: Image.Image, content: bytes, channels: int, ground: int) -> Image.Image:
     """In the channels of the model, without transparency; strip by strip, as Pillow lets nobody else run meanwhile."""
     image.load()
     whole = Image.new("RGB" if channels > 1 else "F" if image.mode.startswith("I") else "L", image.size)
     height = max(_AT_ONCE // image.width, 1)
     for top in range(0, image.height, height):
         strip = image.crop((0, top, image.width, min(top + height, image.height)))
-        whole.paste(_in_channels(_on_black(strip, content), channels), (0, top))
+        whole.paste(_in_channels(_opaque(strip, content, ground), channels), (0, top))
     return whole
 
 
-def _on_black(image: Image.Image, content: bytes) -> Image.Image:
-    """Without transparency: black shows through."""
+def _opaque(image: Image.Image, content: bytes, ground: int) -> Image.Image:
+    """Without transparency: the ground shows through."""
     clear = image.info.get("transparency")
     if image.mode in {"LA", "PA", "RGBA"} or (image.mode == "P" and clear is not None):
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, image.convert("RGBA"))
+        behind = Image.new("RGBA", image.size, (ground, ground, ground, 255))
+        return Image.alpha_composite(behind, image.convert("RGBA"))
     if clear is None or not content.startswith(_PNG_BEGIN):
         return image
     # One grey or colour of the file is transparent. Pillow scales the pixels to 8 bits, but not this value.
@@ -114,7 +128,7 @@ def _on_black(image: Image.Image, content: bytes) -> Image.Image:
     if depth == _DEEP and not image.mode.startswith("I"):
         value >>= 8
     channels = pixels.reshape(image.height, image.width, -1)
-    channels[(channels == value).all(axis=-1)] = 0
+    channels[(channels == value).all(axis=-1)] = ground * 257 if image.mode.startswith("I") else ground
     return Image.fromarray(pixels)
 
 
@@ -126,8 +140,16 @@ def _in_channels(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _has_light_edge(inputs: Floats) -> bool:
-    """Whether the pixels at the edge [1, C, H, W], of which ink has few, are light in the median."""
-    edge = np.ones(inputs.shape, bool)
+def _is_dark_on_light(on_black: Floats, on_white: Floats) -> bool:
+    """Whether an input [1, C, H, W] is ink on a ground that is light, or that is transparent and was meant to be light.
+
+    At the edge, of which ink has few pixels, the ground is seen: it is light in the median. Where most of the edge is
+    transparent, what there is besides is the ink: it is dark in the mean.
+    """
+    opacity = 1 - (on_white - on_black)  # the more of the ground shows through, the more the two differ
+    edge = np.ones(opacity.shape, bool)
     edge[..., 1:-1, 1:-1] = False
-    return bool(np.median(inputs[edge]) > _LIGHT)
+    if opacity[edge].mean() > _OPAQUE:
+        seen = edge & (opacity > _OPAQUE)
+        return bool(np.median(on_black[seen] / opacity[seen]) > _LIGHT)
+    return bool(on_black.sum() < _LIGHT * opacity.sum())

@@ -469,6 +469,57 @@ def test_dark_on_light_is_inverted_where_it_is_asked_for() -> None:
     assert decode_image(paper, shape)[0, 0, 0, 0] == pytest.approx(230 / 255)
 
 
+def drawn(mode: str, stroke: int, ground: int, opacity: int) -> bytes:
+    """A PNG of a stroke on a ground of this opacity."""
+    image = Image.new("LA", (28, 28), (ground, opacity))
+    image.paste((stroke, 255), (12, 6, 16, 22))
+    return picture(image.convert("RGBA").quantize(8) if mode == "P" else image.convert(mode))
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 28, 28)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("hidden", [0, 255])
+def test_dark_ink_on_a_transparent_ground_becomes_light_on_black(
+    mode: str, hidden: int, shape: tuple[int, int, int]
+) -> None:
+    """`hidden` is the colour that nobody sees below the transparency."""
+    ink, digit = drawn(mode, 20, hidden, 0), drawn(mode, 235, hidden, 0)
+    as_digit = decode_image(digit, shape)
+    assert as_digit[0, 0, 0, 0] == 0
+    assert as_digit[0, 0, 14, 14] == pytest.approx(235 / 255, abs=0.01)
+    np.testing.assert_allclose(decode_image(ink, shape, "true"), as_digit, atol=0.01)
+    np.testing.assert_allclose(decode_image(ink, shape, "auto"), as_digit, atol=0.01)
+    np.testing.assert_array_equal(decode_image(digit, shape, "auto"), as_digit)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_paper_that_is_transparent_somewhere_is_judged_by_what_is_opaque(mode: str) -> None:
+    shape = (1, 28, 28)
+    corner = Image.new("LA", (10, 10), (0, 0))
+    papers = []
+    for stroke, ground in ((20, 230), (235, 25)):
+        image = Image.open(io.BytesIO(drawn("LA", stroke, ground, 255)))
+        image.paste(corner, (0, 0))
+        papers.append(picture(image.convert(mode)))
+    on_light, on_dark = (decode_image(paper, shape, "auto") for paper in papers)
+    assert on_light[0, 0, 0, 0] == on_dark[0, 0, 0, 0] == 0
+    np.testing.assert_allclose(on_light, on_dark, atol=0.01)
+
+
+def test_a_transparent_grey_of_16_bits_is_inverted_to_black() -> None:
+    scanline = struct.pack(">3H", 7, 51_201, 7)
+    content = png(3, 4, 16, 0, scanline, (b"tRNS", struct.pack(">H", 7)))
+    for shape in SHAPES:
+        decoded = decode_image(content, shape, "true")
+        assert decoded[..., 0].max() == decoded[..., 2].max() == 0
+        assert decoded[..., 1].max() == pytest.approx(1 - 51_201 / 65_535, abs=0.01)
+
+
+def test_nothing_is_black_whatever_is_inverted() -> None:
+    for invert in ("false", "true", "auto"):
+        assert decode_image(picture(Image.new("LA", (28, 28), (0, 0))), (1, 28, 28), invert).max() == 0
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "P", "I;16", "L"])
 def test_a_picture_converted_strip_by_strip_is_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = grey(size=(50, 40))
