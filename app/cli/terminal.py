@@ -31,8 +31,6 @@ class Identified(Protocol):
 
 _ENDLESS = 1_000_000
 """Columns of what is no terminal: no table has to fold there."""
-_LONGEST_WORD = 10
-"""Letters of a word, or of a date, that a terminal never cuts."""
 _GAP = 2
 """Columns between two columns of a table."""
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -114,7 +112,8 @@ def identified(given: str, found: Callable[[], Iterable[Identified]], what: str)
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table on standard output. A terminal gets it no wider than it is, anything else one line for each row.
 
-    On a terminal text folds, figures and ids do not: columns for which there is no room come in a further table.
+    On a terminal text folds between words, figures and ids do not: columns for which there is no room come in a further
+    table.
     """
     from rich.console import Console  # noqa: PLC0415  rich is not needed for --json
 
@@ -143,7 +142,7 @@ class _Column(NamedTuple):
         if not self.folds:
             return self.width
         words = [word for text in (self.heading, *self.cells) for word in text.split()]
-        return min(max(map(len, words), default=0), _LONGEST_WORD)
+        return max(map(len, words), default=0)
 
 
 def _column(heading: str, values: Sequence[object]) -> _Column:
@@ -163,10 +162,15 @@ def _parts(columns: list[_Column], width: int) -> list[list[_Column]]:
 
 
 def _widths(columns: list[_Column], width: int) -> list[int]:
-    """Every column as narrow as it can be, then the room that is left to those that lack most."""
+    """Every column as narrow as it can be, then the room that is left to those that lack most.
+
+    Words are cut only in the last one, where there is less room than even a table of its own needs.
+    """
     widths = [column.least_width for column in columns]
     lacks = [column.width - column.least_width for column in columns]
-    for _ in range(min(width - sum(widths) - _GAP * (len(columns) - 1), sum(lacks))):
+    room = width - sum(widths) - _GAP * (len(columns) - 1)
+    widths[-1] = max(widths[-1] + min(room, 0), 1)
+    for _ in range(min(room, sum(lacks))):
         neediest = lacks.index(max(lacks))
         widths[neediest] += 1
         lacks[neediest] -= 1

@@ -26,6 +26,8 @@ from tests.unit.terminal import on_terminal
 
 EARLIER = "aaaa1111-0000-4000-8000-000000000001"
 LATER = "aaaa2222-0000-4000-8000-000000000002"
+LONGEST_WORD = 60
+"""Letters that have room beside the first column of any table in 80 columns; digests have more."""
 MOMENT = "2026-11-30T17:49:04.123456Z"
 REQUEST: dict[str, Any] = COMPLETED_FORGET_REQUEST
 LISTS: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -39,6 +41,10 @@ OTHERS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "/v1/models/digits/versions": (VERSION, ["versions", "list", "digits"]),
     "/v1/audit/events": (AUDIT_EVENT | {"model": "handwritten-digits"}, ["audit", "list"]),
     "/v1/methods": (METHOD, ["methods"]),
+}
+
+PLAN_OF_LONG_WORDS: dict[str, Any] = FORGET_PLAN | {
+    "candidates": [{**each, "method": "neggrad_plus"} for each in FORGET_PLAN["candidates"]]
 }
 
 
@@ -92,6 +98,35 @@ def test_a_dry_run_and_a_report_fit_a_terminal(listed: Recorder) -> None:
     listed.answers["POST /v1/models/digits/forget"] = FORGET_PLAN
     for command in (["forget", "digits", "--class", "2", "--dry-run"], ["forget-requests", "show", EARLIER]):
         assert max(map(len, on_terminal(listed, *command))) <= 80
+
+
+COMMANDS = [
+    *(command for _, command in (LISTS | OTHERS).values()),
+    ["forget", "digits", "--class", "2", "--dry-run"],
+    ["forget-requests", "show", EARLIER],
+    ["versions", "show", "digits", "2"],
+    ["jobs", "show", EARLIER],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_terminal_cuts_no_word(listed: Recorder, command: list[str]) -> None:
+    listed.answers["POST /v1/models/digits/forget"] = PLAN_OF_LONG_WORDS
+    listed.answers["GET /v1/models/digits/versions"] = page_of(VERSION | {"state": "quarantined"}, VERSION)
+    listed.answers["GET /v1/models/digits/versions/2"] = VERSION
+    words = {word for line in run(listed, *command).stdout.splitlines() for word in line.split()}
+    shown = on_terminal(listed, *command)
+    assert max(map(len, shown)) <= 80
+    there = {word for line in shown for word in line.split()}
+    assert {word for word in words - there if len(word) <= LONGEST_WORD and word.strip("─")} == set()
+
+
+def test_a_word_that_has_no_room_in_a_table_of_its_own_is_cut_and_nothing_is_lost(listed: Recorder) -> None:
+    listed.answers["GET /v1/models/digits/versions/2"] = VERSION
+    shown = on_terminal(listed, "versions", "show", "digits", "2")
+    values = shown[0].index("digits")
+    assert max(map(len, shown)) <= 80
+    assert str(VERSION["digest"]) in "".join(line[values:].strip() for line in shown)
 
 
 @pytest.mark.parametrize("kind", ["jobs", "forget-requests", "verifications"])
