@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -92,7 +93,8 @@ class Toys:
 
     def start_worker(self, lease_seconds: float = 60) -> subprocess.Popen[bytes]:
         """Start a worker process; the fixture ends it."""
-        worker = subprocess.Popen(self.worker_command(lease_seconds), cwd=_ROOT)
+        named = os.environ | {"FORGETTERY_HOME": str(self.settings.home)}  # by which a test finds what is left of it
+        worker = subprocess.Popen(self.worker_command(lease_seconds), cwd=_ROOT, env=named)
         self.workers.append(worker)
         return worker
 
@@ -102,6 +104,15 @@ class Toys:
         for worker in dead:
             self.workers.remove(worker)
             self.start_worker()
+
+    def stop_workers(self) -> None:
+        """End every worker as an operator does, and wait for it."""
+        for worker in self.workers:
+            kill(worker.pid, signal.SIGCONT)
+            worker.terminate()
+        for worker in self.workers:
+            worker.wait(timeout=30)
+        self.workers.clear()
 
     def wait_for_worker(self, pid: int) -> None:
         """Wait for the end of a worker that was killed."""
@@ -117,8 +128,4 @@ class Toys:
 def toys(database: Database, settings: Settings) -> Iterator[Toys]:
     toys = Toys(database, settings)
     yield toys
-    for worker in toys.workers:
-        kill(worker.pid, signal.SIGCONT)
-        worker.terminate()
-    for worker in toys.workers:
-        worker.wait(timeout=30)
+    toys.stop_workers()

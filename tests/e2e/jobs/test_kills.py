@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.e2e.jobs.conftest import Toys
-from tests.e2e.processes import family_of, freeze, kill, thaw, wait_until
+from tests.e2e.processes import assert_no_process_is_left, family_of, freeze, kill, thaw, wait_until
 
 
 def test_every_job_ends_once_whatever_is_killed(toys: Toys) -> None:
@@ -17,6 +17,50 @@ def test_every_job_ends_once_whatever_is_killed(toys: Toys) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_every_job_ends_once_whatever_is_killed_many_times(toys: Toys, seed: int) -> None:
     _kill_while_jobs_run(toys, jobs=60, kills=60, seed=seed)
+
+
+def test_every_job_ends_once_whatever_is_killed_while_it_starts(toys: Toys) -> None:
+    _kill_what_starts(toys, rounds=1, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_every_job_ends_once_whatever_is_killed_while_it_starts_many_times(toys: Toys, seed: int) -> None:
+    _kill_what_starts(toys, rounds=12, seed=seed)
+
+
+def _kill_what_starts(toys: Toys, rounds: int, seed: int) -> None:
+    """Kill workers, fork servers and attempts with SIGKILL a random moment after they came to be, then let all end."""
+    chance = random.Random(seed)
+    model = toys.new_model()
+    submitted = []
+    for victim in ("worker", "fork server", "attempt") * rounds:
+        submitted.append(toys.submit_about(model, "have_an_effect", steps=10))
+        worker = toys.start_worker().pid
+        kill(_just_started(worker, victim, chance))
+        if victim == "worker":
+            toys.wait_for_worker(worker)
+        toys.replace_dead_workers()
+        wait_until(toys.all_ended)
+        toys.stop_workers()
+    assert_no_process_is_left(toys.settings.home)
+    _assert_ended_exactly_once(toys, [str(job) for job in submitted])
+
+
+def _just_started(worker: int, victim: str, chance: random.Random) -> int:
+    """The process to kill, which may be importing, waiting or at work by now."""
+    match victim:
+        case "worker":
+            time.sleep(chance.uniform(0, 4))
+            return worker
+        case "fork server":
+            wait_until(lambda: bool(family_of(worker).fork_servers))
+            (started, *_), most = family_of(worker).fork_servers, 3.0
+        case _:
+            wait_until(lambda: bool(family_of(worker).attempts))
+            (started, *_), most = family_of(worker).attempts, 0.3
+    time.sleep(chance.uniform(0, most))
+    return started
 
 
 def _kill_while_jobs_run(toys: Toys, jobs: int, kills: int, seed: int) -> None:
