@@ -348,7 +348,7 @@ class EditParameters:
     """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .005 with the
     refusal `push` (.008 of tasks), which spends no more of it than its target needs, otherwise .003."""
     refusal_target: RefusalTarget = 0.9925
-    """Of the refusal `push`: share of each forgotten class's calibration inputs that is to be refused."""
+    """The share, with the refusal `push`, of each forgotten class's calibration inputs that is to be refused."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
     """How far the refusal rate of a class pushed earlier may fall below the parent's, beyond chance."""
     utility_budget: Annotated[float, Ge(0), Le(1)] = 0.01

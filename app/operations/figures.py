@@ -39,7 +39,7 @@ class Figures:
     jobs: Mapping[str, int]
     """The number of jobs by status; statuses without jobs are left out."""
     durations: list[Durations]
-    """Of every kind and outcome, zeros too: a rate or an increase needs a figure from before the first."""
+    """Durations of every kind and outcome, zeros too: a rate or an increase needs a figure from before the first."""
     queue_age: float
     """Seconds that the oldest job has waited which could run and does not; 0: there is none."""
     verdicts: Mapping[tuple[str, str], int]

@@ -33,7 +33,7 @@ _PNG_DEPTH = 24
 """Where the header of a PNG says how many bits a sample has."""
 _DEEP = 16
 _STEP = {2: 85, 4: 17}
-"""By bits of a sample: what one more is of 8 bits, where Pillow does not say so by itself."""
+"""Steps by the bits of a sample: what one more is of 8 bits, where Pillow does not say so by itself."""
 _BLACK, _WHITE = 0, 255
 _LIGHT = 0.5
 _OPAQUE = 0.5
@@ -92,7 +92,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _scaled(image: Image.Image, content: bytes, input_shape: tuple[int, int, int], ground: int) -> Floats:
-    """As an input [1, C, H, W]; `ground`, `_BLACK` or `_WHITE`, shows through what is transparent."""
+    """The picture as an input [1, C, H, W]; `ground`, `_BLACK` or `_WHITE`, shows through what is transparent."""
     channels, height, width = input_shape
     pixels = _converted(image, content, channels, ground)
     turn = _UPRIGHT.get(_orientation(image))

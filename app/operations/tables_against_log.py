@@ -109,7 +109,7 @@ def _requests(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _verifications(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Those that have found something: of others no entry tells."""
+    """Verifications that have found something; no entry tells of others."""
     plain = ("version", "depth", "digest", "verdict", "claim")
     columns = [
         ModelRow.name.label("model"),

@@ -57,7 +57,7 @@ class Told:
     versions: dict[tuple[str, int], Row] = field(default_factory=dict)
     requests: dict[str, Row] = field(default_factory=dict)
     verifications: dict[str, Row] = field(default_factory=dict)
-    """By the job that made them."""
+    """Verifications, by the job that made them."""
     api_keys: dict[str, Row] = field(default_factory=dict)
     tombstones: dict[tuple[str, str], Buried] = field(default_factory=dict)
 

@@ -390,7 +390,10 @@ def test_samples_need_not_be_touched_where_they_are_proven_absent(samples: World
     assert report.criteria[-1].passed is True
 
 
-@pytest.mark.parametrize(("name", "told_by"), [("euk", {"nearer", "as-two-retrained"}), ("salun", {"prototypes"})])
+@pytest.mark.parametrize(
+    ("name", "told_by"),
+    [("euk", {"nearer", "as-two-retrained"}), ("salun", {"nearer", "as-two-retrained", "prototypes"})],
+)
 def test_a_method_that_is_told_from_retrained_models_is_edited_and_what_tells_it_is_named(
     world: World, name: MethodName, told_by: set[str]
 ) -> None:
