@@ -243,6 +243,8 @@ def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]
             },
             "trained": [asdict(entry) for entry in trained],
             "single": [asdict(entry) for entry in single],
+            "settings": [asdict(entry) for entry in single if entry.seed in arguments.settings_seeds],
+            "remarks": [],
             "stacked": [asdict(entry) for entry in stacked],
             "guarded": [asdict(entry) for entry in guarded],
         }

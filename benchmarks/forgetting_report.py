@@ -36,6 +36,8 @@ def report(figures: dict[str, Any]) -> str:
     ]
     if figures["quick"]:
         lines += ["**A quick run of one epoch and few steps: it shows that the benchmark runs, and nothing else.**", ""]
+    if figures["remarks"]:
+        lines += [*(f"- {remark}" for remark in figures["remarks"]), ""]
     lines += _training_table(figures["trained"], figures["single"])
     for name in names:
         lines += _default_table(name, [row for row in figures["single"] if row["architecture"] == name])
@@ -43,7 +45,7 @@ def report(figures: dict[str, Any]) -> str:
     lines += _guard_table(figures["guarded"])
     tried = set(figures["settings_classes"])
     for name in names:
-        rows = [row for row in figures["single"] if row["architecture"] == name and row["forgotten"][-1] in tried]
+        rows = [row for row in figures["settings"] if row["architecture"] == name and row["forgotten"][-1] in tried]
         # A seed of which the default request alone was measured has no part in comparing settings.
         seeds = sorted({row["seed"] for row in rows if row["refusal"] == "none"})
         if seeds:
@@ -192,6 +194,8 @@ def _settings_table(name: str, single: list[Row], seeds: list[int], classes: lis
     ]
     for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), get_args(Refusal)):
         rows = [row for row in single if (row["scope"], row["strategy"], row["refusal"]) == (scope, strategy, refusal)]
+        if not rows:
+            continue
         change = fmean(row["retained_after"] - row["retained_before"] for row in rows)
         lines.append(
             f"| {scope} | {strategy} | {refusal} "

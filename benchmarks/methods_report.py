@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.methods_cells import Cell, by_class, counted, load_cells, load_costs, mean, missed, ratio, where
 from benchmarks.methods_goals import goals
-from benchmarks.methods_remarks import LIMITS, REMARKS
+from benchmarks.methods_remarks import LEFT, LEFT_SETTING, LIMITS, REMARKS
 from benchmarks.methods_setting import (
     CLASS_ROWS,
     DEFAULT_ROW,
@@ -37,7 +37,7 @@ def write(folder: Path, output: Path) -> None:
 
 def report(cells: list[Cell], costs: list[Cell]) -> str:
     """The page."""
-    lines = ["# Unlearning methods, measured", "", *_setting(cells)]
+    lines = ["# Unlearning methods, measured", "", *_setting(cells), *_left_before_striking()]
     for dataset in dict.fromkeys(cell["dataset"] for cell in cells):
         own = where(cells, dataset=dataset)
         lines += _goals(own, where(costs, dataset=dataset))
@@ -84,6 +84,11 @@ def _setting(cells: list[Cell]) -> list[str]:
         f"Written by `python -m benchmarks.methods`; raw figures: [methods.json]({_RAW}).",
         "",
     ]  # fmt: skip
+
+
+def _left_before_striking() -> list[str]:
+    head = ["method", "CNN: left", "accuracy on what stays", "CPU s", "MLP: left"]
+    return ["## What each method leaves before a row is struck", "", LEFT_SETTING, "", *table(head, LEFT)]
 
 
 def _goals(cells: list[Cell], costs: list[Cell]) -> list[str]:
