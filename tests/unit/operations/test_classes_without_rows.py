@@ -16,6 +16,7 @@ from tests.unit.operations.test_tasks import version
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 CLASS = 2
+QUICK_GUARD = {"steps": 120, "hidden": 16, "refusal_budget": 0.03}
 ROOM: dict[str, Any] = {"parameters": {"utility_budget": 0.05}}
 
 
@@ -48,13 +49,17 @@ def test_a_result_that_is_exact_is_not_failed_by_the_class_that_is_gone(emptied:
     assert metrics.test_accuracy == request.report.after.test_accuracy
 
 
-@pytest.mark.parametrize("refusal", ["calibrate", "push"])
-def test_it_is_forgotten_by_name_and_the_dry_run_says_so(emptied: House, refusal: str) -> None:
-    body: dict[str, Any] = {"target": {"classes": [CLASS]}, "refusal": refusal}
+@pytest.mark.parametrize(
+    "refusing",
+    [{"refusal": "calibrate"}, {"refusal": "push"}, {"refusal": "guard", "guard": QUICK_GUARD, **ROOM}],
+    ids=lambda refusing: str(refusing["refusal"]),
+)
+def test_it_is_forgotten_by_name_and_the_dry_run_says_so(emptied: House, refusing: dict[str, Any]) -> None:
+    body: dict[str, Any] = {"target": {"classes": [CLASS]}, **refusing}
     with emptied.database.reading() as session:
         plan = forget.plan(session, "digits", ForgetCreate.model_validate(body), home=emptied.settings.home)
     assert plan.method == "edit"
-    request = done(emptied, emptied.forget(CLASS, refusal=refusal))
+    request = done(emptied, emptied.forget(CLASS, **refusing))
     assert (request.status, request.claim) == ("completed", plan.claim), request.report
     assert version(emptied, 4).forgotten.classes == [CLASS]
     emptied.train()
