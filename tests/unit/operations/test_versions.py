@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from sqlalchemy import update
 
 from app.database.engine import database_now
 from app.database.tables import IdempotencyRow, VersionRow
+from app.durable_files import remove
 from app.errors import (
     JobRunning,
     ModelExists,
@@ -91,11 +94,19 @@ def test_a_purge_in_the_middle_of_a_download_is_no_corruption(house: House, monk
     assert "version.corrupted" not in events(house)
 
 
-def test_one_version_that_cannot_be_purged_keeps_no_other_from_it(forgetful: House) -> None:
+def test_one_version_that_cannot_be_purged_keeps_no_other_from_it(
+    forgetful: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forgetful.forget(3, refusal="none")
     forgetful.work()
     first = forgetful.settings.home / "models" / "digits" / "1"
-    (first / "undeletable").mkdir()
+
+    def refuse_first(path: Path) -> None:  # as a file system does that went read-only: root may remove anything else
+        if path.parent == first:
+            raise OSError(errno.EROFS, "read-only", str(path))
+        remove(path)
+
+    monkeypatch.setattr("app.store.versions.remove", refuse_first)
     housekeeping.keep_house(forgetful.database, forgetful.settings.model_copy(update={"retention_days": 0}))
     assert states(forgetful) == {1: "quarantined", 2: "purged", 3: "available"}
 

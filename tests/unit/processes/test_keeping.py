@@ -5,12 +5,17 @@ import time
 from contextlib import suppress
 from itertools import pairwise
 
+import pytest
+import structlog
 from structlog.testing import capture_logs
 
+from app.processes import keeping
 from app.processes.keeping import keep_running
 
 
-def test_the_first_restart_is_at_once_and_the_next_ones_wait_ever_longer() -> None:
+def test_the_first_restart_is_at_once_and_the_next_ones_wait_ever_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A logger that was used before keeps the settings of that time, and is not captured.
+    monkeypatch.setattr(keeping, "_log", structlog.stdlib.get_logger())
     starts: list[float] = []
 
     async def end_at_once() -> int:
