@@ -30,7 +30,7 @@ from app.datasets.loading import load
 from app.method_parameters import EukParameters
 from app.method_specs import Unlearning
 from app.settings import Settings
-from app.specs import Architecture, Cnn, Edit, EditParameters, Mlp, Refusal, Scope, Strategy, Training
+from app.specs import Architecture, Cnn, Edit, EditParameters, GuardParameters, Mlp, Refusal, Scope, Strategy, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float
@@ -141,11 +141,11 @@ def forget(name: str, model: Classifier, data: Dataset, edit: Edit) -> tuple[Cla
     return result.model, _figures(name, model, edit, result)
 
 
-def forget_behind_guard(name: str, model: Classifier, data: Dataset, classes: tuple[int, ...], seed: int) -> Forgotten:
-    """The last layers begin anew without these classes, and a guard refuses them."""
-    asked = Unlearning("euk", EukParameters(), refusal="guard", seed=seed)
+def forget_behind_guard(name: str, model: Classifier, data: Dataset, classes: tuple[int, ...], edit: Edit) -> Forgotten:
+    """The last layers begin anew without these classes, and the guard of `edit` refuses them."""
+    asked = Unlearning("euk", EukParameters(), refusal="guard", guard=edit.guard, seed=edit.seed)
     result = forget_by_method(model, data, Partition.of(data, classes), asked, _CONTEXT)
-    return _figures(name, model, Edit(classes, refusal="guard", seed=seed), result, "euk")
+    return _figures(name, model, replace(edit, classes=classes, refusal="guard"), result, "euk")
 
 
 def _figures(name: str, model: Classifier, edit: Edit, result: Unlearned, method: str = "edit") -> Forgotten:
@@ -217,7 +217,8 @@ def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]
         training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)
         model, times = train(name, data, training, arguments.classes[0], steps or SHORT_PUSH)
         trained.append(times)
-        edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed)
+        guard = GuardParameters(steps=steps) if steps else GuardParameters()
+        edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed, guard=guard)
         for number in arguments.classes:
             request = replace(edit, classes=(number,))
             if number in arguments.settings_classes and seed in arguments.settings_seeds:
@@ -226,7 +227,7 @@ def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]
                 single.append(forget(name, model, data, request)[1])
         stacked += stack(name, model, data, edit, STACK[:2] if arguments.quick else STACK)
         guarded += [
-            forget_behind_guard(name, model, data, pair, seed) for pair in GUARDED[: 1 if arguments.quick else 2]
+            forget_behind_guard(name, model, data, pair, edit) for pair in GUARDED[: 1 if arguments.quick else 2]
         ]
         yield {
             "dataset": data.name,
