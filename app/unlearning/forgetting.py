@@ -392,6 +392,7 @@ def _settings(edit: Edit, model: Classifier, partition: Partition, guard: Guard 
         "guard": _settings_of_guard(guard),
         "classes": list(partition.forget_classes),
         "push_steps": push_steps(model, edit) if edit.refusal == "push" else 0,
+        "refusal_budget": 0.0 if edit.refusal == "none" else edit.refusal_budget(model.learning.mode),
         "null_bias": float(model.null_bias),
         "measured_rows": {"forget": len(measured_rows(train.forget)), "retain": len(measured_rows(train.retain))},
     }

@@ -287,3 +287,13 @@ def test_a_class_that_was_never_answered_is_forgotten() -> None:
     result = forget_classes(model, DATA, edit_of(2), CONTEXT)
     assert result.report.before.forget_accuracy == 0
     assert failed(result) == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "asked", "used"),
+    [("push", None, 0.005), ("calibrate", None, 0.003), ("none", None, 0.0), ("push", 0.02, 0.02)],
+)
+def test_the_report_says_what_refusing_was_allowed_to_cost(refusal: Refusal, asked: float | None, used: float) -> None:
+    edit = edit_of(1, refusal=refusal, push_steps=5)
+    edit = replace(edit, parameters=replace(edit.parameters, refusal_budget=asked))
+    assert forget_classes(fitted(DATA), DATA, edit, Context()).report.settings["refusal_budget"] == used
