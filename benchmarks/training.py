@@ -26,7 +26,7 @@ from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget_classes
 from app.unlearning.training import fit
-from benchmarks.forgetting import ARCHITECTURES, bare_loop
+from benchmarks.forgetting.run import ARCHITECTURES, bare_loop
 
 FORGOTTEN = 2
 

@@ -33,7 +33,7 @@ from app.unlearning.verifying.claims import Sought
 from app.unlearning.verifying.deep_verification import verify
 from app.unlearning.verifying.kept import Shelf, observe_or_recall
 from app.unlearning.verifying.observations import draw_sets
-from benchmarks.methods_setting import NUM_SAMPLES
+from benchmarks.methods.setting import NUM_SAMPLES
 
 _ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
 _CLASS = 5

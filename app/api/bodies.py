@@ -34,7 +34,7 @@ class Bounds:
     """What a body may consist of.
 
     A parser lets nobody run before it has read all of it, not even from another thread, and the validator copies the
-    body for each fault. `benchmarks.stalls` measures how long others wait.
+    body for each fault. `benchmarks.serving.stalls` measures how long others wait.
     """
 
     size: int

@@ -2,7 +2,7 @@
 
 Forward alone is a third of a training step, which also goes backward (twice the work) and updates. How many images
 each method passes follows from its parameters; how often it tries settings is an average of measured runs
-(benchmarks/costs.py). Seconds are nowhere written down: they are those of this model on this machine.
+(benchmarks/methods/expected.py). Seconds are nowhere written down: they are those of this model on this machine.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from app.unlearning.data import Dataset
-from benchmarks.methods import run_case
-from benchmarks.methods_cells import Cell, by_class, counted, load_cells, mean, missed, ratio, where
-from benchmarks.methods_goals import goals
-from benchmarks.methods_report import write
-from benchmarks.methods_setting import Case, Target, cases, compared_classes, memorable, partition_of
+from benchmarks.methods.cells import Cell, by_class, counted, load_cells, mean, missed, ratio, where
+from benchmarks.methods.goals import goals
+from benchmarks.methods.report import write
+from benchmarks.methods.run import run_case
+from benchmarks.methods.setting import Case, Target, cases, compared_classes, memorable, partition_of
 from tests.unit.unlearning.blobs import blobs
 
 

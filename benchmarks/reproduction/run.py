@@ -25,9 +25,11 @@ import torch
 from app.datasets.loading import load
 from app.settings import Settings
 from app.unlearning.data import Dataset
-from benchmarks import reproduction_growing, reproduction_static, tasks, tasks_times
-from benchmarks.reproduction_report import report
-from benchmarks.tasks_figure import draw
+from benchmarks.reproduction import growing, static
+from benchmarks.reproduction.report import report
+from benchmarks.tasks import run as tasks
+from benchmarks.tasks import times
+from benchmarks.tasks.figure import draw
 
 PARTS = ("published", "tasks")
 _RAW = Path("benchmarks/reproduction.json")
@@ -36,12 +38,12 @@ _RAW = Path("benchmarks/reproduction.json")
 def measured(asked: argparse.Namespace, data: Dataset) -> Iterator[tuple[str, list[dict[str, Any]] | dict[str, Any]]]:
     """Name and figures of every part asked for; of the longest one after every seed, with those before."""
     if asked.times:
-        yield "times", tasks_times.run(data, asked.repetitions)
+        yield "times", times.run(data, asked.repetitions)
         return
     epochs = {"epochs": 1} if asked.quick else {}
     if "published" in asked.parts:
-        yield "static", [reproduction_static.run(data, seed, **epochs) for seed in asked.seeds]
-        yield "growing", [reproduction_growing.run(data, seed, **epochs) for seed in asked.seeds]
+        yield "static", [static.run(data, seed, **epochs) for seed in asked.seeds]
+        yield "growing", [growing.run(data, seed, **epochs) for seed in asked.seeds]
     if "tasks" in asked.parts:
         found = []
         for seed in asked.seeds:
@@ -103,7 +105,3 @@ def main() -> None:
             runs = found if asked.times else [*_of_other_seeds(figures.get(name), asked), *found]
             figures[name] = {"machine": _machine(), "quick": asked.quick, "runs": runs}
             write(figures, asked.output)
-
-
-if __name__ == "__main__":
-    main()

@@ -33,8 +33,8 @@ from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget_classes
 from app.unlearning.training import raw_logits
 from app.unlearning.verification import sparsity
-from benchmarks.reproduction_setting import TASKS
-from benchmarks.tasks_probe import ProbeImages, probe
+from benchmarks.reproduction.setting import TASKS
+from benchmarks.tasks.probe import ProbeImages, probe
 
 LEARNING: dict[str, SynapticIntelligence | Progressive] = {
     "synaptic_intelligence": SynapticIntelligence(tasks=TASKS),

@@ -1,6 +1,6 @@
 """Predictions over HTTP, by the number of callers, beside the same network called in one process.
 
-    python -m benchmarks.predict [--seconds 5] [--output docs/benchmarks]
+    python -m benchmarks.serving.predict [--seconds 5] [--output docs/benchmarks]
 
 Starts a server in a temporary home, trains a model of each kind for one epoch, and asks for one row at a time over
 connections that stay open. Writes predict.md and predict.json.
@@ -331,7 +331,7 @@ def report(figures: dict[str, Any]) -> str:
     lines = [
         "# Predictions per second",
         "",
-        "Made by `python -m benchmarks.predict`. Callers ask for one MNIST image at a time and again as soon as they have",
+        "Made by `python -m benchmarks.serving.predict`. Callers ask for one MNIST image at a time and again as soon as they have",
         f"their answer; they share the machine ({machine['cores']} cores) with server and predictor. Python",
         f"{machine['python']}, torch {machine['torch']}. Every request reads the serving version from the database.",
         "",

@@ -1,4 +1,4 @@
-"""What methods are expected to take beside what they take: python -m benchmarks.costs [--architecture mlp cnn]."""
+"""What methods are expected to take beside what they take: python -m benchmarks.methods.expected [--architecture mlp cnn]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.tasks` and `benchmarks.tasks_times` as Markdown."""
+"""The figures of `benchmarks.tasks` and `benchmarks.tasks.times` as Markdown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from statistics import fmean, median
 from typing import Any, get_args
 
 from app.specs import Mode, Scope, Strategy
-from benchmarks.reproduction_markdown import NONE, TASK_NAMES, Runs, by_task, points, seeds_of, spread, table
-from benchmarks.tasks import LEARNING, REFUSALS
-from benchmarks.tasks_times import GOAL, ratio
+from benchmarks.markdown import NONE, TASK_NAMES, Runs, by_task, points, seeds_of, spread, table
+from benchmarks.tasks.run import LEARNING, REFUSALS
+from benchmarks.tasks.times import GOAL, ratio
 
 MOST_LOST: dict[str, float] = {"output": 0.005, "network": 0.03}
 """Accuracy that the other tasks may lose on average, the task named."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import altair as alt
 
-from benchmarks.reproduction_markdown import TASK_NAMES, Runs
-from benchmarks.tasks import LEARNING
+from benchmarks.markdown import TASK_NAMES, Runs
+from benchmarks.tasks.run import LEARNING
 
 FORGOTTEN = 2
 TITLES = {"synaptic_intelligence": "static network, Synaptic Intelligence", "progressive": "growing network"}

@@ -1,6 +1,6 @@
 """What forgetting, verifying and measuring importance cost beside one epoch of training, in CPU seconds.
 
-    python -m benchmarks.methods_costs --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--repetitions 5]
+    python -m benchmarks.methods.costs --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--repetitions 5]
 
 Medians over repetitions, one thread. Writes costs_<dataset>_<architecture>.json into the folder, which
 `benchmarks.methods --write` reads.
@@ -35,9 +35,9 @@ from app.unlearning.training import fit
 from app.unlearning.verifying.claims import Sought
 from app.unlearning.verifying.deep_verification import judge
 from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
-from benchmarks.methods_models import original, reference
-from benchmarks.methods_runs import Clock
-from benchmarks.methods_setting import ARCHITECTURES, FIRST_SEED, Case, Target, compared_classes
+from benchmarks.methods.models import original, reference
+from benchmarks.methods.requests import Clock
+from benchmarks.methods.setting import ARCHITECTURES, FIRST_SEED, Case, Target, compared_classes
 
 FISHER_IMAGES = 1000
 _BATCH = 250

@@ -30,11 +30,11 @@ from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
-from benchmarks.methods_figures import Beside, figures
-from benchmarks.methods_models import original, reference
-from benchmarks.methods_report import write
-from benchmarks.methods_runs import run, sharded
-from benchmarks.methods_setting import ARCHITECTURES, FIRST_SEED, Case, Row, cases, data_of, partition_of
+from benchmarks.methods.figures import Beside, figures
+from benchmarks.methods.models import original, reference
+from benchmarks.methods.report import write
+from benchmarks.methods.requests import run, sharded
+from benchmarks.methods.setting import ARCHITECTURES, FIRST_SEED, Case, Row, cases, data_of, partition_of
 
 
 def cell(case: Case, row: Row, folder: Path) -> Path:
@@ -138,7 +138,3 @@ def main() -> None:
         for case in cases(asked.dataset, data.num_classes, asked.architecture, seeds):
             if asked.targets is None or case.target.name in asked.targets:
                 run_case(case, data, asked.out, asked.rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.methods_cells import Cell, by_class, counted, load_cells, load_costs, mean, missed, ratio, where
-from benchmarks.methods_goals import goals
-from benchmarks.methods_remarks import LEFT, LEFT_SETTING, LIMITS, REMARKS
-from benchmarks.methods_setting import (
+from benchmarks.markdown import NONE, table
+from benchmarks.methods.cells import Cell, by_class, counted, load_cells, load_costs, mean, missed, ratio, where
+from benchmarks.methods.goals import goals
+from benchmarks.methods.remarks import LEFT, LEFT_SETTING, LIMITS, REMARKS
+from benchmarks.methods.setting import (
     CLASS_ROWS,
     DEFAULT_ROW,
     MEMORISED_ROWS,
@@ -19,7 +20,6 @@ from benchmarks.methods_setting import (
     SAMPLE_ROWS,
     Row,
 )
-from benchmarks.reproduction_markdown import NONE, table
 
 _HEAD = (
     "method", "refusal", "left", "forget", "retain", "test", "refused", "false refusals", "probe gap", "prototype gap", "MIA AUC",
@@ -201,7 +201,7 @@ def _costs(costs: list[Cell]) -> list[str]:
         "## Costs",
         "",
         f"CPU seconds, one thread, medians of repetitions ({', '.join(_repetitions(cost) for cost in costs)}),",
-        "by `python -m benchmarks.methods_costs`. *Verify*: fast, with 1 or 3",
+        "by `python -m benchmarks.methods.costs`. *Verify*: fast, with 1 or 3",
         "retrained models; *kept*: what they and the original were seen to do is known already. Fisher information of 1,000",
         "images beside the gradients of their batches; *vmap*: the same by `torch.func`, which the product does not use.",
         "",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import reproduction_published as published
-from benchmarks.reproduction_markdown import NONE, TASK_NAMES, Runs, by_task, plain, points, seeds_of, spread, table
-from benchmarks.reproduction_setting import TASKS
-from benchmarks.reproduction_static import FORGOTTEN
+from benchmarks.markdown import NONE, TASK_NAMES, Runs, by_task, plain, points, seeds_of, spread, table
+from benchmarks.reproduction import published
+from benchmarks.reproduction.setting import TASKS
+from benchmarks.reproduction.static import FORGOTTEN
 
 
 def static(runs: Runs) -> list[str]:

@@ -1,6 +1,6 @@
 """The published static set-up: 784-50-10, Synaptic Intelligence, five tasks of two digits, and what is then replaced.
 
-Self-contained on purpose: it keeps what the product does differently (see `benchmarks.reproduction_report`). Indices
+Self-contained on purpose: it keeps what the product does differently (see `benchmarks.reproduction.report`). Indices
 of tasks count from 0.
 """
 
@@ -18,7 +18,7 @@ from torch.nn import functional
 from app.unlearning.data import Dataset
 from app.unlearning.verification import sparsity
 from app.unlearning.weight_choice import top_share
-from benchmarks.reproduction_setting import (
+from benchmarks.reproduction.setting import (
     NUM_CLASSES,
     TASKS,
     Replace,
@@ -33,7 +33,7 @@ from benchmarks.reproduction_setting import (
     split_tasks,
     with_outputs_replaced,
 )
-from benchmarks.tasks_probe import ProbeImages, probe
+from benchmarks.tasks.probe import ProbeImages, probe
 
 STRENGTH, XI = 1.0, 1e-3
 LEARNING_RATE, BATCH_SIZE, EPOCHS = 1e-3, 1000, 5

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from app.unlearning.data import Dataset
 from app.unlearning.verification import sparsity
-from benchmarks.reproduction_setting import (
+from benchmarks.reproduction.setting import (
     NUM_CLASSES,
     TASKS,
     Replace,

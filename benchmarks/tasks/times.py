@@ -18,8 +18,8 @@ from app.unlearning.architectures import Classifier, build
 from app.unlearning.data import Dataset
 from app.unlearning.partition import rows_of
 from app.unlearning.training import fit
-from benchmarks.reproduction_setting import TASKS
-from benchmarks.tasks import CONTEXT, LEARNING, default_training, fresh, learn
+from benchmarks.reproduction.setting import TASKS
+from benchmarks.tasks.run import CONTEXT, LEARNING, default_training, fresh, learn
 
 GOAL = {"synaptic_intelligence": 1.5, "progressive": 1.3}
 """How many times as long as plain training the mode may take at most."""

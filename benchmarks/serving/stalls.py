@@ -1,6 +1,6 @@
 """How long the event loop waits while one hostile body, within the limits or beyond them, is read and refused.
 
-    python -m benchmarks.stalls [--tries 9] [--output docs/benchmarks]
+    python -m benchmarks.serving.stalls [--tries 9] [--output docs/benchmarks]
 
 A task of the server's own event loop notes the longest time between two of its turns. Other work of the machine makes
 that longer and nothing makes it shorter, so each body is sent several times and the shortest is reported, beside the
@@ -34,7 +34,7 @@ from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.settings import Settings
 from app.specs import Mlp
-from benchmarks.predict import npy, running_server, train, wait
+from benchmarks.serving.predict import npy, running_server, train, wait
 
 _TURN_SECONDS = 0.0005
 _BOUND_MS = 50
@@ -204,7 +204,7 @@ def report(stalls: list[Stall], tries: int) -> str:
     lines = [
         "# How long others wait for a hostile body",
         "",
-        f"{len(os.sched_getaffinity(0))} cores. Written by `python -m benchmarks.stalls`; raw figures: [stalls.json](stalls.json).",
+        f"{len(os.sched_getaffinity(0))} cores. Written by `python -m benchmarks.serving.stalls`; raw figures: [stalls.json](stalls.json).",
         "",
         "While one body is read and answered, the longest time in which the event loop served nobody, in milliseconds: of",
         f"{tries} tries the shortest, which is what the server itself makes, and the median, which other work of the machine",

@@ -39,7 +39,7 @@ from app.unlearning.forgetting import forget as forget_by_method
 from app.unlearning.partition import Partition
 from app.unlearning.training import Fit, fit
 from app.unlearning.verification import version_metrics
-from benchmarks.forgetting_report import report
+from benchmarks.forgetting.report import report
 
 ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
 STACK = (2, 5, 8)
@@ -275,7 +275,3 @@ def main() -> None:
         for figures in run(arguments, data):
             (arguments.output / "forgetting.json").write_text(json.dumps(figures, indent=1) + "\n")
             (arguments.output / "forgetting.md").write_text(report(figures))
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.methods_cells import Cell, by_class, mean, ratio, where
+from benchmarks.methods.cells import Cell, by_class, mean, ratio, where
 
 
 @dataclass(frozen=True)

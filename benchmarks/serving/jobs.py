@@ -1,6 +1,6 @@
 """How long a job waits: from the commit that queued it to the end of its first torch operation.
 
-    python -m benchmarks.jobs [--jobs 100] [--database-url URL] [--json FILE]
+    python -m benchmarks.serving.jobs [--jobs 100] [--database-url URL] [--json FILE]
 
 One worker at its usual pace, jobs submitted one at a time at random moments, so that each finds the worker idle.
 """
@@ -55,7 +55,7 @@ def work(parent: int, home: str, database_url: str) -> None:
     """Be the worker, for as long as the parent lives."""
     end_with_parent(parent)
     logs.configure("warning")
-    handlers = {"train": Handler(multiply, ignore, ("torch", "torchvision", "benchmarks.jobs"))}
+    handlers = {"train": Handler(multiply, ignore, ("torch", "torchvision", "benchmarks.serving.jobs"))}
     run_worker(Settings(home=Path(home), database_url=database_url), handlers, housekeeping=lambda: None)
 
 
@@ -79,7 +79,7 @@ def measure_waits(home: str, database_url: str, jobs: int) -> dict[str, object]:
     migrate.upgrade(settings.resolved_database_url)
     database = Database(settings.resolved_database_url)
     model = _model(database)
-    program = f"from benchmarks import jobs; jobs.work({os.getpid()}, {home!r}, {database_url!r})"
+    program = f"from benchmarks.serving import jobs; jobs.work({os.getpid()}, {home!r}, {database_url!r})"
     worker = subprocess.Popen([sys.executable, "-c", program])
     try:
         first = _wait_of_one(database, model)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import reproduction_published as published
-from benchmarks.reproduction_growing import UNITS
-from benchmarks.reproduction_markdown import TASK_NAMES, Runs, by_task, plain, seeds_of, spread, table
+from benchmarks.markdown import TASK_NAMES, Runs, by_task, plain, seeds_of, spread, table
+from benchmarks.reproduction import published
+from benchmarks.reproduction.growing import UNITS
 
 _TASK_HEAD = ["", *TASK_NAMES]
 

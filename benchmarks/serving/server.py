@@ -1,6 +1,6 @@
 """A server at rest and its first work: start, memory when idle, and how long a job takes from request to effect.
 
-    python -m benchmarks.server [--starts 3] [--jobs 50] [--output docs/benchmarks]
+    python -m benchmarks.serving.server [--starts 3] [--jobs 50] [--output docs/benchmarks]
 
 Writes server.md and server.json.
 """
@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 
 from app.jobs.processes import parent_of
-from benchmarks.jobs import measure_waits
-from benchmarks.predict import running_server
+from benchmarks.serving.jobs import measure_waits
+from benchmarks.serving.predict import running_server
 
 _IDLE_SECONDS = 5.0
 
@@ -92,7 +92,7 @@ def report(figures: dict[str, Any]) -> str:
     lines = [
         "# The server",
         "",
-        f"{figures['cores']} cores, SQLite. Written by `python -m benchmarks.server`; raw figures:",
+        f"{figures['cores']} cores, SQLite. Written by `python -m benchmarks.serving.server`; raw figures:",
         "[server.json](server.json).",
         "",
         "## Start",

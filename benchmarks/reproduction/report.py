@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.reproduction_growing_report import growing
-from benchmarks.reproduction_markdown import table
-from benchmarks.reproduction_published import SOURCE
-from benchmarks.reproduction_static_report import static
-from benchmarks.tasks_report import forgetting, learning, times
+from benchmarks.markdown import table
+from benchmarks.reproduction.growing_report import growing
+from benchmarks.reproduction.published import SOURCE
+from benchmarks.reproduction.static_report import static
+from benchmarks.tasks.report import forgetting, learning, times
 
 
 def report(figures: dict[str, Any]) -> str:

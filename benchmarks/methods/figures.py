@@ -17,7 +17,7 @@ from app.unlearning.partition import Partition
 from app.unlearning.verifying.deep_verification import judge
 from app.unlearning.verifying.figures import accuracy, attack, margin, probe_recall, prototype_recall
 from app.unlearning.verifying.observations import Observation, Outputs, Sets
-from benchmarks.methods_runs import Result
+from benchmarks.methods.requests import Result
 
 _CONTEXT = Context()
 

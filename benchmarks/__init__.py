@@ -1,0 +1,1 @@
+"""Measurements of the product, study by study: `python -m benchmarks` lists them."""

@@ -1,0 +1,1 @@
+"""Forgetting by default, over seeds, classes and settings."""

@@ -1,0 +1,1 @@
+"""Every unlearning method beside the original and retrained models."""

@@ -1,0 +1,5 @@
+"""python -m benchmarks.methods: see `run`."""
+
+from benchmarks.methods.run import main
+
+main()

@@ -1,0 +1,1 @@
+"""The published set-ups for forgetting tasks, repeated as published."""

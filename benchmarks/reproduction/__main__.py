@@ -1,0 +1,5 @@
+"""python -m benchmarks.reproduction: see `run`."""
+
+from benchmarks.reproduction.run import main
+
+main()

@@ -1,0 +1,1 @@
+"""What who asks a server sees."""

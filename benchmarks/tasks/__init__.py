@@ -1,0 +1,1 @@
+"""The product, task by task: a part of the reproduction."""
