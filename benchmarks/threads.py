@@ -1,7 +1,4 @@
-"""How long a step of training takes with one thread and with one for each core, beside as many busy processes as you say.
-
-`python -m benchmarks.threads 0`, then with twice as many as there are cores, prints what is in `docs/operations/threads.md`.
-"""
+"""How long a step of training takes with one thread and with one for each core, beside busy processes."""
 
 from __future__ import annotations
 
@@ -16,35 +13,45 @@ from contextlib import contextmanager
 import torch
 from torch.nn import functional
 
-from app import specs
 from app.threads import usable_cores
 from app.unlearning.architectures import Classifier, build
+from benchmarks.study import ARCHITECTURES, Study
+from benchmarks.writing import number, table
+
+STUDY = Study(
+    "threads",
+    "milliseconds of a step of training with one thread and with one for each core, beside busy processes",
+    "a table of docs/operations/threads.md to the standard output",
+    minutes=1,
+    gibibytes=1,
+    notes="The table is of no busy process, and of twice as many as there are cores.",
+)
 
 _BATCH = 128
-_NETWORKS: dict[str, tuple[specs.Architecture, int]] = {
-    "mlp, hidden 128": (specs.Mlp(), 50),
-    "cnn, channels 16 and 32": (specs.Cnn(), 5),
-    "gru, hidden 64": (specs.Gru(), 5),
-    "resnet18": (specs.Torchvision(), 1),
-}
+_STEPS = {"mlp": 50, "cnn": 5, "gru": 5, "resnet18": 1}
+"""Of each network, between two looks at the clock."""
 _TRIES = 5
 
 
-def main(busy: int) -> None:
-    """Measure everything and print it as Markdown: medians, the numbers of threads taking turns."""
+def main() -> None:
+    """Measure everything and print it: medians, the numbers of threads taking turns."""
+    parser = STUDY.parser()
+    parser.add_argument("busy", type=int, help="processes that compute without end")
+    busy = parser.parse_args().busy
     cores = usable_cores()
-    print(f"| {_BATCH} rows, {busy} busy processes on {cores} cores | 1 thread | {cores} threads |\n|---|---|---|")
+    head = [f"{_BATCH} rows, {busy} busy processes on {cores} cores", "1 thread", f"{cores} threads"]
     with _beside(busy):
-        for name, (architecture, steps) in _NETWORKS.items():
-            model = build(architecture, (1, 28, 28), 10, seed=0).train()
-            found: dict[int, list[float]] = {1: [], cores: []}
-            for _ in range(_TRIES):
-                for threads, times in found.items():
-                    times.append(_milliseconds(model, threads, steps))
-            print(
-                f"| {name} | {' | '.join(f'{statistics.median(times):.1f}' for times in found.values())} |", flush=True
-            )
-    print(f"\nLoad average at the end: {os.getloadavg()[0]:.1f}")
+        print("\n".join(table(head, [[name, *_medians(name, cores)] for name in _STEPS])))
+    print(f"Load average at the end: {os.getloadavg()[0]:.1f}")
+
+
+def _medians(name: str, cores: int) -> list[str]:
+    model = build(ARCHITECTURES[name], (1, 28, 28), 10, seed=0).train()
+    found: dict[int, list[float]] = {1: [], cores: []}
+    for _ in range(_TRIES):
+        for threads, times in found.items():
+            times.append(_milliseconds(model, threads, _STEPS[name]))
+    return [number(statistics.median(times), 1) for times in found.values()]
 
 
 def _milliseconds(model: Classifier, threads: int, steps: int) -> float:
@@ -69,4 +76,4 @@ def _beside(busy: int) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

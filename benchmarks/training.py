@@ -1,34 +1,51 @@
-"""Training and forgetting beside a bare loop: the same batches, the same optimizer, over the same tensors.
-
-    python -m benchmarks.training [--repetitions 5] [--architecture mlp cnn] [--output docs/benchmarks]
-
-Both run in turns, so that what else the machine does meets both; ratios are medians of the ratios of each turn. Run it
-on a machine with nothing else to do. Writes training.md and training.json.
-"""
+"""Training and forgetting beside a bare loop: the same batches, the same optimizer, over the same tensors."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import statistics
-import tempfile
-from pathlib import Path
+import time
 from typing import Any
 
 import torch
+from torch.nn import functional
 
-from app.datasets.loading import load
-from app.settings import Settings
 from app.specs import Edit, Training
-from app.unlearning.architectures import build
+from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
+from app.unlearning.data import Dataset, images_as_float
 from app.unlearning.forgetting import forget_classes
 from app.unlearning.training import fit
-from benchmarks.forgetting.run import ARCHITECTURES, bare_loop
+from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, machine, prepare
+from benchmarks.writing import number, section, table, write
+
+STUDY = Study(
+    "training",
+    "seconds of training and of forgetting beside a bare loop over the same batches, in turns",
+    "docs/benchmarks/training.md and training.json",
+    minutes=12,
+    gibibytes=1.4,
+    notes="The machine must have nothing else to do.",
+)
 
 FORGOTTEN = 2
+
+
+def bare_loop(model: Classifier, data: Dataset, training: Training) -> float:
+    """The seconds of the shortest loop that does the same work with the same optimizer."""
+    start = time.perf_counter()
+    images, labels = images_as_float(data.train_images), data.train_labels
+    optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, fused=True)
+    generator = torch.Generator().manual_seed(training.seed)
+    model.train()
+    for _ in range(training.epochs):
+        order = data.train_rows[torch.randperm(len(data.train_rows), generator=generator)]
+        for begin in range(0, len(order), training.batch_size):
+            batch = order[begin : begin + training.batch_size]
+            loss = functional.cross_entropy(model(images[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
+            optimizer.step()
+    return time.perf_counter() - start
 
 
 def turn(name: str, data: Dataset, seed: int) -> dict[str, float]:
@@ -52,54 +69,39 @@ def turn(name: str, data: Dataset, seed: int) -> dict[str, float]:
 def report(figures: dict[str, Any]) -> str:
     """The figures as Markdown."""
     training = Training()
-    names = list(figures["turns"])
-    return "\n".join(
-        [
-            "# Training and forgetting, timed",
-            "",
-            f"MNIST, {training.epochs} epochs, batches of {training.batch_size}, {figures['threads']} threads on",
-            f"{figures['cores']} cores; medians of {figures['repetitions']} turns. Wall seconds. *Forget* is the default",
-            f"request for class {FORGOTTEN}, the method alone; *measuring* is before and after. A retraining takes as long as the",
-            "training. The bare loop converts all images to float once, and keeps no progress, schedule or guard.",
-            f"Written by `python -m benchmarks.training --architecture {' '.join(names)}`; raw figures:",
-            "[training.json](training.json).",
-            "",
-            "| network | training | bare loop | ratio | forget | per epoch | per retraining | measuring |",
-            "|---|---|---|---|---|---|---|---|",
-            *(_row(name, figures["turns"][name]) for name in names),
-            "",
-        ]
-    )
-
-
-def _row(name: str, turns: list[dict[str, float]]) -> str:
-    cells = [f"{statistics.median(turn[part] for turn in turns):.2f}" for part in turns[0]]
-    return f"| {name} | {' | '.join(cells)} |"
+    turns = figures["turns"]
+    lines = [
+        f"MNIST, {training.epochs} epochs, batches of {training.batch_size}, {figures['threads']} threads on",
+        f"{figures['cores']} cores; medians of {figures['repetitions']} turns. Wall seconds. *Forget* is the default",
+        f"request for class {FORGOTTEN}, the method alone; *measuring* is before and after. A retraining takes as long as the",
+        "training. The bare loop converts all images to float once, and keeps no progress, schedule or guard.",
+        f"Written by `{STUDY.command} --architecture {' '.join(turns)}`; raw figures:",
+        "[training.json](training.json).",
+    ]
+    head = ["network", "training", "bare loop", "ratio", "forget", "per epoch", "per retraining", "measuring"]
+    rows = [
+        [name, *(number(statistics.median(turn[part] for turn in own), 2) for part in own[0])]
+        for name, own in turns.items()
+    ]
+    return "\n".join([*section("# Training and forgetting, timed", "\n".join(lines)), *table(head, rows)])
 
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = STUDY.parser("docs/benchmarks")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=list(ARCHITECTURES))
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    add_architectures(parser, "mlp", "cnn")
     asked = parser.parse_args()
-    torch.optim.Adam(
-        [torch.nn.Parameter(torch.zeros(1))]
-    )  # the first optimizer loads torch's compiler: not to be timed
-    with tempfile.TemporaryDirectory() as home:
-        data = load("mnist", Settings(home=Path(home))).dataset
-        figures = {
-            "repetitions": asked.repetitions,
-            "threads": torch.get_num_threads(),
-            "cores": len(os.sched_getaffinity(0)),
-            "turns": {
-                name: [turn(name, data, seed) for seed in range(asked.repetitions)] for name in asked.architecture
-            },
-        }
-    asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / "training.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (asked.output / "training.md").write_text(report(figures))
+    prepare()
+    data = dataset()
+    figures = {
+        "repetitions": asked.repetitions,
+        "threads": torch.get_num_threads(),
+        "cores": machine()["cores"],
+        "turns": {name: [turn(name, data, seed) for seed in range(asked.repetitions)] for name in asked.architecture},
+    }
+    write(asked.output / "training.json", figures)
+    write(asked.output / "training.md", report(figures))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """What the fast verification of a forget request costs beside one epoch of training, in CPU seconds of one thread.
 
-`python -m benchmarks.verification [--architecture mlp cnn] [--repetitions 5]` prints what is in `docs/verification.md`.
-Networks of MNIST, three references; an epoch is timed beside each of the requests, medians are of their ratios. How well
-the networks are trained does not decide the cost: one epoch.
+Three references; an epoch is timed beside each of the requests, medians are of their ratios. How well the networks are
+trained does not decide the cost: one epoch.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,12 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import torch
-
-from app.datasets.loading import load
 from app.method_parameters import RetrainParameters
-from app.settings import Settings
-from app.specs import Architecture, Cnn, EditParameters, Mlp, Training
+from app.specs import EditParameters, Training
 from app.store.observations import Observations
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
@@ -34,8 +28,17 @@ from app.unlearning.verifying.deep_verification import verify
 from app.unlearning.verifying.kept import Shelf, observe_or_recall
 from app.unlearning.verifying.observations import draw_sets
 from benchmarks.methods.setting import NUM_SAMPLES
+from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, prepare
+from benchmarks.writing import number, table
 
-_ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
+STUDY = Study(
+    "verification",
+    "CPU seconds of the fast verification beside those of one epoch, of a class and of samples",
+    "the table of docs/verification.md to the standard output",
+    minutes=6,
+    gibibytes=1.2,
+)
+
 _CLASS = 5
 _NUM_REFERENCES = 3
 _RECIPE = Training(epochs=1)
@@ -54,7 +57,7 @@ class Networks:
 
 def networks(architecture: str, data: Dataset) -> Networks:
     """All but the original retrained without a class."""
-    original = build(_ARCHITECTURES[architecture], data.input_shape, data.num_classes, 0)
+    original = build(ARCHITECTURES[architecture], data.input_shape, data.num_classes, 0)
     fit(original, data, data.train_rows, _RECIPE, _CONTEXT)
     partition, recipe = Partition.of(data, [_CLASS]), RetrainParameters(training=_RECIPE)
     retrain = METHODS["retrain"].run
@@ -92,33 +95,32 @@ def request_seconds(found: Networks, data: Dataset, partition: Partition, kept: 
 
 def main() -> None:
     """Measure everything and print it as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architecture", choices=list(_ARCHITECTURES), nargs="+", default=list(_ARCHITECTURES))
+    parser = STUDY.parser()
+    add_architectures(parser, "mlp", "cnn")
     parser.add_argument("--repetitions", type=int, default=5)
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # loads torch's compiler: not to be timed
-    with tempfile.TemporaryDirectory() as home:
-        data = load("mnist", Settings(home=Path(home))).dataset
+    prepare(threads=1)
+    data = dataset()
     targets = {
         "a class": Partition.of(data, [_CLASS]),
         f"{NUM_SAMPLES} samples": of_samples(data, data.train_rows[:NUM_SAMPLES].tolist()),
     }
-    print(f"| | epoch, s | {' | '.join(_REQUESTS)} |\n|---|---|{'---|' * len(_REQUESTS)}")
+    rows = []
     for architecture in asked.architecture:
         found = networks(architecture, data)
         for target, partition in targets.items():
-            print(f"| {architecture}, {target} | {_row(found, data, partition, asked.repetitions)} |", flush=True)
+            rows.append([f"{architecture}, {target}", *_row(found, data, partition, asked.repetitions)])
+    print("\n".join(table(["", "epoch, s", *_REQUESTS], rows)))
 
 
-def _row(found: Networks, data: Dataset, partition: Partition, repetitions: int) -> str:
+def _row(found: Networks, data: Dataset, partition: Partition, repetitions: int) -> list[str]:
     epochs: list[float] = []
     ratios: dict[str, list[float]] = {name: [] for name in _REQUESTS}
     for _ in range(repetitions):
         epochs.append(epoch_seconds(found.original, data))
         for name, kept in _REQUESTS.items():
             ratios[name].append(request_seconds(found, data, partition, kept) / epochs[-1])
-    return " | ".join([f"{median(epochs):.2f}", *(f"{median(each):.2f}" for each in ratios.values())])
+    return [number(median(each), 2) for each in (epochs, *ratios.values())]
 
 
 if __name__ == "__main__":

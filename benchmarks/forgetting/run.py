@@ -1,47 +1,33 @@
-"""Forgetting, measured: refusal, false refusals, retained accuracy and time, over seeds, classes and settings.
-
-    python -m benchmarks.forgetting [--seeds 0 1 2] [--classes 0 … 9] [--architecture mlp cnn] [--dataset mnist]
-                                    [--settings-classes …] [--settings-seeds …] [--quick] [--output docs/benchmarks]
-
-Everything is measured on the test set, which decides nothing: thresholds and verdicts come from the calibration split.
-Writes forgetting.md and forgetting.json, anew after every seed. `--quick` takes one seed, one class and one epoch, to
-see that it runs.
-"""
+"""Forgetting, measured: refusal, false refusals, retained accuracy and time, over seeds, classes and settings."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import sys
-import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch.nn import functional
 
-from app.datasets.loading import load
 from app.method_parameters import EukParameters
 from app.method_specs import Unlearning
-from app.settings import Settings
-from app.specs import Architecture, Cnn, Edit, EditParameters, GuardParameters, Mlp, Refusal, Scope, Strategy, Training
+from app.specs import Edit, EditParameters, GuardParameters, Refusal, Scope, Strategy, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset, images_as_float
+from app.unlearning.data import Dataset
 from app.unlearning.forgetting import Unlearned, forget_classes
 from app.unlearning.forgetting import forget as forget_by_method
 from app.unlearning.partition import Partition
-from app.unlearning.training import Fit, fit
+from app.unlearning.training import fit
 from app.unlearning.verification import version_metrics
+from benchmarks.forgetting import STUDY
 from benchmarks.forgetting.report import report
+from benchmarks.study import ARCHITECTURES, add_architectures, dataset, machine, prepare
+from benchmarks.training import bare_loop
+from benchmarks.writing import write
 
-ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
 STACK = (2, 5, 8)
 GUARDED = ((2, 5), (4, 9))
 """Two classes each, forgotten in one request: one pair that is unlike, and the two digits that are confused most."""
@@ -92,24 +78,6 @@ class Trained:
     """Forgetting it with a push of 150 steps."""
 
 
-def bare_loop(model: Classifier, data: Dataset, training: Training) -> float:
-    """The seconds of the shortest loop that does the same work with the same optimizer."""
-    start = time.perf_counter()
-    images, labels = images_as_float(data.train_images), data.train_labels
-    optimizer = torch.optim.Adam(model.parameters(), lr=training.learning_rate, fused=True)
-    generator = torch.Generator().manual_seed(training.seed)
-    model.train()
-    for _ in range(training.epochs):
-        order = data.train_rows[torch.randperm(len(data.train_rows), generator=generator)]
-        for begin in range(0, len(order), training.batch_size):
-            batch = order[begin : begin + training.batch_size]
-            loss = functional.cross_entropy(model(images[batch]), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature lacks types
-            optimizer.step()
-    return time.perf_counter() - start
-
-
 def train(
     name: str, data: Dataset, training: Training, forget_class: int, push_steps: int
 ) -> tuple[Classifier, Trained]:
@@ -121,7 +89,7 @@ def train(
     model = fresh()
     fitted = fit(model, data, data.train_rows, training, _CONTEXT)
     bare_seconds = bare_loop(fresh(), data, training)
-    retrained: Fit = fit(fresh(), data, Partition.of(data, [forget_class]).train.retain, training, _CONTEXT)
+    retrained = fit(fresh(), data, Partition.of(data, [forget_class]).train.retain, training, _CONTEXT)
     short = Edit((forget_class,), parameters=EditParameters(push_steps=push_steps), seed=training.seed)
     return model, Trained(
         architecture=name,
@@ -205,30 +173,11 @@ def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iter
 
 def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]]:
     """Every figure so far, as JSON values, after every seed of every network."""
-    torch.optim.Adam(
-        [torch.nn.Parameter(torch.zeros(1))]
-    )  # torch's first optimizer loads its compiler: not to be timed
-    steps = _QUICK_PUSH if arguments.quick else None
     trained: list[Trained] = []
-    single: list[Forgotten] = []
-    stacked: list[Forgotten] = []
-    guarded: list[Forgotten] = []
+    requests: dict[str, list[Forgotten]] = {"single": [], "stacked": [], "guarded": []}
     for name, seed in product(arguments.architecture, arguments.seeds):
-        training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)
-        model, times = train(name, data, training, arguments.classes[0], steps or SHORT_PUSH)
-        trained.append(times)
-        guard = GuardParameters(steps=steps) if steps else GuardParameters()
-        edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed, guard=guard)
-        for number in arguments.classes:
-            request = replace(edit, classes=(number,))
-            if number in arguments.settings_classes and seed in arguments.settings_seeds:
-                single += every_setting(name, model, data, request)
-            else:
-                single.append(forget(name, model, data, request)[1])
-        stacked += stack(name, model, data, edit, STACK[:2] if arguments.quick else STACK)
-        guarded += [
-            forget_behind_guard(name, model, data, pair, edit) for pair in GUARDED[: 1 if arguments.quick else 2]
-        ]
+        trained.append(_measure(arguments, data, name, seed, requests))
+        found = {kind: [asdict(entry) for entry in entries] for kind, entries in requests.items()}
         yield {
             "dataset": data.name,
             "quick": arguments.quick,
@@ -236,42 +185,54 @@ def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]
             "classes": arguments.classes,
             "settings_classes": arguments.settings_classes,
             "arguments": " ".join(sys.argv[1:]),
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "cores": len(os.sched_getaffinity(0)),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-            },
+            "machine": {**machine(), "threads": torch.get_num_threads()},
             "trained": [asdict(entry) for entry in trained],
-            "single": [asdict(entry) for entry in single],
-            "settings": [asdict(entry) for entry in single if entry.seed in arguments.settings_seeds],
+            **found,
+            "settings": [entry for entry in found["single"] if entry["seed"] in arguments.settings_seeds],
             "remarks": [],
-            "stacked": [asdict(entry) for entry in stacked],
-            "guarded": [asdict(entry) for entry in guarded],
         }
+
+
+def _measure(
+    arguments: argparse.Namespace, data: Dataset, name: str, seed: int, requests: dict[str, list[Forgotten]]
+) -> Trained:
+    """One network of one seed: add its requests, and say what its training was."""
+    steps = _QUICK_PUSH if arguments.quick else None
+    training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)
+    model, trained = train(name, data, training, arguments.classes[0], steps or SHORT_PUSH)
+    guard = GuardParameters(steps=steps) if steps else GuardParameters()
+    edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed, guard=guard)
+    for number in arguments.classes:
+        request = replace(edit, classes=(number,))
+        if number in arguments.settings_classes and seed in arguments.settings_seeds:
+            requests["single"] += every_setting(name, model, data, request)
+        else:
+            requests["single"].append(forget(name, model, data, request)[1])
+    requests["stacked"] += stack(name, model, data, edit, STACK[:2] if arguments.quick else STACK)
+    pairs = GUARDED[:1] if arguments.quick else GUARDED
+    requests["guarded"] += [forget_behind_guard(name, model, data, pair, edit) for pair in pairs]
+    return trained
 
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = STUDY.parser("docs/benchmarks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--classes", type=int, nargs="+", help="default: all")
     parser.add_argument("--settings-classes", type=int, nargs="+", help="classes to try every setting on; default: all")
     parser.add_argument("--settings-seeds", type=int, nargs="*", help="seeds to try every setting with; default: all")
-    parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=list(ARCHITECTURES))
+    add_architectures(parser, "mlp", "cnn")
     parser.add_argument("--dataset", default="mnist")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
+    parser.add_argument("--quick", action="store_true", help="one seed, one class and one epoch, to see that it runs")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        data = load(arguments.dataset, Settings(home=Path(home))).dataset
-        arguments.seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
-        arguments.classes = arguments.classes or list(range(data.num_classes))
-        arguments.classes = arguments.classes[:1] if arguments.quick else arguments.classes
-        arguments.settings_classes = arguments.settings_classes or arguments.classes
-        if arguments.settings_seeds is None:
-            arguments.settings_seeds = arguments.seeds
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        for figures in run(arguments, data):
-            (arguments.output / "forgetting.json").write_text(json.dumps(figures, indent=1) + "\n")
-            (arguments.output / "forgetting.md").write_text(report(figures))
+    prepare()
+    data = dataset(arguments.dataset)
+    few = slice(1 if arguments.quick else None)
+    arguments.seeds = arguments.seeds[few]
+    arguments.classes = (arguments.classes or list(range(data.num_classes)))[few]
+    arguments.settings_classes = arguments.settings_classes or arguments.classes
+    if arguments.settings_seeds is None:
+        arguments.settings_seeds = arguments.seeds
+    for figures in run(arguments, data):
+        write(arguments.output / "forgetting.json", figures)
+        write(arguments.output / "forgetting.md", report(figures))

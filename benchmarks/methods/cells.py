@@ -1,4 +1,4 @@
-"""Cells of the benchmark of methods, gathered: which belong together, and their means."""
+"""Cells of the study, gathered: which belong together, and their means."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-Cell = dict[str, Any]
+from benchmarks.writing import NONE, Row, listed
+
+Cell = Row
 
 
 def load_cells(folder: Path) -> list[Cell]:
@@ -22,25 +23,17 @@ def load_costs(folder: Path) -> list[Cell]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("costs_*.json"))]
 
 
-def where(cells: Iterable[Cell], **wanted: Any) -> list[Cell]:
-    """Those that have these values."""
-    return [cell for cell in cells if all(cell.get(name) == value for name, value in wanted.items())]
-
-
-def mean(cells: Iterable[Cell], name: str) -> float | None:
-    """Of those that have the figure; None where none has."""
-    found = [cell[name] for cell in cells if cell.get(name) is not None]
-    return fmean(found) if found else None
-
-
 def ratio(cells: Iterable[Cell]) -> float | None:
     """The mean of each cell's CPU time over that of a retraining for the same target."""
-    found = [
-        cell["seconds"] / cell["retraining_seconds"]
-        for cell in cells
-        if cell.get("retraining_seconds") and cell["seconds"]
-    ]
+    found = [own for cell in cells if (own := ratio_of(cell)) is not None]
     return fmean(found) if found else None
+
+
+def ratio_of(cell: Cell) -> float | None:
+    """CPU time over that of a retraining, where there is one."""
+    if not cell.get("retraining_seconds") or not cell["seconds"]:
+        return None
+    return float(cell["seconds"] / cell["retraining_seconds"])
 
 
 def by_class(cells: Iterable[Cell], figure: Callable[[Cell], float]) -> dict[int, float]:
@@ -56,10 +49,10 @@ def counted(values: Iterable[str | None]) -> str:
     counts = Counter("none" if value is None else value for value in values)
     if len(counts) == 1:
         return next(iter(counts))
-    return ", ".join(f"{value} {count}" for value, count in counts.most_common())
+    return listed(f"{value} {count}" for value, count in counts.most_common())
 
 
 def missed(cells: Iterable[Cell]) -> str:
     """The criteria that did not hold, each with the number of cells."""
     counts = Counter(name for cell in cells for name in cell["missed"])
-    return ", ".join(f"{name} {count}" for name, count in counts.most_common()) or "-"
+    return listed(f"{name} {count}" for name, count in counts.most_common()) or NONE

@@ -1,16 +1,7 @@
-"""What forgetting, verifying and measuring importance cost beside one epoch of training, in CPU seconds.
-
-    python -m benchmarks.methods.costs --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--repetitions 5]
-
-Medians over repetitions, one thread. Writes costs_<dataset>_<architecture>.json into the folder, which
-`benchmarks.methods --write` reads.
-"""
+"""What forgetting, verifying and measuring importance cost beside one epoch of training, in CPU seconds of one thread."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +13,6 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from app.datasets.loading import load
-from app.settings import Settings
 from app.specs import Edit, EditParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
@@ -37,7 +26,17 @@ from app.unlearning.verifying.deep_verification import judge
 from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
 from benchmarks.methods.models import original, reference
 from benchmarks.methods.requests import Clock
-from benchmarks.methods.setting import ARCHITECTURES, FIRST_SEED, Case, Target, compared_classes
+from benchmarks.methods.setting import FIRST_SEED, Case, Target, compared_classes
+from benchmarks.study import Study, add_architectures, dataset, prepare
+from benchmarks.writing import write
+
+STUDY = Study(
+    "methods.costs",
+    "CPU seconds of edits, fast verification and Fisher information beside one epoch of training, medians",
+    "costs_<dataset>_<architecture>.json into --out, which `python -m benchmarks.methods --write` reads",
+    minutes=6,
+    gibibytes=1.4,
+)
 
 FISHER_IMAGES = 1000
 _BATCH = 250
@@ -141,22 +140,20 @@ def _vmap_fisher(model: Classifier, images: Tensor, labels: Tensor) -> dict[str,
 
 def main() -> None:
     """Measure and keep."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = STUDY.parser()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dataset", default="mnist")
-    parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=["mlp", "cnn"])
+    add_architectures(parser, "mlp", "cnn")
     parser.add_argument("--repetitions", type=int, default=5)
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # loads torch's compiler: not to be timed
-    with tempfile.TemporaryDirectory() as home:
-        data = load(asked.dataset, Settings(home=Path(home))).dataset
-        target = Target("class", compared_classes(data.num_classes)[:1])
-        for name in asked.architecture:
-            case = Case(asked.dataset, name, target, FIRST_SEED)
-            found = costs(case, data, asked.out / "models" / asked.dataset, asked.repetitions)
-            kept = {"dataset": asked.dataset, "architecture": name, "repetitions": asked.repetitions, **found}
-            (asked.out / f"costs_{asked.dataset}_{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    prepare(threads=1)
+    data = dataset(asked.dataset)
+    target = Target("class", compared_classes(data.num_classes)[:1])
+    for name in asked.architecture:
+        case = Case(asked.dataset, name, target, FIRST_SEED)
+        found = costs(case, data, asked.out / "models" / asked.dataset, asked.repetitions)
+        kept = {"dataset": asked.dataset, "architecture": name, "repetitions": asked.repetitions, **found}
+        write(asked.out / f"costs_{asked.dataset}_{name}.json", kept)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,43 @@
-"""What methods are expected to take beside what they take: python -m benchmarks.methods.expected [--architecture mlp cnn]."""
+"""What methods are expected to take beside what they take."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from app import specs
-from app.datasets.loading import load
 from app.method_specs import METHOD_SPECS, Unlearning
 from app.operations import choosing, costs
-from app.settings import Settings
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget
 from app.unlearning.partition import Partition
 from app.unlearning.training import fit
+from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, prepare
+from benchmarks.writing import number, table
 
-ARCHITECTURES: dict[str, specs.Architecture] = {"mlp": specs.Mlp(), "cnn": specs.Cnn()}
+STUDY = Study(
+    "methods.expected",
+    "the seconds that every method is expected to take beside those that it takes, for a class",
+    "the table of docs/choosing.md to the standard output",
+    minutes=10,
+    gibibytes=1.4,
+)
+
 FORGOTTEN = 3
 TRAINING = specs.Training(epochs=3)
 
 
 def main() -> None:
-    """Print a table in Markdown: a row for each method, expected and measured seconds for each architecture."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--architecture", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES))
-    parser.add_argument("--home", type=Path, default=Path("models_store"))
+    """Print a table for each network: expected and measured seconds of every method."""
+    parser = STUDY.parser()
+    add_architectures(parser, "mlp", "cnn")
     chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    data = load("mnist", Settings(home=chosen.home, download=False)).dataset
+    prepare(threads=1)
+    data = dataset()
     for name in chosen.architecture:
         compare_costs(name, data)
 
@@ -46,14 +50,12 @@ def compare_costs(name: str, data: Dataset) -> None:
     seconds_per_image = fitted.seconds / (fitted.epochs * sum(counts))
     rows = costs.TrainedRows(counts, seconds_per_image, name, "standard", float(fitted.epochs))
     work = costs.Work(rows, counts[FORGOTTEN], sum(counts) - counts[FORGOTTEN])
-    print(f"\n{name}: training {fitted.seconds:.1f} s\n\n| method | expected s | measured s | ratio | tries |")
-    print("|---|---|---|---|---|")
-    for method in ("edit", *METHOD_SPECS):
-        if method != "sisa":
-            print_row(method, work, model, data)
+    print(f"\n{name}: training {fitted.seconds:.1f} s\n")
+    compared_rows = [compared(method, work, model, data) for method in ("edit", *METHOD_SPECS) if method != "sisa"]
+    print("\n".join(table(["method", "expected s", "measured s", "ratio", "tries"], compared_rows)))
 
 
-def print_row(method: str, work: costs.Work, model: Classifier, data: Dataset) -> None:
+def compared(method: str, work: costs.Work, model: Classifier, data: Dataset) -> list[str]:
     """One method with its refusal; measuring and verifying, which are the same of all, are left out on both sides."""
     partition = Partition.of(data, [FORGOTTEN])
     measuring = work.measuring() * work.rows.seconds_per_image
@@ -61,7 +63,7 @@ def print_row(method: str, work: costs.Work, model: Classifier, data: Dataset) -
     report = forget(model, data, partition, asked_of(method), Context()).report
     taken = report.seconds["method"]
     tries = len(report.settings.get("chosen", {}).get("tried", []))
-    print(f"| `{method}` | {expected:.1f} | {taken:.1f} | {expected / taken:.2f} | {tries or ''} |", flush=True)
+    return [f"`{method}`", number(expected, 1), number(taken, 1), number(expected / taken, 2), str(tries or "")]
 
 
 def asked_of(method: str) -> specs.Edit | Unlearning:

@@ -1,17 +1,28 @@
-"""The goals of the methods, each with its figure, and whether it was met."""
+"""The goals of the methods, by kind of target, each with its limit, its figure, and whether it was met."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
 
-from benchmarks.methods.cells import Cell, by_class, mean, ratio, where
+from benchmarks.methods.cells import Cell, ratio_of
+from benchmarks.methods.setting import DEFAULT_ROW, Row, TargetKind
+from benchmarks.writing import ROUNDING, distinct, listed, number, where
+
+GoalKind = TargetKind | Literal["costs"]
+KINDS: dict[GoalKind, str] = {
+    "class": "one class", "classes": "two classes in one request", "samples": "samples", "costs": "time",
+}  # fmt: skip
+_GUARD, _SAMPLES = Row("euk", "guard"), Row("euk", "none")
 
 
 @dataclass(frozen=True)
 class Goal:
     """One goal for one network."""
 
+    kind: GoalKind
     name: str
     """Without the network; remarks are kept under it."""
     architecture: str
@@ -20,129 +31,111 @@ class Goal:
     met: bool
 
 
-_ROUNDING = 1e-9  # 15 of 3,000 images fewer are .005 fewer, whatever floats make of it
-REFUSAL_FLOOR = {"mlp": 0.98, "cnn": 0.99}
+@dataclass(frozen=True)
+class _Rule:
+    """What the mean over seeds has to be for every target of a kind: nothing is averaged over kinds."""
+
+    kinds: tuple[TargetKind, ...]
+    row: Row
+    name: str
+    wanted: str
+    figure: str
+    """A key of cells."""
+    limit: float | dict[str, float]
+    """By network where networks differ; another network has the lowest."""
+    at_least: bool
+
+    def of(self, architecture: str) -> float:
+        """The limit for a network."""
+        if isinstance(self.limit, dict):
+            return self.limit.get(architecture, min(self.limit.values()))
+        return self.limit
+
+    def holds(self, value: float, architecture: str) -> bool:
+        """Whether a value is on the right side of the limit, or on it."""
+        limit = self.of(architecture)
+        return value >= limit - ROUNDING if self.at_least else value <= limit + ROUNDING
+
+
+_CLASSES: tuple[TargetKind, ...] = ("class", "classes")
+_RULES = (
+    _Rule(_CLASSES, DEFAULT_ROW, "refusal", "at least {} of the test images to forget are refused", "refusal_rate", {"mlp": 0.98, "cnn": 0.99}, at_least=True),
+    _Rule(_CLASSES, DEFAULT_ROW, "false refusals", "at most {} of the test images to keep are refused", "false_refusal_rate", 0.01, at_least=False),
+    _Rule(_CLASSES, DEFAULT_ROW, "retained accuracy", "the change of accuracy on test images to keep is at least {}", "change", -0.005, at_least=True),
+    _Rule(_CLASSES, _GUARD, "refusal", "at least {} of the test images to forget are refused", "refusal_rate", 0.98, at_least=True),
+    _Rule(_CLASSES, _GUARD, "probe", "recall by a probe less that in retrained models is at most {}", "probe_gap", 0.03, at_least=False),
+    _Rule(("samples",), _SAMPLES, "calibrated attack", "the AUC of the calibrated attack is at most {}", "mia_auc", 0.52, at_least=False),
+    _Rule(("samples",), _SAMPLES, "test accuracy", "test accuracy less that of the row `retrain` is at least {}", "beside_retrained", -0.005, at_least=True),
+    _Rule(("samples",), _SAMPLES, "time", "CPU time is at most {} of a retraining", "ratio", 0.1, at_least=False),
+)  # fmt: skip
+_COSTS = (
+    ("push of 150 steps", "push_150", 0.5, "epoch"),
+    ("push of 400 steps", "push_400", 1.3, "epoch"),
+    ("fast verification, one reference", "verify_1_kept", 0.3, "epoch"),
+    ("fast verification, three references", "verify_3_kept", 0.3, "epoch"),
+    ("per-sample Fisher", "fisher", 3, "batch_backward"),
+    ("zero edit and calibration", "zero_and_calibrate", 0.2, None),
+)
+"""Name, figure, the most there may be of it, and the unit; without one it is seconds."""
+_UNITS = {"epoch": "epochs", "batch_backward": "batch backward passes", None: "s"}
 
 
 def goals(cells: list[Cell], costs: list[Cell]) -> list[Goal]:
     """Every goal of which there is a figure."""
-    found: list[Goal] = []
-    for name in dict.fromkeys(cell["architecture"] for cell in cells):
-        own = where(cells, architecture=name)
-        for judged in (_refusal, _false_refusals, _retained, _guard_refusal, _guard_probe):
-            found += judged(name, own)
-        found += _samples(name, own)
-    for cost in costs:
-        found += _times(cost)
-    return found
+    known = [_with_differences(cell, cells) for cell in cells if "problem" not in cell]
+    found = []
+    for kind in ("class", "classes", "samples"):
+        for name in distinct(known, "architecture"):
+            own = where(known, architecture=name, target=kind)
+            found += [goal for rule in _RULES if kind in rule.kinds for goal in _judged(rule, kind, name, own)]
+    return [*found, *(goal for cost in costs for goal in _times(cost))]
 
 
-def _refusal(name: str, cells: list[Cell]) -> list[Goal]:
-    floor = REFUSAL_FLOOR.get(name, min(REFUSAL_FLOOR.values()))
-    return _worst(
-        "refusal by default, every class",
-        name,
-        cells,
-        f"≥ {floor}",
-        "refusal_rate",
-        worst=min,
-        held=lambda v: v >= floor,
-    )
+def _with_differences(cell: Cell, cells: list[Cell]) -> Cell:
+    """The cell with what rules compare: before and after, this method and `retrain`."""
+    names = ("dataset", "architecture", "seed", "target", "classes")
+    retrained = where(cells, method="retrain", **{name: cell[name] for name in names})
+    beside = cell["test_accuracy"] - retrained[0]["test_accuracy"] if retrained else None
+    change = cell["test_accuracy"] - cell["test_accuracy_before"]
+    return {**cell, "change": change, "beside_retrained": beside, "ratio": ratio_of(cell)}
 
 
-def _false_refusals(name: str, cells: list[Cell]) -> list[Goal]:
-    return _worst(
-        "false refusals by default", name, cells, "≤ .01", "false_refusal_rate", worst=max, held=lambda v: v <= 0.01
-    )
+def _judged(rule: _Rule, kind: TargetKind, architecture: str, cells: list[Cell]) -> Iterable[Goal]:
+    own = where(cells, method=rule.row.method, refusal=rule.row.refusal)
+    own = [cell for cell in own if cell.get(rule.figure) is not None]
+    if not own:
+        return
+    targets = distinct([{"classes": tuple(cell["classes"])} for cell in own], "classes")
+    means = {target: fmean(cell[rule.figure] for cell in where(own, classes=list(target))) for target in targets}
+    failing = sum(not rule.holds(value, architecture) for value in means.values())
+    name = f"{rule.row.method} with {rule.row.refusal}: {rule.name}"
+    wanted = rule.wanted.format(f"{rule.of(architecture):g}")
+    yield Goal(kind, name, architecture, wanted, _told(rule, own, means, failing), failing == 0)
 
 
-def _worst(
-    goal: str,
-    name: str,
-    cells: list[Cell],
-    wanted: str,
-    figure: str,
-    *,
-    worst: Callable[..., int],
-    held: Callable[[float], bool],
-) -> list[Goal]:
-    found = by_class(_defaults(cells), lambda cell: float(cell[figure]))
-    if not found:
-        return []
-    number = worst(found, key=lambda key: found[key])
-    mean_of_all = sum(found.values()) / len(found)
-    failing = sum(not held(value) for value in found.values())
-    told = f"mean {mean_of_all:.4f}, worst class {number} {found[number]:.4f}, missed by {failing} of {len(found)} measured"
-    return [Goal(goal, name, wanted, told, failing == 0)]
+def _told(rule: _Rule, cells: list[Cell], means: dict[tuple[int, ...], float], failing: int) -> str:
+    """The mean, the worst target if there are several, and the worst run."""
+    worst, signed = (min if rule.at_least else max), rule.of("") < 0
+    lowest = worst(cells, key=lambda cell: float(cell[rule.figure]))
+    told = [f"mean {number(fmean(means.values()), signed=signed)}"]
+    run = f"seed {lowest['seed']}"
+    if len(means) > 1:
+        target = worst(means, key=lambda key: means[key])
+        told.append(f"worst class {listed(target)} {number(means[target], signed=signed)}")
+        told.append(f"missed by {failing} of {len(means)} measured")
+        run = f"class {listed(lowest['classes'])}, {run}"
+    return listed([*told, f"worst run {number(lowest[rule.figure], signed=signed)} ({run})"])
 
 
-def _retained(name: str, cells: list[Cell]) -> list[Goal]:
-    """Of retained classes alone, before and after."""
-    found = by_class(_defaults(cells), lambda cell: float(cell["test_accuracy"] - cell["test_accuracy_before"]))
-    if not found:
-        return []
-    number = min(found, key=lambda key: found[key])
-    told = f"mean {sum(found.values()) / len(found):+.4f}, worst class {number} {found[number]:+.4f}"
-    return [Goal("retained accuracy by default", name, "≥ before less .005", told, found[number] >= -0.005 - _ROUNDING)]
-
-
-def _guard_refusal(name: str, cells: list[Cell]) -> list[Goal]:
-    rate = mean(where(cells, method="euk", refusal="guard"), "refusal_rate")
-    if rate is None:
-        return []
-    return [Goal("refusal of euk with guard", name, "≥ .98", f"{rate:.4f}", rate >= 0.98)]
-
-
-def _guard_probe(name: str, cells: list[Cell]) -> list[Goal]:
-    gap = mean(where(cells, method="euk", refusal="guard"), "probe_gap")
-    if gap is None:
-        return []
-    return [Goal("probe of euk with guard", name, "≤ retrained + .03", f"{gap:+.4f}", gap <= 0.03)]
-
-
-def _samples(name: str, cells: list[Cell]) -> list[Goal]:
-    """By `euk`, which is what is chosen for samples of a network that is not sharded."""
-    cells = where(cells, target="samples")
-    own, retrained = where(cells, method="euk"), where(cells, method="retrain")
-    auc, cost = mean(own, "mia_auc"), ratio(own)
-    ours, theirs = mean(own, "test_accuracy"), mean(retrained, "test_accuracy")
-    if auc is None or cost is None or ours is None or theirs is None:
-        return []
-    return [
-        Goal("samples by euk: calibrated attack", name, "AUC ≤ .52", f"{auc:.3f}", auc <= 0.52),
-        Goal(
-            "samples by euk: test accuracy",
+def _times(cost: Cell) -> Iterable[Goal]:
+    for name, key, most, unit in _COSTS:
+        value = cost[key] / (cost[unit] if unit else 1)
+        word = _UNITS[unit]
+        yield Goal(
+            "costs",
             name,
-            "≥ retrained less .005",
-            f"{ours - theirs:+.4f}",
-            ours - theirs >= -0.005,
-        ),
-        Goal("samples by euk: time", name, "≤ 10 % of retraining", f"{100 * cost:.0f} %", cost <= 0.1),
-    ]
-
-
-def _times(cost: Cell) -> list[Goal]:
-    epoch, name = cost["epoch"], cost["architecture"]
-    backward, fisher = cost["batch_backward"], cost["fisher"]
-    parts = (
-        ("push of 150 steps", "push_150", 0.5),
-        ("push of 400 steps", "push_400", 1.3),
-        ("fast verification, one reference", "verify_1_kept", 0.3),
-        ("fast verification, three references", "verify_3_kept", 0.3),
-    )
-    found = [
-        Goal(goal, name, f"≤ {most} epochs", f"{cost[key] / epoch:.2f}", cost[key] <= most * epoch)
-        for goal, key, most in parts
-    ]
-    zero = cost["zero_and_calibrate"]
-    return [
-        *found,
-        Goal("zero edit and calibration", name, "< .2 s", f"{zero:.3f} s", zero < 0.2),
-        Goal(
-            "per-sample Fisher", name, "≤ 3 batch backward passes", f"{fisher / backward:.2f}", fisher <= 3 * backward
-        ),
-    ]
-
-
-def _defaults(cells: list[Cell]) -> list[Cell]:
-    return where(cells, target="class", method="edit", refusal="push")
+            cost["architecture"],
+            f"at most {most:g} {word}",
+            f"{number(value, 2 if unit else 3)} {word}",
+            value <= most,
+        )

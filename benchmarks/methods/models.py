@@ -15,7 +15,8 @@ from app.unlearning.data import Dataset
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.training import fit
-from benchmarks.methods.setting import ARCHITECTURES, Case
+from benchmarks.methods.setting import Case
+from benchmarks.study import ARCHITECTURES
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
-"""The cells of `benchmarks.methods` as Markdown: the page, its tables, and what they were measured on."""
+"""The cells as Markdown: the page, its tables, and what they were measured on."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from benchmarks.markdown import NONE, table
-from benchmarks.methods.cells import Cell, by_class, counted, load_cells, load_costs, mean, missed, ratio, where
-from benchmarks.methods.goals import goals
-from benchmarks.methods.remarks import LEFT, LEFT_SETTING, LIMITS, REMARKS
+from benchmarks.methods import STUDY
+from benchmarks.methods.cells import Cell, by_class, counted, load_cells, load_costs, missed, ratio
+from benchmarks.methods.costs import STUDY as COSTS
+from benchmarks.methods.goals import KINDS, Goal, goals
+from benchmarks.methods.remarks import LIMITS, REMARKS
 from benchmarks.methods.setting import (
     CLASS_ROWS,
     DEFAULT_ROW,
@@ -20,6 +19,19 @@ from benchmarks.methods.setting import (
     SAMPLE_ROWS,
     Row,
 )
+from benchmarks.writing import (
+    distinct,
+    listed,
+    machines,
+    mean,
+    mean_and_worst,
+    number,
+    section,
+    table,
+    values,
+    where,
+    write,
+)
 
 _HEAD = (
     "method", "refusal", "left", "forget", "retain", "test", "refused", "false refusals", "probe gap", "prototype gap", "MIA AUC",
@@ -28,30 +40,26 @@ _HEAD = (
 _RAW = Path("benchmarks/methods.json")
 
 
-def write(folder: Path, output: Path) -> None:
+def write_page(folder: Path, output: Path) -> None:
     """The page and its raw figures, into the folder of the documentation."""
     cells, costs = load_cells(folder), load_costs(folder)
-    (output / _RAW).write_text(json.dumps({"cells": cells, "costs": costs}, separators=(",", ":")) + "\n")
-    (output / "methods.md").write_text(report(cells, costs))
+    write(output / _RAW, {"cells": cells, "costs": costs}, indent=None)
+    write(output / "methods.md", report(cells, costs))
 
 
 def report(cells: list[Cell], costs: list[Cell]) -> str:
     """The page."""
-    lines = ["# Unlearning methods, measured", "", *_setting(cells), *_left_before_striking()]
-    for dataset in dict.fromkeys(cell["dataset"] for cell in cells):
+    lines = ["# Unlearning methods, measured", "", *_setting(cells)]
+    for dataset in distinct(cells, "dataset"):
         own = where(cells, dataset=dataset)
-        lines += _goals(own, where(costs, dataset=dataset))
-        for name in dict.fromkeys(cell["architecture"] for cell in own):
+        lines += _goals(dataset, goals(own, where(costs, dataset=dataset)))
+        for name in distinct(own, "architecture"):
             lines += _of_architecture(name, where(own, architecture=name))
     return "\n".join([*lines, *_costs(costs)])
 
 
 def _setting(cells: list[Cell]) -> list[str]:
-    machines = {
-        f"{cell['machine']['cores']} cores ({cell['machine']['processor']}), torch {cell['machine']['torch']}"
-        for cell in cells
-    }
-    seeds = ", ".join(str(seed) for seed in sorted({cell["seed"] for cell in cells}))
+    seeds = listed(sorted(distinct(cells, "seed")))
     memorising = f"{MEMORISING_EPOCHS} epochs on {MEMORISED_ROWS:,} rows, of which {NUM_SAMPLES} random ones"
     return [
         "Every method beside the original and a retrained model. Figures are means over seeds and classes, as served.",
@@ -80,47 +88,48 @@ def _setting(cells: list[Cell]) -> list[str]:
         "",
         *(f"- {limit}" for limit in LIMITS),
         "",
-        *(f"Machine: {machine}." for machine in sorted(machines)),
-        f"Written by `python -m benchmarks.methods`; raw figures: [methods.json]({_RAW}).",
+        *machines(cell["machine"] for cell in cells),
+        f"Written by `{STUDY.command}`; raw figures: [methods.json]({_RAW}).",
         "",
     ]  # fmt: skip
 
 
-def _left_before_striking() -> list[str]:
-    head = ["method", "CNN: left", "accuracy on what stays", "CPU s", "MLP: left"]
-    return ["## What each method leaves before a row is struck", "", LEFT_SETTING, "", *table(head, LEFT)]
-
-
-def _goals(cells: list[Cell], costs: list[Cell]) -> list[str]:
-    found = goals(cells, costs)
-    if not found:
-        return []
-    rows = [
-        (goal.name, goal.architecture, goal.wanted, goal.figure, "met" if goal.met else "**missed**") for goal in found
-    ]
+def _goals(dataset: str, found: list[Goal]) -> list[str]:
+    """A table for each kind of target."""
+    lines = section(
+        f"## Goals, {dataset}",
+        "A goal is judged on means over seeds, class by class where single classes are forgotten; the worst run is told beside them.",
+    )
+    for kind, title in KINDS.items():
+        own = [goal for goal in found if goal.kind == kind]
+        rows = [
+            (goal.name, goal.architecture, goal.wanted, goal.figure, "met" if goal.met else "**missed**")
+            for goal in own
+        ]
+        if rows:
+            lines += [f"### Goals of {title}", "", *table(["goal", "network", "wanted", "figure", ""], rows)]
     told = [
-        f"- **{goal.name}, {goal.architecture}**: {REMARKS[goal.name, goal.architecture]}"
-        for goal in found
-        if not goal.met and (goal.name, goal.architecture) in REMARKS
+        f"- **{name}, {architecture}**: {remark}"
+        for (name, architecture), remark in REMARKS.items()
+        if any((goal.name, goal.architecture, goal.met) == (name, architecture, False) for goal in found)
     ]
-    lines = [f"## Goals, {cells[0]['dataset']}", "", *table(["goal", "network", "wanted", "figure", ""], rows)]
     return [*lines, *(["What was missed, and why:", "", *told, ""] if told else [])]
 
 
 def _of_architecture(name: str, cells: list[Cell]) -> list[str]:
-    classes = where(cells, target="class")
+    classes, pairs, samples = (where(cells, target=kind) for kind in ("class", "classes", "samples"))
     compared = [cell for cell in classes if cell.get("retraining_seconds")]
-    title = f"{cells[0]['dataset']}, {name}"
+    title = f"## {cells[0]['dataset']}, {name}"
     lines = []
     if compared:
-        numbers = ", ".join(str(number) for number in sorted({cell["classes"][0] for cell in compared}))
-        lines += [f"## {title}: one class", "", f"Means over classes {numbers}.", "", *_methods(CLASS_ROWS, compared)]
-        lines += _by_class(classes)
-    if pairs := where(cells, target="classes"):
-        both = " and ".join(str(number) for number in pairs[0]["classes"])
-        lines += [f"## {title}: two classes, {both}", "", *_methods(CLASS_ROWS, pairs)]
-    if samples := where(cells, target="samples"):
-        lines += [f"## {title}: {NUM_SAMPLES} samples", "", *_power(samples), *_methods(SAMPLE_ROWS, samples)]
+        numbers = listed(sorted({cell["classes"][0] for cell in compared}))
+        lines += section(f"{title}: one class", f"Means over classes {numbers}.")
+        lines += [*_methods(CLASS_ROWS, compared), *_by_class(classes)]
+    if pairs:
+        both = " and ".join(map(str, pairs[0]["classes"]))
+        lines += [*section(f"{title}: two classes, {both}"), *_methods(CLASS_ROWS, pairs)]
+    if samples:
+        lines += [*section(f"{title}: {NUM_SAMPLES} samples"), *_power(samples), *_methods(SAMPLE_ROWS, samples)]
     return lines
 
 
@@ -137,19 +146,23 @@ def _methods(rows: Iterable[Row], cells: list[Cell]) -> list[str]:
 
 
 def _line(row: Row, cells: list[Cell]) -> list[str]:
-    share = [_left(cells), *(_number(mean(cells, name), 3) for name in ("forget_accuracy", "retain_accuracy"))]
-    share += [_number(mean(cells, name), 4) for name in ("test_accuracy", "refusal_rate", "false_refusal_rate")]
-    gaps = [_signed(mean(cells, name)) for name in ("probe_gap", "prototype_gap")]
-    near = [_number(mean(cells, name), 3) for name in ("mia_auc", "divergence")]
-    cost = [_number(mean(cells, "seconds"), 2), _number(ratio(cells), 2)]
-    claims = counted(cell["claim"] for cell in cells)
-    return [row.method, row.refusal, *share, *gaps, *near, *cost, claims, missed(cells), str(len(cells))]
+    def means(digits: int, *names: str, signed: bool = False) -> list[str]:
+        return [number(mean(cells, name), digits, signed=signed) for name in names]
 
-
-def _left(cells: list[Cell]) -> str:
-    """Mean and worst: a mean hides the seed in which nothing was forgotten."""
-    found = [cell["left"] for cell in cells if cell.get("left") is not None]
-    return f"{sum(found) / len(found):.3f} ({max(found):.3f})" if found else NONE
+    return [
+        row.method,
+        row.refusal,
+        mean_and_worst(values(cells, "left"), max, 3),
+        *means(3, "forget_accuracy", "retain_accuracy"),
+        *means(4, "test_accuracy", "refusal_rate", "false_refusal_rate"),
+        *means(3, "probe_gap", "prototype_gap", signed=True),
+        *means(3, "mia_auc", "divergence"),
+        *means(2, "seconds"),
+        number(ratio(cells), 2),
+        counted(cell["claim"] for cell in cells),
+        missed(cells),
+        str(len(cells)),
+    ]
 
 
 def _by_class(cells: list[Cell]) -> list[str]:
@@ -170,18 +183,14 @@ def _by_class(cells: list[Cell]) -> list[str]:
 
 def _power(cells: list[Cell]) -> list[str]:
     """Whether the attack finds anything in the original, and nothing in a retrained model."""
-    found = where(cells, method="original")
-    exposed = sum(cell["mia_low"] > 0.5 for cell in found)
-    spared = sum(cell["mia_low"] <= 0.5 for cell in where(cells, method="retrain"))
-    retrained = len(where(cells, method="retrain"))
+    originals, retrained = where(cells, method="original"), where(cells, method="retrain")
+    exposed = sum(cell["mia_low"] > 0.5 for cell in originals)
+    spared = sum(cell["mia_low"] <= 0.5 for cell in retrained)
+    powerful = originals and (exposed, spared) == (len(originals), len(retrained))
     return [
-        f"Control of the attack: its 95 % interval lies above chance on {exposed} of {len(found)} originals, and reaches",
-        f"down to chance on {spared} of {retrained} retrained models. "
-        + (
-            "It has power."
-            if found and exposed == len(found) and spared == retrained
-            else "**No power** where it does not."
-        ),
+        f"Control of the attack: its 95 % interval lies above chance on {exposed} of {len(originals)} originals, and reaches",
+        f"down to chance on {spared} of {len(retrained)} retrained models. "
+        + ("It has power." if powerful else "**No power** where it does not."),
         "",
     ]
 
@@ -189,31 +198,29 @@ def _power(cells: list[Cell]) -> list[str]:
 def _costs(costs: list[Cell]) -> list[str]:
     if not costs:
         return []
-    rows = [
-        [f"{cost['dataset']}, {cost['architecture']}", *(f"{cost[name]:.3f}" for name in _COSTS), f"{cost['fisher'] / cost['batch_backward']:.2f}"]
-        for cost in costs
-    ]  # fmt: skip
-    shares = [
-        [f"{cost['dataset']}, {cost['architecture']}", *(f"{cost[name] / cost['epoch']:.2f}" for name in _SHARES)]
+    names = [f"{cost['dataset']}, {cost['architecture']}" for cost in costs]
+    seconds = [
+        [*(number(cost[key], 3) for key in _COSTS), number(cost["fisher"] / cost["batch_backward"], 2)]
         for cost in costs
     ]
+    shares = [[number(cost[key] / cost["epoch"], 2) for key in _SHARES] for cost in costs]
+    repetitions = listed(f"{cost['architecture']} {cost['repetitions']}" for cost in costs)
     return [
-        "## Costs",
-        "",
-        f"CPU seconds, one thread, medians of repetitions ({', '.join(_repetitions(cost) for cost in costs)}),",
-        "by `python -m benchmarks.methods.costs`. *Verify*: fast, with 1 or 3",
-        "retrained models; *kept*: what they and the original were seen to do is known already. Fisher information of 1,000",
-        "images beside the gradients of their batches; *vmap*: the same by `torch.func`, which the product does not use.",
-        "",
-        *table(["", *_COSTS.values(), "Fisher / backward"], rows),
+        *section(
+            "## Costs",
+            f"CPU seconds, one thread, medians of repetitions ({repetitions}),\n"
+            f"by `{COSTS.command}`. *Verify*: fast, with 1 or 3\n"
+            "retrained models; *kept*: what they and the original were seen to do is known already. Fisher information of 1,000\n"
+            "images beside the gradients of their batches; *vmap*: the same by `torch.func`, which the product does not use.",
+        ),
+        *table(
+            ["", *_COSTS.values(), "Fisher / backward"],
+            [[name, *row] for name, row in zip(names, seconds, strict=True)],
+        ),
         "As a share of an epoch:",
         "",
-        *table(["", *_SHARES.values()], shares),
+        *table(["", *_SHARES.values()], [[name, *row] for name, row in zip(names, shares, strict=True)]),
     ]
-
-
-def _repetitions(cost: Cell) -> str:
-    return f"{cost['architecture']} {cost['repetitions']}"
 
 
 _SHARES = {
@@ -224,11 +231,3 @@ _COSTS = {
     "epoch": "epoch", "zero_and_calibrate": "zero and calibrate", **_SHARES, "batch_backward": "backward",
     "fisher": "Fisher", "fisher_vmap": "Fisher, vmap",
 }  # fmt: skip
-
-
-def _number(value: float | None, digits: int) -> str:
-    return NONE if value is None else f"{value:.{digits}f}"
-
-
-def _signed(value: Any) -> str:
-    return NONE if value is None else f"{value:+.3f}"

@@ -17,7 +17,8 @@ from app.unlearning.guard import Guard
 from app.unlearning.partition import Partition
 from app.unlearning.sisa.learning import Recipe, train_sharded
 from app.unlearning.verifying.claims import Sought
-from benchmarks.methods.setting import ARCHITECTURES, REFERENCE_SEED, RETRAIN_SEED, Case, Row
+from benchmarks.methods.setting import REFERENCE_SEED, RETRAIN_SEED, Case, Row
+from benchmarks.study import ARCHITECTURES
 
 
 @dataclass(frozen=True)

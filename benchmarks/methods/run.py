@@ -1,40 +1,26 @@
-"""Every unlearning method beside the original and retrained models: what it forgets, what it costs, what may be claimed.
-
-    python -m benchmarks.methods --out FOLDER [--dataset mnist] [--architecture mlp cnn …] [--seeds 3] [--targets …]
-                                 [--rows …]
-    python -m benchmarks.methods --out FOLDER --write [--output docs]
-
-Each cell (network, seed, target, method) is one JSON file in the folder, written when it is done; a run that was cut
-goes on where it was. No threshold or number of steps is chosen on test images. One
-thread, so that process CPU time is the time of the method. `--write` measures nothing and writes methods.md.
-"""
+"""Carry out the study: each cell (network, seed, target, method) is one JSON file, written when it is done."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
-
-from app.datasets.loading import load
 from app.errors import NotApplicable
-from app.settings import Settings
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
+from benchmarks.methods import STUDY
 from benchmarks.methods.figures import Beside, figures
 from benchmarks.methods.models import original, reference
-from benchmarks.methods.report import write
+from benchmarks.methods.report import write_page
 from benchmarks.methods.requests import run, sharded
-from benchmarks.methods.setting import ARCHITECTURES, FIRST_SEED, Case, Row, cases, data_of, partition_of
+from benchmarks.methods.setting import FIRST_SEED, Case, Row, cases, data_of, partition_of
+from benchmarks.study import add_architectures, dataset, machine, prepare
+from benchmarks.writing import write
 
 
 def cell(case: Case, row: Row, folder: Path) -> Path:
@@ -65,7 +51,7 @@ def run_case(case: Case, data: Dataset, folder: Path, rows: list[str] | None = N
     retraining = fmean(found.seconds for found in references.values()) if references else None
     for row in missing:
         own = {"retraining_seconds": retraining, **_of_row(case, row, before.model, data, beside)}
-        _write(cell(case, row, folder), {**_identity(case, row), **own})
+        write(cell(case, row, folder), {**_identity(case, row), **own})
 
 
 def _of_row(case: Case, row: Row, before: Classifier, data: Dataset, beside: Beside) -> dict[str, Any]:
@@ -96,31 +82,19 @@ def _identity(case: Case, row: Row) -> dict[str, Any]:
         "target": case.target.kind,
         "classes": list(case.target.classes),
         **asdict(row),
-        "machine": {
-            "cores": len(os.sched_getaffinity(0)),
-            "processor": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-        },
+        "machine": machine(),
     }
 
 
-def _write(path: Path, found: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=1, default=str) + "\n")
-    partial.rename(path)
-
-
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = STUDY.parser("docs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cells and of trained networks")
     parser.add_argument("--dataset", default="mnist")
-    parser.add_argument("--architecture", choices=list(ARCHITECTURES), nargs="+", default=["mlp", "cnn"])
+    add_architectures(parser, "mlp", "cnn")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--rows", nargs="+", help="these rows alone, such as euk-guard")
     parser.add_argument("--targets", nargs="+", help="these targets alone, such as class-2 classes-2-5 samples")
-    parser.add_argument("--write", action="store_true", help="measure nothing")
-    parser.add_argument("--output", type=Path, default=Path("docs"))
+    parser.add_argument("--write", action="store_true", help="measure nothing, write the page to --output")
     return parser.parse_args()
 
 
@@ -128,13 +102,11 @@ def main() -> None:
     """Measure or write."""
     asked = _asked()
     if asked.write:
-        write(asked.out, asked.output)
+        write_page(asked.out, asked.output)
         return
-    torch.set_num_threads(1)
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # loads torch's compiler: not to be timed
-    with tempfile.TemporaryDirectory() as home:
-        data = load(asked.dataset, Settings(home=Path(home))).dataset
-        seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
-        for case in cases(asked.dataset, data.num_classes, asked.architecture, seeds):
-            if asked.targets is None or case.target.name in asked.targets:
-                run_case(case, data, asked.out, asked.rows)
+    prepare(threads=1)  # so that process CPU time is the time of the method
+    data = dataset(asked.dataset)
+    seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
+    for case in cases(asked.dataset, data.num_classes, asked.architecture, seeds):
+        if asked.targets is None or case.target.name in asked.targets:
+            run_case(case, data, asked.out, asked.rows)

@@ -1,27 +1,20 @@
-"""What the benchmark of methods runs on: data, targets, seeds, and the rows of its tables."""
+"""What the study runs on: data, targets, seeds, and the rows of its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from app.method_specs import MethodName
-from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Refusal, Torchvision, TorchvisionName, Training
+from app.specs import Refusal, Training
 from app.unlearning.data import Dataset
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "mlp": Mlp(),
-    "cnn": Cnn(),
-    "gru": Gru(),
-    "lstm": Lstm(),
-    **{name: Torchvision(name) for name in get_args(TorchvisionName)},
-}
 FIRST_SEED = 7102
 """Of the seeds FIRST_SEED, FIRST_SEED + 1, …; tune with none of them."""
 RETRAIN_SEED = 100

@@ -28,6 +28,7 @@ from benchmarks.reproduction.setting import (
     network,
     own_random,
     published_random,
+    seeded,
     shuffled_batches,
     split_tasks,
     with_outputs_replaced,
@@ -52,7 +53,7 @@ class GrowingRun:
 def train(tasks: list[TaskData], seed: int, epochs: int = EPOCHS) -> GrowingRun:
     """Learn the tasks one after the other, each in a wider network around the old one, which is put back every batch."""
     start = time.perf_counter()
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     checkpoints: list[nn.Sequential] = []
     for index, task in enumerate(tasks):
         units = (index + 1) * UNITS
@@ -98,19 +99,15 @@ def run(data: Dataset, seed: int, epochs: int = EPOCHS) -> dict[str, Any]:
         ],
         "zeroed": [_forgotten(checkpoints, tasks, index, torch.zeros_like) for index in range(len(tasks))],
         "published_random": [
-            _forgotten(checkpoints, tasks, index, published_random(_generator(seed))) for index in range(len(tasks))
+            _forgotten(checkpoints, tasks, index, published_random(seeded(seed))) for index in range(len(tasks))
         ],
         "own_random": [
-            accuracy(_outputs(net, index, own_random(_generator(seed))), tasks[index]).first_index
+            accuracy(_outputs(net, index, own_random(seeded(seed))), tasks[index]).first_index
             for index, net in enumerate(checkpoints)
         ],
         "deployed": _deployed(last, tasks),
         "without_block": [_without_block(last, tasks, index) for index in range(len(tasks))],
     }
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def _outputs(net: nn.Sequential, index: int, replace: Replace) -> nn.Sequential:

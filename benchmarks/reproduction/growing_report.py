@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.markdown import TASK_NAMES, Runs, by_task, plain, seeds_of, spread, table
 from benchmarks.reproduction import published
 from benchmarks.reproduction.growing import UNITS
+from benchmarks.reproduction.setting import TASK_NAMES
+from benchmarks.writing import Row, by_column, number, seeds_of, spread, table
 
 _TASK_HEAD = ["", *TASK_NAMES]
 
 
-def growing(runs: Runs) -> list[str]:
+def growing(runs: list[Row]) -> list[str]:
     """The published growing set-up."""
     return [
         "## Growing network as published",
@@ -25,7 +26,7 @@ def growing(runs: Runs) -> list[str]:
     ]
 
 
-def _growing_accuracies(runs: Runs) -> list[str]:
+def _growing_accuracies(runs: list[Row]) -> list[str]:
     deployed = [run["deployed"] for run in runs]
     return [
         "The published figures are each of the checkpoint made right after the task. The one network that there is at the",
@@ -34,19 +35,19 @@ def _growing_accuracies(runs: Runs) -> list[str]:
         *table(
             ["accuracy", *TASK_NAMES],
             [
-                ["published, own checkpoint", *plain(published.GROWING_ACCURACY)],
-                ["reproduced, own checkpoint", *by_task([run["own_checkpoint"] for run in runs])],
-                ["one network, no task named", *by_task([entry["without_task"] for entry in deployed])],
-                ["one network, outputs of the task", *by_task([entry["outputs_of_task"] for entry in deployed])],
-                ["one network, cut to the task's units", *by_task([entry["units_up_to_task"] for entry in deployed])],
+                ["published, own checkpoint", *map(number, published.GROWING_ACCURACY)],
+                ["reproduced, own checkpoint", *by_column([run["own_checkpoint"] for run in runs])],
+                ["one network, no task named", *by_column([entry["without_task"] for entry in deployed])],
+                ["one network, outputs of the task", *by_column([entry["outputs_of_task"] for entry in deployed])],
+                ["one network, cut to the task's units", *by_column([entry["units_up_to_task"] for entry in deployed])],
             ],
         ),
     ]
 
 
-def _growing_forgotten(runs: Runs) -> list[str]:
+def _growing_forgotten(runs: list[Row]) -> list[str]:
     def own(kind: str, key: str) -> list[str]:
-        return by_task([[entry[key] for entry in run[kind]] for run in runs])
+        return by_column([[entry[key] for entry in run[kind]] for run in runs])
 
     collateral = [value for run in runs for entry in run["published_random"] for value in entry["others"]]
     return [
@@ -59,23 +60,23 @@ def _growing_forgotten(runs: Runs) -> list[str]:
         *table(
             _TASK_HEAD,
             [
-                ["published, zero, outputs and block", *plain(published.GROWING_ZEROED)],
+                ["published, zero, outputs and block", *map(number, published.GROWING_ZEROED)],
                 ["zero, outputs", *own("zeroed", "outputs")],
                 ["zero, outputs and block", *own("zeroed", "block")],
                 ["the same, no tie", *own("zeroed", "block_no_tie")],
-                ["published, random, outputs and block", *plain(published.GROWING_RANDOM)],
+                ["published, random, outputs and block", *map(number, published.GROWING_RANDOM)],
                 ["random as published, outputs", *own("published_random", "outputs")],
                 ["random as published, outputs and block", *own("published_random", "block")],
-                ["random, own distribution, outputs", *by_task([run["own_random"] for run in runs])],
+                ["random, own distribution, outputs", *by_column([run["own_random"] for run in runs])],
             ],
         ),
     ]
 
 
-def _growing_removed(runs: Runs) -> list[str]:
+def _growing_removed(runs: list[Row]) -> list[str]:
     rows = []
     for removed, name in enumerate(TASK_NAMES):
-        cells = by_task([run["without_block"][removed] for run in runs])
+        cells = by_column([run["without_block"][removed] for run in runs])
         cells[removed] = "removed"
         rows.append([f"without the units of {name}", *cells])
     return [
@@ -86,7 +87,7 @@ def _growing_removed(runs: Runs) -> list[str]:
     ]
 
 
-def _growing_sparsity(runs: Runs) -> list[str]:
+def _growing_sparsity(runs: list[Row]) -> list[str]:
     fired = [count for run in runs for count in run["never_moved"]]
     zeros = [sum(run["zeros"].values()) for run in runs]
     where = sorted({name for run in runs for name in run["zeros"]})

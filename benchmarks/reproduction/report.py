@@ -1,14 +1,15 @@
-"""The figures of `benchmarks.reproduction` as Markdown: the page, and where the product deviates."""
+"""The figures of the study as Markdown: the page, and where the product deviates."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import table
+from benchmarks.reproduction import STUDY
 from benchmarks.reproduction.growing_report import growing
 from benchmarks.reproduction.published import SOURCE
 from benchmarks.reproduction.static_report import static
 from benchmarks.tasks.report import forgetting, learning, times
+from benchmarks.writing import machines, section, table
 
 
 def report(figures: dict[str, Any]) -> str:
@@ -27,11 +28,6 @@ def report(figures: dict[str, Any]) -> str:
 
 
 def _head(figures: dict[str, Any]) -> list[str]:
-    machines = {
-        f"{part['machine']['cores']} cores ({part['machine']['processor']}), {part['machine']['threads']} threads, "
-        f"torch {part['machine']['torch']}"
-        for part in figures.values()
-    }
     quick = [name for name, part in figures.items() if part["quick"]]
     lines = [
         "# Reproduction: forgetting tasks",
@@ -42,9 +38,9 @@ def _head(figures: dict[str, Any]) -> list[str]:
         "published value is of one run. *Task named*: the outputs of the task compete alone. *No task named*: one network,",
         "all outputs compete.",
         "",
-        *(f"Machine: {machine}." for machine in sorted(machines)),
+        *machines(part["machine"] for part in figures.values()),
         "Seconds include whatever else the machine did, except under *Time of learning tasks*.",
-        "Written by `python -m benchmarks.reproduction`; raw figures:",
+        f"Written by `{STUDY.command}`; raw figures:",
         "[reproduction.json](benchmarks/reproduction.json).",
         "",
     ]
@@ -69,4 +65,4 @@ def _deviations() -> list[str]:
         ("slices of a block begin one too early and miss layer 1", "the block, by the owner of each value", "of layer 1 the slices hold one pixel, which is always 0"),
         ("trains on 60,000 images", "on 55,000", "thresholds and verdicts need images that training did not see"),
     ]  # fmt: skip
-    return ["## Where the product deviates on purpose", "", *table(["published", "product", "because"], rows)]
+    return [*section("## Where the product deviates on purpose"), *table(["published", "product", "because"], rows)]

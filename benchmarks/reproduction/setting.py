@@ -15,6 +15,7 @@ from app.unlearning.editing import replacement
 from app.unlearning.partition import rows_of
 
 TASKS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+TASK_NAMES = tuple(" ".join(map(str, classes)) for classes in TASKS)
 NUM_CLASSES = 10
 
 Replace = Callable[[Tensor], Tensor]
@@ -110,6 +111,11 @@ def with_outputs_replaced(net: nn.Sequential, classes: Iterable[int], replace: R
         new = replace(torch.cat([head.weight[number], head.bias[number].unsqueeze(0)]))
         head.weight[number], head.bias[number] = new[:-1], new[-1]
     return changed
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator of its own."""
+    return torch.Generator().manual_seed(seed)
 
 
 def published_random(generator: torch.Generator) -> Replace:

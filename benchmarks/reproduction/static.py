@@ -1,6 +1,6 @@
 """The published static set-up: 784-50-10, Synaptic Intelligence, five tasks of two digits, and what is then replaced.
 
-Self-contained on purpose: it keeps what the product does differently (see `benchmarks.reproduction.report`). Indices
+Self-contained on purpose: it keeps what the product does differently (see `report`). Indices
 of tasks count from 0.
 """
 
@@ -29,6 +29,7 @@ from benchmarks.reproduction.setting import (
     network,
     own_random,
     published_random,
+    seeded,
     shuffled_batches,
     split_tasks,
     with_outputs_replaced,
@@ -48,8 +49,6 @@ class StaticRun:
     """One training over all tasks."""
 
     net: nn.Sequential
-    matrix: list[list[float]]
-    """Row: after this task; column: accuracy on that task, its outputs competing alone."""
     logged: list[ByTensor]
     """Ω as the published runs read it: at the last batch of each task, before the update that ends the task."""
     ends: list[ByTensor]
@@ -98,11 +97,11 @@ def _gradient(values: nn.Parameter) -> Tensor:
 def train(tasks: list[TaskData], seed: int, epochs: int = EPOCHS) -> StaticRun:
     """Learn the tasks one after the other; the optimizer begins anew with each."""
     start = time.perf_counter()
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     net = network((784, 50, NUM_CLASSES), generator)
     nn.init.zeros_(head_of(net).weight)
     integral = PathIntegral(net)
-    matrix, logged, ends = [], [], []
+    logged, ends = [], []
     for task in tasks:
         optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, eps=1e-7)
         classes = list(task.classes)
@@ -116,8 +115,7 @@ def train(tasks: list[TaskData], seed: int, epochs: int = EPOCHS) -> StaticRun:
         integral.omega = dict(integral.omega)
         integral.end_task()
         ends.append(integral.omega)
-        matrix.append(with_task(net, tasks))
-    return StaticRun(net, matrix, logged, ends, time.perf_counter() - start)
+    return StaticRun(net, logged, ends, time.perf_counter() - start)
 
 
 def with_task(net: nn.Module, tasks: list[TaskData]) -> list[float]:
@@ -133,28 +131,20 @@ def run(data: Dataset, seed: int, epochs: int = EPOCHS) -> dict[str, Any]:
     return {
         "seed": seed,
         "seconds": trained.seconds,
-        "matrix": trained.matrix,
         "with_task": with_task(net, tasks),
         "without_task": [accuracy(net, task).first_index for task in tasks],
-        "sparsity": sparsity(net),
         "zeroed": [_outputs_replaced(net, tasks, index, torch.zeros_like) for index in range(len(tasks))],
         "published_random": [
-            _redrawn(net, tasks, index, bias_apart(published_random(_generator(seed)))) for index in range(len(tasks))
+            _redrawn(net, tasks, index, bias_apart(published_random(seeded(seed)))) for index in range(len(tasks))
         ],
-        "own_random": [
-            _outputs_replaced(net, tasks, index, own_random(_generator(seed))) for index in range(len(tasks))
-        ],
+        "own_random": [_outputs_replaced(net, tasks, index, own_random(seeded(seed))) for index in range(len(tasks))],
         "logged_nonzero": [_nonzero(omega) for omega in trained.logged],
         "end_nonzero": [_nonzero(omega) for omega in trained.ends],
         "stages": _stages(trained, tasks, seed),
         "ranked": _ranked(trained, tasks, probe_images),
         "probe": _probed(net, probe_images),
-        "probe_untrained": _probed(network((784, 50, NUM_CLASSES), _generator(seed)), probe_images),
+        "probe_untrained": _probed(network((784, 50, NUM_CLASSES), seeded(seed)), probe_images),
     }
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def _outputs_replaced(net: nn.Sequential, tasks: list[TaskData], index: int, replace: Replace) -> dict[str, Any]:
@@ -167,7 +157,6 @@ def _outputs_replaced(net: nn.Sequential, tasks: list[TaskData], index: int, rep
         "with_task_no_tie": [accuracy(changed, task, task.classes).no_tie for task in tasks],
         "without_task": [accuracy(changed, task).first_index for task in tasks],
         "without_task_struck": [accuracy(changed, task, kept).no_tie for task in tasks],
-        "sparsity": sparsity(changed),
     }
 
 
@@ -191,7 +180,7 @@ def _stages(run: StaticRun, tasks: list[TaskData], seed: int) -> list[dict[str, 
     before, at = run.logged[FORGOTTEN - 1], run.logged[FORGOTTEN]
     no_importance = {name: at[name] == 0 for name in ("0.weight", "0.bias")}
     most_important = {name: (before[name] == 0) & (at[name] != 0) for name in ("0.weight", "0.bias")}
-    generator = _generator(seed)
+    generator = seeded(seed)
 
     def drawn_one_by_one(values: Tensor) -> Tensor:
         return 1 - values + torch.randn(values.shape, generator=generator)
@@ -204,15 +193,8 @@ def _stages(run: StaticRun, tasks: list[TaskData], seed: int) -> list[dict[str, 
         for task in tasks:  # drawn again before each task is evaluated, as published
             randomised = _hidden_replaced(randomised, masks, drawn_one_by_one)
             shares.append(accuracy(randomised, task, task.classes).first_index)
-        found.append(
-            {
-                "stage": stage,
-                "zero": with_task(zeroed, tasks),
-                "random": shares,
-                "sparsity": sparsity(zeroed),
-                "replaced": sum(int(mask.sum()) for mask in masks.values()),
-            }
-        )
+        accuracies = {"zero": with_task(zeroed, tasks), "random": shares}
+        found.append({"stage": stage, **accuracies, "sparsity": sparsity(zeroed)})
     return found
 
 
@@ -234,15 +216,7 @@ def _ranked(run: StaticRun, tasks: list[TaskData], images: ProbeImages) -> list[
         mask = torch.zeros(own_share.numel(), dtype=torch.bool)
         mask[top_share(own_share, share)] = True
         changed = _hidden_replaced(outputs, {"0.weight": mask.view(own_share.shape)}, torch.zeros_like)
-        found.append(
-            {
-                "share": share,
-                "with_task": with_task(changed, tasks),
-                "replaced": int(mask.sum()),
-                "sparsity": sparsity(changed),
-                "probe": _probed(changed, images),
-            }
-        )
+        found.append({"share": share, "with_task": with_task(changed, tasks), "probe": _probed(changed, images)})
     return found
 
 

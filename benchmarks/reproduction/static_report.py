@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.markdown import NONE, TASK_NAMES, Runs, by_task, plain, points, seeds_of, spread, table
 from benchmarks.reproduction import published
-from benchmarks.reproduction.setting import TASKS
+from benchmarks.reproduction.setting import TASK_NAMES, TASKS
 from benchmarks.reproduction.static import FORGOTTEN
+from benchmarks.writing import NONE, Row, by_column, number, points, seeds_of, spread, table
 
 
-def static(runs: Runs) -> list[str]:
+def static(runs: list[Row]) -> list[str]:
     """The published static set-up."""
     return [
         "## Static network as published",
@@ -27,22 +27,22 @@ def static(runs: Runs) -> list[str]:
     ]  # fmt: skip
 
 
-def _static_accuracies(runs: Runs) -> list[str]:
+def _static_accuracies(runs: list[Row]) -> list[str]:
     return table(
         ["accuracy after all tasks", *TASK_NAMES],
         [
-            ["published, task named", *plain(published.STATIC_ACCURACY)],
-            ["reproduced, task named", *by_task([run["with_task"] for run in runs])],
-            ["reproduced, no task named", *by_task([run["without_task"] for run in runs])],
+            ["published, task named", *map(number, published.STATIC_ACCURACY)],
+            ["reproduced, task named", *by_column([run["with_task"] for run in runs])],
+            ["reproduced, no task named", *by_column([run["without_task"] for run in runs])],
         ],
     )
 
 
-def _static_outputs(runs: Runs) -> list[str]:
+def _static_outputs(runs: list[Row]) -> list[str]:
     """Each column: the task whose outputs were replaced."""
 
     def own(kind: str, key: str) -> list[str]:
-        return by_task([[entry[key][entry["task"]] for entry in run[kind]] for run in runs])
+        return by_column([[entry[key][entry["task"]] for entry in run[kind]] for run in runs])
 
     def others(kind: str, key: str, before: str) -> list[str]:
         return [
@@ -84,19 +84,19 @@ def _others_change(run: dict[str, Any], kind: str, key: str, before: str) -> lis
     return changes
 
 
-def _static_stages(runs: Runs) -> list[str]:
+def _static_stages(runs: list[Row]) -> list[str]:
     rows = []
     for index, (stage, printed) in enumerate(published.STATIC_STAGES.items()):
         found = [run["stages"][index] for run in runs]
         sparsities = _digits([entry["sparsity"] for entry in found])
         rows += [
-            [f"{stage}, zero, published", *plain(printed.zero), str(printed.sparsity)],
-            [f"{stage}, zero, reproduced", *by_task([entry["zero"] for entry in found]), sparsities],
+            [f"{stage}, zero, published", *map(number, printed.zero), str(printed.sparsity)],
+            [f"{stage}, zero, reproduced", *by_column([entry["zero"] for entry in found]), sparsities],
         ]
         if "random" in found[0]:
             rows += [
-                [f"{stage}, random, published", *plain(printed.random), NONE],
-                [f"{stage}, random, reproduced", *by_task([entry["random"] for entry in found]), NONE],
+                [f"{stage}, random, published", *map(number, printed.random), NONE],
+                [f"{stage}, random, reproduced", *by_column([entry["random"] for entry in found]), NONE],
             ]
     return [
         "Forgetting the third task in stages, one upon the other, task named, first index: its outputs; the hidden values",
@@ -112,7 +112,7 @@ def _digits(values: list[float]) -> str:
     return ", ".join(str(value) for value in sorted(set(values)))
 
 
-def _omega(runs: Runs) -> list[str]:
+def _omega(runs: list[Row]) -> list[str]:
     return table(
         ["values of Ω that are not 0", *TASK_NAMES],
         [
@@ -123,13 +123,13 @@ def _omega(runs: Runs) -> list[str]:
     )
 
 
-def _counts(runs: Runs, key: str) -> list[str]:
+def _counts(runs: list[Row], key: str) -> list[str]:
     return [spread(values, 0) for values in zip(*[run[key] for run in runs], strict=True)]
 
 
-def _ranked(runs: Runs) -> list[str]:
+def _ranked(runs: list[Row]) -> list[str]:
     def row(name: str, entries: list[dict[str, Any]]) -> list[str]:
-        accuracies = by_task([entry["with_task"] for entry in entries])
+        accuracies = by_column([entry["with_task"] for entry in entries])
         accuracies[FORGOTTEN] = "forgotten"
         return [
             name,

@@ -1,20 +1,15 @@
 """How long a job waits: from the commit that queued it to the end of its first torch operation.
 
-    python -m benchmarks.serving.jobs [--jobs 100] [--database-url URL] [--json FILE]
-
 One worker at its usual pace, jobs submitted one at a time at random moments, so that each finds the worker idle.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,35 +46,21 @@ def ignore(_session: Session, _job: JobRow) -> None:
     """No row of a benchmark depends on how its job ended."""
 
 
-def work(parent: int, home: str, database_url: str) -> None:
+def work(parent: int, home: str) -> None:
     """Be the worker, for as long as the parent lives."""
     end_with_parent(parent)
     logs.configure("warning")
     handlers = {"train": Handler(multiply, ignore, ("torch", "torchvision", "benchmarks.serving.jobs"))}
-    run_worker(Settings(home=Path(home), database_url=database_url), handlers, housekeeping=lambda: None)
+    run_worker(Settings(home=Path(home)), handlers, housekeeping=lambda: None)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=100)
-    parser.add_argument("--database-url", default="", help="an empty PostgreSQL database; default: a new SQLite file")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        figures = measure_waits(home, asked.database_url, asked.jobs)
-    print(json.dumps(figures, indent=2))
-    if asked.json:
-        asked.json.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-def measure_waits(home: str, database_url: str, jobs: int) -> dict[str, object]:
+def measure_waits(home: str, jobs: int) -> dict[str, object]:
     """Percentiles of the wait of that many jobs, in milliseconds, and of the first one, in seconds."""
-    settings = Settings(home=Path(home), database_url=database_url)
+    settings = Settings(home=Path(home))
     migrate.upgrade(settings.resolved_database_url)
     database = Database(settings.resolved_database_url)
     model = _model(database)
-    program = f"from benchmarks.serving import jobs; jobs.work({os.getpid()}, {home!r}, {database_url!r})"
+    program = f"from benchmarks.serving import jobs; jobs.work({os.getpid()}, {home!r})"
     worker = subprocess.Popen([sys.executable, "-c", program])
     try:
         first = _wait_of_one(database, model)
@@ -90,7 +71,6 @@ def measure_waits(home: str, database_url: str, jobs: int) -> dict[str, object]:
         database.dispose()
     percentiles = statistics.quantiles(waits, n=100, method="inclusive")
     return {
-        "database": database.engine.dialect.name,
         "jobs": jobs,
         "first_seconds": round(first, 2),
         "p50_ms": round(percentiles[49] * 1000, 1),
@@ -119,7 +99,3 @@ def _wait_of_one(database: Database, model: UUID) -> float:
             if job.result is not None:
                 return float(job.result["computed_at"]) - submitted_at
     raise TimeoutError(f"job {job_id} has not ended")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,25 +1,14 @@
-"""Predictions over HTTP, by the number of callers, beside the same network called in one process.
-
-    python -m benchmarks.serving.predict [--seconds 5] [--output docs/benchmarks]
-
-Starts a server in a temporary home, trains a model of each kind for one epoch, and asks for one row at a time over
-connections that stay open. Writes predict.md and predict.json.
-"""
+"""Predictions over HTTP, by the number of callers, beside the same network called in one process."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import io
 import json
-import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +18,25 @@ import numpy as np
 import torch
 import uvloop
 
-from app.specs import Architecture, Cnn, Mlp
+from app.specs import Cnn
 from app.store import weights
 from app.store.versions import VersionStore
+from benchmarks.serving.running import npy, running_server, train, wait
+from benchmarks.study import ARCHITECTURES, Study, machine
+from benchmarks.writing import NONE, section, table, write
+
+STUDY = Study(
+    "serving.predict",
+    "predictions per second and their latency over HTTP, by the number of callers, beside the network called in one process",
+    "docs/benchmarks/predict.md and predict.json",
+    minutes=4,
+    gibibytes=2,
+    notes="Starts a server in a temporary home and trains a model of each kind for one epoch.",
+)
 
 CALLERS = (1, 16, 64)
-ARCHITECTURES: dict[str, Architecture] = {"mlp": Mlp(), "cnn": Cnn()}
+NETWORKS = ("mlp", "cnn")
 _HEADER_END = b"\r\n\r\n"
-_START_SECONDS = 120.0
 _WARM_UP_SECONDS = 0.5
 _TRAINING_FRACTION = 0.051
 """Progress at which the data set is loaded and epochs run."""
@@ -72,56 +72,6 @@ class Large:
     network: str
     rows: int
     seconds: float
-
-
-# --- the server ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def running_server(home: Path) -> Iterator[str]:
-    """The URL of a server of its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FORGETTERY_")}
-    environment |= {"FORGETTERY_HOME": str(home), "FORGETTERY_LOG_LEVEL": "warning"}
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
-        try:
-            yield _url(home, server)
-        finally:
-            server.terminate()
-
-
-def _url(home: Path, server: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + _START_SECONDS
-    announcement = home / "server.json"
-    while not announcement.exists() or not announcement.read_text():
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("the server did not start")
-        time.sleep(0.05)
-    url: str = json.loads(announcement.read_text())["url"]
-    return url
-
-
-def train(http: httpx.Client, name: str, architecture: Architecture, epochs: int = 1) -> str:
-    """Begin to train a model; the path of its job."""
-    body = {
-        "name": name,
-        "dataset": "mnist",
-        "architecture": asdict(architecture),
-        "training": {"epochs": epochs},
-    }
-    answer = http.post("/v1/models", json=body).raise_for_status()
-    return answer.headers["location"]
-
-
-def wait(http: httpx.Client, job: str) -> None:
-    """Until a job has succeeded."""
-    while (status := http.get(job).raise_for_status().json()["status"]) in {"queued", "running"}:
-        time.sleep(0.2)
-    if status != "succeeded":
-        raise RuntimeError(f"the training job is {status}")
-
-
-# --- callers -------------------------------------------------------------------------------------
 
 
 class Caller(asyncio.Protocol):
@@ -170,7 +120,7 @@ class Caller(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def callers(url: httpx.URL, request: bytes, count: int) -> Any:
+async def callers(url: httpx.URL, request: bytes, count: int) -> AsyncIterator[list[Caller]]:
     """So many callers at work; they have stopped when the block is left."""
     loop = asyncio.get_running_loop()
     assert url.port is not None
@@ -215,20 +165,10 @@ def one_row(url: httpx.URL, model: str, body: str) -> bytes:
     return head.encode() + content
 
 
-def npy(array: np.ndarray[Any, Any]) -> bytes:
-    """An array as a .npy file."""
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-# --- what is measured ----------------------------------------------------------------------------
-
-
 def over_http(url: httpx.URL, seconds: float, beside: str = "") -> list[Load]:
     """Every network, body and number of callers; beside other work the npy bodies alone."""
     found = []
-    for network in ARCHITECTURES:
+    for network in NETWORKS:
         for body in ("npy",) if beside else ("npy", "json"):
             for count in CALLERS:
                 figures = uvloop.run(measure(url, one_row(url, network, body), count, seconds))
@@ -241,7 +181,7 @@ def in_process(home: Path) -> list[InProcess]:
     """The stored networks called by this process, with rows of 1 and 32."""
     torch.set_num_threads(1)
     found = []
-    for network in ARCHITECTURES:
+    for network in NETWORKS:
         folder = VersionStore(home).folder(network, 1)
         manifest = VersionStore(home).read_manifest(network, 1)
         model = weights.load(folder, manifest.weights_digest, manifest.digest)
@@ -276,7 +216,7 @@ def large_request(http: httpx.Client, network: str, rows: int = 10_000) -> Large
 def beside_large_requests(http: httpx.Client, url: httpx.URL, seconds: float) -> list[Load]:
     """One caller of one row, while another asks for 10,000 without pause."""
     found = []
-    for network in ARCHITECTURES:
+    for network in NETWORKS:
         found.append(uvloop.run(_beside_large_request(http, url, network, seconds)))
         print(found[-1], flush=True)
     return found
@@ -300,10 +240,10 @@ def run(home: Path, seconds: float) -> dict[str, Any]:
     """All figures."""
     with running_server(home) as address, httpx.Client(base_url=address, timeout=300) as http:
         url = httpx.URL(address)
-        for network, architecture in ARCHITECTURES.items():
-            wait(http, train(http, network, architecture))
+        for network in NETWORKS:
+            wait(http, train(http, network, ARCHITECTURES[network]))
         alone = over_http(url, seconds)
-        large = [large_request(http, network) for network in ARCHITECTURES]
+        large = [large_request(http, network) for network in NETWORKS]
         beside_large = beside_large_requests(http, url, seconds)
         job = train(http, "training", Cnn(), epochs=1000)
         while http.get(job).json()["progress"]["fraction"] < _TRAINING_FRACTION:
@@ -311,69 +251,48 @@ def run(home: Path, seconds: float) -> dict[str, Any]:
         beside_training = over_http(url, seconds, beside="a training job")
         http.post(f"{job}/cancel").raise_for_status()
     return {
-        "machine": {
-            "cores": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
+        "machine": {**machine(), "python": platform.python_version()},
         "over_http": [asdict(load) for load in alone + beside_large + beside_training],
         "large": [asdict(request) for request in large],
         "in_process": [asdict(call) for call in in_process(home)],
     }
 
 
-# --- the report ----------------------------------------------------------------------------------
-
-
 def report(figures: dict[str, Any]) -> str:
     """The figures as tables."""
-    machine = figures["machine"]
-    lines = [
+    found = figures["machine"]
+    lines = section(
         "# Predictions per second",
-        "",
-        "Made by `python -m benchmarks.serving.predict`. Callers ask for one MNIST image at a time and again as soon as they have",
-        f"their answer; they share the machine ({machine['cores']} cores) with server and predictor. Python",
-        f"{machine['python']}, torch {machine['torch']}. Every request reads the serving version from the database.",
-        "",
-        "| network | body | callers | beside | requests/s | p50 ms | p99 ms |",
-        "|---|---|---|---|---|---|---|",
-        *(_row(load) for load in figures["over_http"]),
-        "",
-        "The same networks called in one process with one thread, without server, validation or database:",
-        "",
-        "| network | rows per call | calls/s | rows/s |",
-        "|---|---|---|---|",
-        *(_row(call) for call in figures["in_process"]),
-        "",
-        "One request of many rows:",
-        "",
-        "| network | rows | seconds |",
-        "|---|---|---|",
-        *(_row(request) for request in figures["large"]),
-        "",
-    ]
+        f"Made by `{STUDY.command}`. Callers ask for one MNIST image at a time and again as soon as they have\n"
+        f"their answer; they share the machine ({found['cores']} cores) with server and predictor. Python\n"
+        f"{found['python']}, torch {found['torch']}. Every request reads the serving version from the database.",
+    )
+    lines += _table("network, body, callers, beside, requests/s, p50 ms, p99 ms", figures["over_http"])
+    lines += ["The same networks called in one process with one thread, without server, validation or database:", ""]
+    lines += _table("network, rows per call, calls/s, rows/s", figures["in_process"])
+    lines += ["One request of many rows:", "", *_table("network, rows, seconds", figures["large"])]
     return "\n".join(lines)
 
 
-def _row(figures: dict[str, Any]) -> str:
-    cells = [
-        f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value or "-"
-        for value in figures.values()
-    ]
-    return f"| {' | '.join(cells)} |"
+def _table(head: str, rows: list[dict[str, Any]]) -> list[str]:
+    return table(head.split(", "), [[_cell(value) for value in row.values()] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value or NONE
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = STUDY.parser("docs/benchmarks")
     parser.add_argument("--seconds", type=float, default=5, help="how long each load lasts")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="folder of the report")
-    arguments = parser.parse_args()
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        figures = run(Path(home), arguments.seconds)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "predict.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (arguments.output / "predict.md").write_text(report(figures))
+        figures = run(Path(home), asked.seconds)
+    write(asked.output / "predict.json", figures)
+    write(asked.output / "predict.md", report(figures))
 
 
 if __name__ == "__main__":

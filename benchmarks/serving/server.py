@@ -1,15 +1,8 @@
-"""A server at rest and its first work: start, memory when idle, and how long a job takes from request to effect.
-
-    python -m benchmarks.serving.server [--starts 3] [--jobs 50] [--output docs/benchmarks]
-
-Writes server.md and server.json.
-"""
+"""A server at rest and its first work: start, memory when idle, and how long a job takes from request to effect."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -20,7 +13,17 @@ import httpx
 
 from app.jobs.processes import parent_of
 from benchmarks.serving.jobs import measure_waits
-from benchmarks.serving.predict import running_server
+from benchmarks.serving.running import running_server, wait
+from benchmarks.study import Study, machine
+from benchmarks.writing import section, table, write
+
+STUDY = Study(
+    "serving.server",
+    "a server's start, its memory when idle, and how long jobs wait and take",
+    "docs/benchmarks/server.md and server.json",
+    minutes=3,
+    gibibytes=2,
+)
 
 _IDLE_SECONDS = 5.0
 
@@ -78,51 +81,34 @@ def measure_work(home: Path) -> dict[str, float]:
 def _seconds_of(http: httpx.Client, path: str, body: dict[str, Any]) -> float:
     started = time.perf_counter()
     job = http.post(path, json=body).raise_for_status().json()["job"]
-    while job["status"] in {"queued", "running"}:
-        time.sleep(0.02)
-        job = http.get(f"/v1/jobs/{job['id']}").json()
-    if job["status"] != "succeeded":
-        raise RuntimeError(f"{path}: {job['problem']}")
+    wait(http, f"/v1/jobs/{job['id']}", seconds=0.02)
     return round(time.perf_counter() - started, 2)
 
 
 def report(figures: dict[str, Any]) -> str:
     """The figures as Markdown."""
     starts, waits = figures["starts"], figures["waits"]
+    memory = [[role, *found.values()] for role, found in starts[-1]["memory_mib"].items()]
     lines = [
-        "# The server",
-        "",
-        f"{figures['cores']} cores, SQLite. Written by `python -m benchmarks.serving.server`; raw figures:",
-        "[server.json](server.json).",
-        "",
-        "## Start",
-        "",
-        f"Median of {len(starts)}: {_median(starts, 'alive_seconds')} s from the command to the first answer,",
-        f"{_median(starts, 'ready_seconds')} s until predictor and worker are ready, too.",
-        "",
-        "## Memory when idle",
-        "",
-        "MiB. *Own share* counts a page that several processes share in parts (PSS).",
-        "",
-        "| process | resident | own share |",
-        "|---|---|---|",
-        *(
-            f"| {role} | {memory['resident']} | {memory['own_share']} |"
-            for role, memory in starts[-1]["memory_mib"].items()
+        *section(
+            "# The server",
+            f"{figures['cores']} cores, SQLite. Written by `{STUDY.command}`; raw figures:\n[server.json](server.json).",
         ),
-        "",
-        "## Jobs",
-        "",
-        f"From the commit that queued a job to the end of its first torch operation, {waits['jobs']} jobs, one at a time:",
-        f"p50 {waits['p50_ms']} ms, p99 {waits['p99_ms']} ms; the first one, which waits for torch to be loaded,",
-        f"{waits['first_seconds']} s.",
-        "",
-        "Default requests over HTTP (mlp, MNIST), from sending to the end of the job, data set and measuring included:",
-        "",
-        "| request | seconds |",
-        "|---|---|",
-        *(f"| {name} | {seconds} |" for name, seconds in figures["work"].items()),
-        "",
+        *section(
+            "## Start",
+            f"Median of {len(starts)}: {_median(starts, 'alive_seconds')} s from the command to the first answer,\n"
+            f"{_median(starts, 'ready_seconds')} s until predictor and worker are ready, too.",
+        ),
+        *section("## Memory when idle", "MiB. *Own share* counts a page that several processes share in parts (PSS)."),
+        *table(["process", "resident", "own share"], memory),
+        *section(
+            "## Jobs",
+            f"From the commit that queued a job to the end of its first torch operation, {waits['jobs']} jobs, one at a time:\n"
+            f"p50 {waits['p50_ms']} ms, p99 {waits['p99_ms']} ms; the first one, which waits for torch to be loaded,\n"
+            f"{waits['first_seconds']} s.",
+            "Default requests over HTTP (mlp, MNIST), from sending to the end of the job, data set and measuring included:",
+        ),
+        *table(["request", "seconds"], figures["work"].items()),
     ]
     return "\n".join(lines)
 
@@ -133,24 +119,22 @@ def _median(starts: list[dict[str, Any]], name: str) -> float:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = STUDY.parser("docs/benchmarks")
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=50)
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         homes = [Path(folder) / str(number) for number in range(asked.starts + 2)]
         for home in homes:
             home.mkdir()
         figures = {
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": machine()["cores"],
             "starts": [measure_start(home) for home in homes[2:]],
-            "waits": measure_waits(str(homes[0]), "", asked.jobs),
+            "waits": measure_waits(str(homes[0]), asked.jobs),
             "work": measure_work(homes[1]),
         }
-    asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / "server.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (asked.output / "server.md").write_text(report(figures))
+    write(asked.output / "server.json", figures)
+    write(asked.output / "server.md", report(figures))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,13 @@
 """How long the event loop waits while one hostile body, within the limits or beyond them, is read and refused.
 
-    python -m benchmarks.serving.stalls [--tries 9] [--output docs/benchmarks]
-
 A task of the server's own event loop notes the longest time between two of its turns. Other work of the machine makes
 that longer and nothing makes it shorter, so each body is sent several times and the shortest is reported, beside the
-median. Writes stalls.md and stalls.json.
+median.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import os
 import statistics
 import tempfile
 import time
@@ -21,6 +16,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -34,7 +30,17 @@ from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.settings import Settings
 from app.specs import Mlp
-from benchmarks.serving.predict import npy, running_server, train, wait
+from benchmarks.serving.running import npy, running_server, train, wait
+from benchmarks.study import Study, machine
+from benchmarks.writing import distinct, listed, section, table, where, write
+
+STUDY = Study(
+    "serving.stalls",
+    "how long the event loop serves nobody while one hostile body is read and refused",
+    "docs/benchmarks/stalls.md and stalls.json",
+    minutes=5,
+    gibibytes=2,
+)
 
 _TURN_SECONDS = 0.0005
 _BOUND_MS = 50
@@ -146,9 +152,6 @@ def requests() -> Iterator[Sent]:
         yield Sent(body, "predict", *_PREDICT, content, media_type)
 
 
-# --- the event loop ------------------------------------------------------------------------------
-
-
 class Heartbeat:
     """A task that wants a turn of the event loop all the time, and notes how long it waited for one."""
 
@@ -194,41 +197,30 @@ async def _stall(port: int, heartbeat: Heartbeat, tries: int, sent: Sent) -> Sta
     )
 
 
-# --- the report ----------------------------------------------------------------------------------
-
-
-def report(stalls: list[Stall], tries: int) -> str:
+def report(stalls: list[dict[str, Any]], tries: int) -> str:
     """By body, over all routes, as Markdown."""
-    within = sum(stall.shortest <= _BOUND_MS for stall in stalls)
-    bodies = dict.fromkeys(stall.body for stall in stalls)
-    lines = [
+    within = sum(stall["shortest"] <= _BOUND_MS for stall in stalls)
+    lines = section(
         "# How long others wait for a hostile body",
-        "",
-        f"{len(os.sched_getaffinity(0))} cores. Written by `python -m benchmarks.serving.stalls`; raw figures: [stalls.json](stalls.json).",
-        "",
-        "While one body is read and answered, the longest time in which the event loop served nobody, in milliseconds: of",
-        f"{tries} tries the shortest, which is what the server itself makes, and the median, which other work of the machine",
+        f"{machine()['cores']} cores. Written by `{STUDY.command}`; raw figures: [stalls.json](stalls.json).",
+        "While one body is read and answered, the longest time in which the event loop served nobody, in milliseconds: of\n"
+        f"{tries} tries the shortest, which is what the server itself makes, and the median, which other work of the machine\n"
         f"lengthens; the worst of all routes. {within} of {len(stalls)} pairs of body and route stay within {_BOUND_MS} ms.",
-        "",
-        "| body | bytes | answers | shortest | median | longest on |",
-        "|---|---|---|---|---|---|",
-        *(_row([stall for stall in stalls if stall.body == body]) for body in bodies),
-        "",
-    ]
-    return "\n".join(lines)
+    )
+    rows = [_row(where(stalls, body=body)) for body in distinct(stalls, "body")]
+    return "\n".join([*lines, *table(["body", "bytes", "answers", "shortest", "median", "longest on"], rows)])
 
 
-def _row(stalls: list[Stall]) -> str:
-    worst = max(stalls, key=lambda stall: stall.shortest)
-    answers = ", ".join(map(str, sorted({stall.status for stall in stalls})))
-    return f"| {worst.body} | {worst.size:,} | {answers} | {worst.shortest} | {worst.median} | {worst.route} |"
+def _row(stalls: list[dict[str, Any]]) -> list[object]:
+    worst = max(stalls, key=lambda stall: float(stall["shortest"]))
+    answers = listed(sorted(distinct(stalls, "status")))
+    return [worst["body"], f"{worst['size']:,}", answers, worst["shortest"], worst["median"], worst["route"]]
 
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = STUDY.parser("docs/benchmarks")
     parser.add_argument("--tries", type=int, default=9)
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"))
     asked = parser.parse_args()
     logs.configure("warning")
     with tempfile.TemporaryDirectory() as folder:
@@ -238,9 +230,9 @@ def main() -> None:
         settings = Settings(home=home, worker="external")
         with open_home(settings) as database:
             stalls = uvloop.run(measure(create_app(settings, database), asked.tries))
-    asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / "stalls.json").write_text(json.dumps([asdict(stall) for stall in stalls], indent=1) + "\n")
-    (asked.output / "stalls.md").write_text(report(stalls, asked.tries))
+    found = [asdict(stall) for stall in stalls]
+    write(asked.output / "stalls.json", found)
+    write(asked.output / "stalls.md", report(found, asked.tries))
 
 
 if __name__ == "__main__":

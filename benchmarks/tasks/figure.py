@@ -8,8 +8,9 @@ from typing import Any
 
 import altair as alt
 
-from benchmarks.markdown import TASK_NAMES, Runs
+from benchmarks.reproduction.setting import TASK_NAMES
 from benchmarks.tasks.run import LEARNING
+from benchmarks.writing import Row, where
 
 FORGOTTEN = 2
 TITLES = {"synaptic_intelligence": "static network, Synaptic Intelligence", "progressive": "growing network"}
@@ -22,12 +23,12 @@ _TEXT = "Helvetica, Arial, sans-serif"
 Cell = dict[str, Any]
 
 
-def draw(runs: Runs, path: Path) -> None:
+def draw(runs: list[Row], path: Path) -> None:
     """Write the figure to `path`, in the format of its suffix (svg, png)."""
     rows = [
         alt.vconcat(_learning(own, mode), _forgetting(own), spacing=18)
         for mode in LEARNING
-        if (own := [run for run in runs if run["mode"] == mode])
+        if (own := where(runs, mode=mode))
     ]
     chart = alt.hconcat(*rows, spacing=34).resolve_scale(color="shared")
     settings = {"labelColor": _INK, "titleColor": _INK, "labelFont": _TEXT, "titleFont": _TEXT, "labelFontSize": 12}
@@ -48,7 +49,7 @@ def draw(runs: Runs, path: Path) -> None:
     chart.save(path, scale_factor=2) if path.suffix == ".png" else chart.save(path)
 
 
-def _learning(runs: Runs, mode: str) -> alt.LayerChart | alt.FacetChart:
+def _learning(runs: list[Row], mode: str) -> alt.LayerChart | alt.FacetChart:
     """Row: after learning this task; column: accuracy on that one, named."""
     cells = [
         _cell(f"after {after}", name, fmean(run["accuracy_matrix"][row][column] for run in runs))
@@ -60,7 +61,7 @@ def _learning(runs: Runs, mode: str) -> alt.LayerChart | alt.FacetChart:
     return _grid(cells, [f"after {name}" for name in TASK_NAMES], title)
 
 
-def _forgetting(runs: Runs) -> alt.LayerChart | alt.FacetChart:
+def _forgetting(runs: list[Row]) -> alt.LayerChart | alt.FacetChart:
     """Row: before and after the default request for one task, which is named or not; refusals of the forgotten one."""
     before, after = [run["served"] for run in runs], [_request(run)["served"] for run in runs]
     cells: list[Cell] = []
@@ -81,12 +82,7 @@ def _forgetting(runs: Runs) -> alt.LayerChart | alt.FacetChart:
 
 def _request(run: dict[str, Any]) -> dict[str, Any]:
     """The default request for the task that the figure shows."""
-    wanted = (FORGOTTEN, "network", "zero", "push")
-    return next(
-        entry
-        for entry in run["forgotten"]
-        if (entry["task"], entry["scope"], entry["strategy"], entry["refusal"]) == wanted
-    )
+    return where(run["forgotten"], task=FORGOTTEN, scope="network", strategy="zero", refusal="push")[0]
 
 
 def _cell(row: str, column: str, value: float) -> Cell:

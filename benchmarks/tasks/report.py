@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.tasks` and `benchmarks.tasks.times` as Markdown."""
+"""The figures of the product, task by task, as Markdown."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from statistics import fmean, median
 from typing import Any, get_args
 
 from app.specs import Mode, Scope, Strategy
-from benchmarks.markdown import NONE, TASK_NAMES, Runs, by_task, points, seeds_of, spread, table
+from benchmarks.reproduction.setting import TASK_NAMES
 from benchmarks.tasks.run import LEARNING, REFUSALS
 from benchmarks.tasks.times import GOAL, ratio
+from benchmarks.writing import NONE, Row, by_column, passed, points, seeds_of, spread, table, where
 
 MOST_LOST: dict[str, float] = {"output": 0.005, "network": 0.03}
 """Accuracy that the other tasks may lose on average, the task named."""
 
-Entries = list[dict[str, Any]]
 
-
-def learning(runs: Runs) -> list[str]:
+def learning(runs: list[Row]) -> list[str]:
     """What the product learns with default settings."""
     rows = []
     for mode in _modes(runs):
-        own = [run for run in runs if run["mode"] == mode]
+        own = where(runs, mode=mode)
         matrix = [[run["accuracy_matrix"][task][task] for task in range(len(TASK_NAMES))] for run in own]
         rows += [
-            [f"{mode}: when learned", *by_task(matrix), ""],
-            [f"{mode}: after all, task named", *by_task([run["served"]["right"] for run in own]), ""],
+            [f"{mode}: when learned", *by_column(matrix), ""],
+            [f"{mode}: after all, task named", *by_column([run["served"]["right"] for run in own]), ""],
             [
                 f"{mode}: after all, no task named",
-                *by_task([run["served"]["right_without_task"] for run in own]),
+                *by_column([run["served"]["right_without_task"] for run in own]),
                 spread([run["seconds"] for run in own], 1),
             ],
         ]
@@ -40,19 +39,19 @@ def learning(runs: Runs) -> list[str]:
         "task: the outputs of different tasks were never compared in training.",
         "",
         *table(["accuracy", *TASK_NAMES, "seconds"], rows),
-        *(line for mode in _modes(runs) for line in _sparsity(mode, [run for run in runs if run["mode"] == mode])),
+        *(line for mode in _modes(runs) for line in _sparsity(mode, where(runs, mode=mode))),
         "",
     ]
 
 
-def _sparsity(mode: str, runs: Runs) -> Iterator[str]:
+def _sparsity(mode: str, runs: list[Row]) -> Iterator[str]:
     sparsities = ", ".join(sorted({f"{run['sparsity']:.10f}" for run in runs}))
     yield f"Sparsity of `{mode}`, {runs[0]['num_parameters']:,} parameters, over all seeds: {sparsities}."
     if mode == "progressive":
         yield "A growing network has room for connections from later units to earlier ones; they do not exist and are zero."
 
 
-def forgetting(runs: Runs) -> list[str]:
+def forgetting(runs: list[Row]) -> list[str]:
     """What forgetting one task does, for every strategy, scope and refusal."""
     lines = [
         "## Forgetting a task with the product",
@@ -67,16 +66,16 @@ def forgetting(runs: Runs) -> list[str]:
         "",
     ]
     for mode in _modes(runs):
-        own = [run for run in runs if run["mode"] == mode]
+        own = where(runs, mode=mode)
         lines += [f"### {mode}", "", *_settings(own), *_goals(own), *_default_by_task(own)]
     return lines
 
 
-def _modes(runs: Runs) -> list[str]:
-    return [mode for mode in LEARNING if any(run["mode"] == mode for run in runs)]
+def _modes(runs: list[Row]) -> list[str]:
+    return [mode for mode in LEARNING if where(runs, mode=mode)]
 
 
-def _settings(runs: Runs) -> list[str]:
+def _settings(runs: list[Row]) -> list[str]:
     rows = []
     for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), REFUSALS):
         entries = _entries(runs, scope, strategy, refusal)
@@ -91,36 +90,27 @@ def _settings(runs: Runs) -> list[str]:
                 f"{100 * min(min(found) for found in named):+.2f}",
                 points([fmean(found) for found in _changes(entries, "right_without_task")]),
                 *(spread([entry["probe"][key] for entry in entries], 3) for key in ("two_way", "recall")),
-                f"{sum(entry['verdict'] == 'passed' for entry in entries)} of {len(entries)}",
+                passed(entries),
             ]
         )
     probes = [found for run in runs for found in run["probes"]]
     for name in ("original", "retrained", "untrained"):
         cells = [spread([found[name][key] for found in probes], 3) for key in ("two_way", "recall")]
         rows.append([f"*{name}*", *[NONE] * 6, *cells, ""])
-    head = [
-        "request",
-        "refused, task named",
-        "refused",
-        "false refusals",
-        "others, task named",
-        "worst",
-        "others, no task named",
-    ]
+    head = "request; refused, task named; refused; false refusals; others, task named; worst; others, no task named"
     return [
         f"Scope `network` replaces the default share of {runs[0]['share']:g}, and push takes {runs[0]['push_steps']} steps.",
         "",
-        *table([*head, "probe, two-way", "probe, recall", "gate passed"], rows),
+        *table([*head.split("; "), "probe, two-way", "probe, recall", "gate passed"], rows),
     ]  # fmt: skip
 
 
-def _entries(runs: Runs, scope: str, strategy: str, refusal: str) -> Entries:
+def _entries(runs: list[Row], scope: str, strategy: str, refusal: str) -> list[Row]:
     """The requests of this kind, each with what its network answered before."""
     return [
-        {**entry, "before": run["served"], "seed": run["seed"]}
+        {**entry, "before": run["served"]}
         for run in runs
-        for entry in run["forgotten"]
-        if (entry["scope"], entry["strategy"], entry["refusal"]) == (scope, strategy, refusal)
+        for entry in where(run["forgotten"], scope=scope, strategy=strategy, refusal=refusal)
     ]
 
 
@@ -133,7 +123,7 @@ def _mean_of_others(values: list[float], entry: dict[str, Any]) -> float:
     return fmean(value for task, value in enumerate(values) if task != entry["task"])
 
 
-def _changes(entries: Entries, key: str) -> list[list[float]]:
+def _changes(entries: list[Row], key: str) -> list[list[float]]:
     """For each request, the changes of the other tasks."""
     return [
         [
@@ -145,7 +135,7 @@ def _changes(entries: Entries, key: str) -> list[list[float]]:
     ]
 
 
-def _goals(runs: Runs) -> list[str]:
+def _goals(runs: list[Row]) -> list[str]:
     """Whether the other tasks lose no more than they may, the task named, at each scope."""
     lines = []
     for scope, refusal in product(get_args(Scope), REFUSALS):
@@ -161,14 +151,14 @@ def _goals(runs: Runs) -> list[str]:
     return [*lines, ""]
 
 
-def _default_by_task(runs: Runs) -> list[str]:
+def _default_by_task(runs: list[Row]) -> list[str]:
     entries = _entries(runs, "network", "zero", "push")
     rows = []
     for task, name in enumerate(TASK_NAMES):
-        own = [entry for entry in entries if entry["task"] == task]
+        own = where(entries, task=task)
         if not own:
             continue
-        after = by_task([entry["served"]["right"] for entry in own])
+        after = by_column([entry["served"]["right"] for entry in own])
         after[task] = "forgotten"
         rows.append([name, spread([_at_task(entry, "refused_without_task") for entry in own]), *after])
     return [

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from app.specs import ARCHITECTURE_OF_MODE, Standard, Training, full_grown
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.data import Dataset
@@ -27,7 +25,6 @@ GOAL = {"synaptic_intelligence": 1.5, "progressive": 1.3}
 
 def run(data: Dataset, repetitions: int) -> dict[str, Any]:
     """Seconds of every turn, by mode: learning with the product, and the same batches plainly."""
-    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # the first one loads torch's compiler: not to be timed
     return {mode: [_turn(mode, data, seed) for seed in range(repetitions)] for mode in LEARNING}
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from app.unlearning.data import Dataset
-from benchmarks.methods.cells import Cell, by_class, counted, load_cells, mean, missed, ratio, where
+from benchmarks.methods.cells import Cell, by_class, counted, load_cells, missed, ratio
 from benchmarks.methods.goals import goals
-from benchmarks.methods.report import write
+from benchmarks.methods.report import write_page
 from benchmarks.methods.run import run_case
 from benchmarks.methods.setting import Case, Target, cases, compared_classes, memorable, partition_of
+from benchmarks.writing import mean, where
 from tests.unit.unlearning.blobs import blobs
 
 
@@ -54,11 +55,31 @@ def test_claims_and_missed_criteria_are_counted_the_most_frequent_first() -> Non
 def test_a_goal_for_every_class_is_missed_where_the_mean_of_one_class_misses_it() -> None:
     cells = [a_cell(), a_cell(classes=[3], refusal_rate=0.98), a_cell(classes=[3], seed=2, refusal_rate=0.99)]
     found = {goal.name: goal for goal in goals(cells, [])}
-    refusal = found["refusal by default, every class"]
+    refusal = found["edit with push: refusal"]
     assert not refusal.met
     assert "worst class 3 0.9850" in refusal.figure
-    assert found["false refusals by default"].met
-    assert found["retained accuracy by default"].met
+    assert found["edit with push: false refusals"].met
+    assert found["edit with push: retained accuracy"].met
+
+
+def test_goals_of_two_classes_are_judged_apart_from_those_of_one() -> None:
+    guarded = {"method": "euk", "refusal": "guard", "probe_gap": 0.0}
+    cells = [a_cell(**guarded), a_cell(**guarded, target="classes", classes=[2, 5]) | {"refusal_rate": 0.97}]
+    found = {(goal.kind, goal.name): goal for goal in goals(cells, [])}
+    assert found["class", "euk with guard: refusal"].met
+    assert not found["classes", "euk with guard: refusal"].met
+    assert found["classes", "euk with guard: refusal"].figure == "mean 0.9700, worst run 0.9700 (seed 1)"
+
+
+def test_every_cost_is_judged_by_its_own_unit() -> None:
+    cost = {
+        "architecture": "cnn", "epoch": 10.0, "push_150": 5.0, "push_400": 13.1, "verify_1_kept": 1.0, "verify_3_kept": 3.1,
+        "batch_backward": 0.1, "fisher": 0.31, "zero_and_calibrate": 0.1,
+    }  # fmt: skip
+    met = {goal.name: goal.met for goal in goals([], [cost])}
+    assert [name for name, reached in met.items() if reached] == [
+        "push of 150 steps", "fast verification, one reference", "zero edit and calibration",
+    ]  # fmt: skip
 
 
 def test_samples_are_judged_beside_the_retrained_row() -> None:
@@ -107,6 +128,6 @@ def test_a_case_is_measured_once_written_as_a_page_and_not_measured_again(
     run_case(case, data, tmp_path / "out", rows)
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.json")}
     (tmp_path / "docs/benchmarks").mkdir(parents=True)
-    write(tmp_path / "out", tmp_path / "docs")
+    write_page(tmp_path / "out", tmp_path / "docs")
     page = (tmp_path / "docs/methods.md").read_text()
     assert "| original | none |" in page
