@@ -15,7 +15,7 @@ def studies() -> list[Study]:
         module.name for module in walk_packages(benchmarks.__path__, "benchmarks.") if "__main__" not in module.name
     ]
     modules = [import_module(name) for name in names]
-    return [module.STUDY for module in modules if hasattr(module, "STUDY")]
+    return list(dict.fromkeys(module.STUDY for module in modules if hasattr(module, "STUDY")))
 
 
 def main() -> None:

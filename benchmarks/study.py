@@ -49,11 +49,11 @@ class Study:
     @property
     def cost(self) -> str:
         """Time and memory, in words."""
-        return f"about {self.minutes:g} minutes and {self.gibibytes:g} GiB on two cores"
+        return f"about {self.minutes:g} min and {self.gibibytes:g} GiB on two cores"
 
     def parser(self, output: str = "") -> argparse.ArgumentParser:
         """An empty parser that describes the study; with a default folder to write to, if it writes any."""
-        told = f"{self.measures}. {self.notes} Writes {self.writes}. Takes {self.cost}."
+        told = f"Measures {self.measures}. {self.notes} Writes {self.writes}. Takes {self.cost}."
         parser = argparse.ArgumentParser(self.command, description=told)
         if output:
             parser.add_argument("--output", type=Path, default=Path(output))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any, get_args
 
@@ -26,7 +26,7 @@ from benchmarks.forgetting import STUDY
 from benchmarks.forgetting.report import report
 from benchmarks.study import ARCHITECTURES, add_architectures, dataset, machine, prepare
 from benchmarks.training import bare_loop
-from benchmarks.writing import write
+from benchmarks.writing import Row, write
 
 STACK = (2, 5, 8)
 GUARDED = ((2, 5), (4, 9))
@@ -36,52 +36,8 @@ _QUICK_PUSH = 30
 _CONTEXT = Context()
 
 
-@dataclass(frozen=True)
-class Forgotten:
-    """One forget request and what came of it on the test set."""
-
-    architecture: str
-    seed: int
-    forgotten: tuple[int, ...]
-    """Classes forgotten so far, the last one by this request."""
-    method: str
-    strategy: Strategy
-    scope: Scope
-    refusal: Refusal
-    verdict: str
-    missed: tuple[str, ...]
-    """Criteria of the gate that did not hold."""
-    refused: float
-    false_refusals: float
-    retained_before: float
-    retained_after: float
-    raw_forget_accuracy: float
-    refused_by_class: dict[str, float]
-    method_seconds: float
-    measuring_seconds: float
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One training with the default settings, and what other work took on the same machine, in seconds."""
-
-    architecture: str
-    seed: int
-    test_accuracy: float
-    seconds: float
-    bare_seconds: float
-    """The same batches in a loop of eight lines, over images converted to float once."""
-    epochs: int
-    retrain_seconds: float
-    """Training anew without the first class measured."""
-    short_push_seconds: float
-    """Forgetting it with a push of 150 steps."""
-
-
-def train(
-    name: str, data: Dataset, training: Training, forget_class: int, push_steps: int
-) -> tuple[Classifier, Trained]:
-    """A model trained with `training`, and the times to compare forgetting with."""
+def train(name: str, data: Dataset, training: Training, forget_class: int, push_steps: int) -> tuple[Classifier, Row]:
+    """A model trained with `training`, and the seconds to compare forgetting with, of the same machine at the same time."""
 
     def fresh() -> Classifier:
         return build(ARCHITECTURES[name], data.input_shape, data.num_classes, training.seed)
@@ -91,69 +47,59 @@ def train(
     bare_seconds = bare_loop(fresh(), data, training)
     retrained = fit(fresh(), data, Partition.of(data, [forget_class]).train.retain, training, _CONTEXT)
     short = Edit((forget_class,), parameters=EditParameters(push_steps=push_steps), seed=training.seed)
-    return model, Trained(
-        architecture=name,
-        seed=training.seed,
-        test_accuracy=version_metrics(model, data).test_accuracy,
-        seconds=fitted.seconds,
-        bare_seconds=bare_seconds,
-        epochs=fitted.epochs,
-        retrain_seconds=retrained.seconds,
-        short_push_seconds=forget_classes(model, data, short, _CONTEXT).report.seconds["method"],
-    )
+    return model, {
+        "architecture": name,
+        "seed": training.seed,
+        "test_accuracy": version_metrics(model, data).test_accuracy,
+        "seconds": fitted.seconds,
+        "bare_seconds": bare_seconds,
+        "epochs": fitted.epochs,
+        "retrain_seconds": retrained.seconds,
+        "short_push_seconds": forget_classes(model, data, short, _CONTEXT).report.seconds["method"],
+    }
 
 
-def forget(name: str, model: Classifier, data: Dataset, edit: Edit) -> tuple[Classifier, Forgotten]:
+def forget(name: str, model: Classifier, data: Dataset, edit: Edit) -> tuple[Classifier, Row]:
     """One request, and its figures."""
     result = forget_classes(model, data, edit, _CONTEXT)
     return result.model, _figures(name, model, edit, result)
 
 
-def forget_behind_guard(name: str, model: Classifier, data: Dataset, classes: tuple[int, ...], edit: Edit) -> Forgotten:
+def forget_behind_guard(name: str, model: Classifier, data: Dataset, classes: tuple[int, ...], edit: Edit) -> Row:
     """The last layers begin anew without these classes, and the guard of `edit` refuses them."""
     asked = Unlearning("euk", EukParameters(), refusal="guard", guard=edit.guard, seed=edit.seed)
     result = forget_by_method(model, data, Partition.of(data, classes), asked, _CONTEXT)
     return _figures(name, model, replace(edit, classes=classes, refusal="guard"), result, "euk")
 
 
-def _figures(name: str, model: Classifier, edit: Edit, result: Unlearned, method: str = "edit") -> Forgotten:
-    before, after = result.report.before, result.report.after
-    found = Forgotten(
-        architecture=name,
-        seed=edit.seed,
-        forgotten=(*model.forgotten_classes, *edit.classes),
-        method=method,
-        strategy=edit.strategy,
-        scope=edit.scope,
-        refusal=edit.refusal,
-        verdict=result.verdict,
-        missed=_missed(result),
-        refused=_counted(after.refusal_rate),
-        false_refusals=_counted(after.false_refusal_rate),
-        retained_before=_counted(before.test_accuracy),
-        retained_after=_counted(after.test_accuracy),
-        raw_forget_accuracy=_counted(after.raw_forget_accuracy),
-        refused_by_class=after.refusal_by_class,
-        method_seconds=result.report.seconds["method"],
-        measuring_seconds=result.report.seconds["measuring"],
-    )
+def _figures(name: str, model: Classifier, edit: Edit, result: Unlearned, method: str = "edit") -> Row:
+    before, after, seconds = result.report.before, result.report.after, result.report.seconds
+    forgotten = (*model.forgotten_classes, *edit.classes)
+    setting = {"strategy": edit.strategy, "scope": edit.scope, "refusal": edit.refusal}
     print(
-        f"{name} seed {edit.seed} {found.forgotten} {method} {edit.strategy}/{edit.scope}/{edit.refusal}: {found.refused:.4f}",
+        f"{name} seed {edit.seed} {forgotten} {method} {'/'.join(setting.values())}: {after.refusal_rate:.4f}",
         flush=True,
     )
-    return found
+    return {
+        "architecture": name,
+        "seed": edit.seed,
+        "forgotten": forgotten,
+        "method": method,
+        **setting,
+        "verdict": result.verdict,
+        "missed": [criterion.name for criterion in result.report.gate if not criterion.passed],
+        "refused": after.refusal_rate,
+        "false_refusals": after.false_refusal_rate,
+        "retained_before": before.test_accuracy,
+        "retained_after": after.test_accuracy,
+        "raw_forget_accuracy": after.raw_forget_accuracy,
+        "refused_by_class": after.refusal_by_class,
+        "method_seconds": seconds["method"],
+        "measuring_seconds": seconds["measuring"],
+    }
 
 
-def _missed(result: Unlearned) -> tuple[str, ...]:
-    return tuple(criterion.name for criterion in result.report.gate if not criterion.passed)
-
-
-def _counted(share: float | None) -> float:
-    assert share is not None, "the test set has inputs of every class"
-    return share
-
-
-def every_setting(name: str, model: Classifier, data: Dataset, edit: Edit) -> list[Forgotten]:
+def every_setting(name: str, model: Classifier, data: Dataset, edit: Edit) -> list[Row]:
     """The class of `edit`, forgotten from `model` with every strategy, scope and refusal."""
     settings = product(get_args(Strategy), get_args(Scope), get_args(Refusal))
     return [
@@ -162,7 +108,7 @@ def every_setting(name: str, model: Classifier, data: Dataset, edit: Edit) -> li
     ]
 
 
-def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iterable[int]) -> list[Forgotten]:
+def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iterable[int]) -> list[Row]:
     """One request after the other, whatever the verdicts."""
     found = []
     for number in classes:
@@ -173,11 +119,10 @@ def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iter
 
 def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]]:
     """Every figure so far, as JSON values, after every seed of every network."""
-    trained: list[Trained] = []
-    requests: dict[str, list[Forgotten]] = {"single": [], "stacked": [], "guarded": []}
+    trained: list[Row] = []
+    requests: dict[str, list[Row]] = {"single": [], "stacked": [], "guarded": []}
     for name, seed in product(arguments.architecture, arguments.seeds):
         trained.append(_measure(arguments, data, name, seed, requests))
-        found = {kind: [asdict(entry) for entry in entries] for kind, entries in requests.items()}
         yield {
             "dataset": data.name,
             "quick": arguments.quick,
@@ -186,16 +131,14 @@ def run(arguments: argparse.Namespace, data: Dataset) -> Iterator[dict[str, Any]
             "settings_classes": arguments.settings_classes,
             "arguments": " ".join(sys.argv[1:]),
             "machine": {**machine(), "threads": torch.get_num_threads()},
-            "trained": [asdict(entry) for entry in trained],
-            **found,
-            "settings": [entry for entry in found["single"] if entry["seed"] in arguments.settings_seeds],
+            "trained": trained,
+            **requests,
+            "settings": [entry for entry in requests["single"] if entry["seed"] in arguments.settings_seeds],
             "remarks": [],
         }
 
 
-def _measure(
-    arguments: argparse.Namespace, data: Dataset, name: str, seed: int, requests: dict[str, list[Forgotten]]
-) -> Trained:
+def _measure(arguments: argparse.Namespace, data: Dataset, name: str, seed: int, requests: dict[str, list[Row]]) -> Row:
     """One network of one seed: add its requests, and say what its training was."""
     steps = _QUICK_PUSH if arguments.quick else None
     training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from app.store import weights
 from app.store.versions import VersionStore
 from benchmarks.serving.running import npy, running_server, train, wait
 from benchmarks.study import ARCHITECTURES, Study, machine
-from benchmarks.writing import NONE, section, table, write
+from benchmarks.writing import NONE, Row, section, table, write
 
 STUDY = Study(
     "serving.predict",
@@ -40,38 +40,6 @@ _HEADER_END = b"\r\n\r\n"
 _WARM_UP_SECONDS = 0.5
 _TRAINING_FRACTION = 0.051
 """Progress at which the data set is loaded and epochs run."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """What a number of callers saw, each asking again as soon as it has its answer; times in milliseconds."""
-
-    network: str
-    body: str
-    callers: int
-    beside: str
-    requests_per_second: float
-    p50: float
-    p99: float
-
-
-@dataclass(frozen=True)
-class InProcess:
-    """The network alone, called with one thread in a loop."""
-
-    network: str
-    rows: int
-    calls_per_second: float
-    rows_per_second: float
-
-
-@dataclass(frozen=True)
-class Large:
-    """One request of many rows, in seconds."""
-
-    network: str
-    rows: int
-    seconds: float
 
 
 class Caller(asyncio.Protocol):
@@ -136,9 +104,9 @@ async def callers(url: httpx.URL, request: bytes, count: int) -> AsyncIterator[l
             transport.close()
 
 
-async def measure(url: httpx.URL, request: bytes, count: int, seconds: float) -> tuple[float, float, float]:
-    """Requests per second, median and 99th percentile in milliseconds."""
-    async with callers(url, request, count) as at_work:
+async def measure(url: httpx.URL, network: str, body: str, count: int, *, beside: str, seconds: float) -> Row:
+    """What so many callers see, each asking again as soon as it has its answer; times in milliseconds."""
+    async with callers(url, one_row(url, network, body), count) as at_work:
         await asyncio.sleep(_WARM_UP_SECONDS)
         for caller in at_work:
             caller.milliseconds.clear()
@@ -146,8 +114,15 @@ async def measure(url: httpx.URL, request: bytes, count: int, seconds: float) ->
         await asyncio.sleep(seconds)
         lasted = time.perf_counter() - started
         times = [value for caller in at_work for value in caller.milliseconds]
-    p50, p99 = np.percentile(times, [50, 99]).tolist()
-    return len(times) / lasted, p50, p99
+    p50, p99 = np.percentile(times, [50, 99]).round(2).tolist()
+    load = {"network": network, "body": body, "callers": count, "beside": beside}
+    return told({**load, "requests_per_second": round(len(times) / lasted, 2), "p50": p50, "p99": p99})
+
+
+def told(row: Row) -> Row:
+    """The row, which is printed: who waits sees how far the study is."""
+    print(row, flush=True)
+    return row
 
 
 def one_row(url: httpx.URL, model: str, body: str) -> bytes:
@@ -165,20 +140,15 @@ def one_row(url: httpx.URL, model: str, body: str) -> bytes:
     return head.encode() + content
 
 
-def over_http(url: httpx.URL, seconds: float, beside: str = "") -> list[Load]:
-    """Every network, body and number of callers; beside other work the npy bodies alone."""
-    found = []
-    for network in NETWORKS:
-        for body in ("npy",) if beside else ("npy", "json"):
-            for count in CALLERS:
-                figures = uvloop.run(measure(url, one_row(url, network, body), count, seconds))
-                found.append(Load(network, body, count, beside, *(round(figure, 2) for figure in figures)))
-                print(found[-1], flush=True)
-    return found
+def over_http(url: httpx.URL, seconds: float, bodies: tuple[str, ...], beside: str = "") -> list[Row]:
+    """Every network, body and number of callers."""
+    return [
+        uvloop.run(measure(url, *load, beside=beside, seconds=seconds)) for load in product(NETWORKS, bodies, CALLERS)
+    ]
 
 
-def in_process(home: Path) -> list[InProcess]:
-    """The stored networks called by this process, with rows of 1 and 32."""
+def in_process(home: Path) -> list[Row]:
+    """The stored networks called by this process in a loop, with rows of 1 and 32."""
     torch.set_num_threads(1)
     found = []
     for network in NETWORKS:
@@ -189,8 +159,8 @@ def in_process(home: Path) -> list[InProcess]:
             inputs = torch.rand(rows, 1, 28, 28)
             with torch.inference_mode():
                 rate = _rate(lambda: model.probabilities(inputs))  # noqa: B023  called before the next turn
-            found.append(InProcess(network, rows, round(rate, 1), round(rate * rows, 1)))
-            print(found[-1], flush=True)
+            rates = {"calls_per_second": round(rate, 1), "rows_per_second": round(rate * rows, 1)}
+            found.append(told({"network": network, "rows": rows, **rates}))
     return found
 
 
@@ -204,25 +174,17 @@ def _rate(call: Callable[[], object], seconds: float = 2.0) -> float:
     return calls / lasted
 
 
-def large_request(http: httpx.Client, network: str, rows: int = 10_000) -> Large:
+def large_request(http: httpx.Client, network: str, rows: int = 10_000) -> Row:
     """Seconds of one request of many rows."""
     content = npy(np.zeros((rows, 784), np.float32))
     started = time.perf_counter()
     answer = http.post(f"/v1/models/{network}/predict", content=content, headers={"Content-Type": "application/x-npy"})
     answer.raise_for_status()
-    return Large(network, rows, round(time.perf_counter() - started, 3))
+    return {"network": network, "rows": rows, "seconds": round(time.perf_counter() - started, 3)}
 
 
-def beside_large_requests(http: httpx.Client, url: httpx.URL, seconds: float) -> list[Load]:
+async def beside_large_requests(http: httpx.Client, url: httpx.URL, network: str, seconds: float) -> Row:
     """One caller of one row, while another asks for 10,000 without pause."""
-    found = []
-    for network in NETWORKS:
-        found.append(uvloop.run(_beside_large_request(http, url, network, seconds)))
-        print(found[-1], flush=True)
-    return found
-
-
-async def _beside_large_request(http: httpx.Client, url: httpx.URL, network: str, seconds: float) -> Load:
     stop = False
 
     def ask() -> None:
@@ -230,10 +192,10 @@ async def _beside_large_request(http: httpx.Client, url: httpx.URL, network: str
             large_request(http, network)
 
     asking = asyncio.get_running_loop().run_in_executor(None, ask)
-    figures = await measure(url, one_row(url, network, "npy"), 1, seconds)
+    found = await measure(url, network, "npy", 1, beside="requests of 10,000 rows", seconds=seconds)
     stop = True
     await asking
-    return Load(network, "npy", 1, "requests of 10,000 rows", *(round(figure, 2) for figure in figures))
+    return found
 
 
 def run(home: Path, seconds: float) -> dict[str, Any]:
@@ -242,19 +204,19 @@ def run(home: Path, seconds: float) -> dict[str, Any]:
         url = httpx.URL(address)
         for network in NETWORKS:
             wait(http, train(http, network, ARCHITECTURES[network]))
-        alone = over_http(url, seconds)
+        alone = over_http(url, seconds, ("npy", "json"))
         large = [large_request(http, network) for network in NETWORKS]
-        beside_large = beside_large_requests(http, url, seconds)
+        beside_large = [uvloop.run(beside_large_requests(http, url, network, seconds)) for network in NETWORKS]
         job = train(http, "training", Cnn(), epochs=1000)
         while http.get(job).json()["progress"]["fraction"] < _TRAINING_FRACTION:
             time.sleep(0.2)
-        beside_training = over_http(url, seconds, beside="a training job")
+        beside_training = over_http(url, seconds, ("npy",), beside="a training job")
         http.post(f"{job}/cancel").raise_for_status()
     return {
         "machine": {**machine(), "python": platform.python_version()},
-        "over_http": [asdict(load) for load in alone + beside_large + beside_training],
-        "large": [asdict(request) for request in large],
-        "in_process": [asdict(call) for call in in_process(home)],
+        "over_http": alone + beside_large + beside_training,
+        "large": large,
+        "in_process": in_process(home),
     }
 
 
@@ -274,7 +236,7 @@ def report(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _table(head: str, rows: list[dict[str, Any]]) -> list[str]:
+def _table(head: str, rows: list[Row]) -> list[str]:
     return table(head.split(", "), [[_cell(value) for value in row.values()] for row in rows])
 
 
