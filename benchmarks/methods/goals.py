@@ -68,6 +68,7 @@ _RULES = (
     _Rule(("samples",), _SAMPLES, "test accuracy", "test accuracy less that of the row `retrain` is at least {}", "beside_retrained", -0.005, at_least=True),
     _Rule(("samples",), _SAMPLES, "time", "CPU time is at most {} of a retraining", "ratio", 0.1, at_least=False),
 )  # fmt: skip
+_DIFFERENCES = {"change", "probe_gap", "beside_retrained"}
 _COSTS = (
     ("push of 150 steps", "push_150", 0.5, "epoch"),
     ("push of 400 steps", "push_400", 1.3, "epoch"),
@@ -108,14 +109,15 @@ def _judged(rule: _Rule, kind: TargetKind, architecture: str, cells: list[Cell])
     targets = distinct([{"classes": tuple(cell["classes"])} for cell in own], "classes")
     means = {target: fmean(cell[rule.figure] for cell in where(own, classes=list(target))) for target in targets}
     failing = sum(not rule.holds(value, architecture) for value in means.values())
-    name = f"{rule.row.method} with {rule.row.refusal}: {rule.name}"
+    refusal = "" if rule.row.refusal == "none" else f" with {rule.row.refusal}"
+    name = f"{rule.row.method}{refusal}: {rule.name}"
     wanted = rule.wanted.format(f"{rule.of(architecture):g}")
     yield Goal(kind, name, architecture, wanted, _told(rule, own, means, failing), failing == 0)
 
 
 def _told(rule: _Rule, cells: list[Cell], means: dict[tuple[int, ...], float], failing: int) -> str:
     """The mean, the worst target if there are several, and the worst run."""
-    worst, signed = (min if rule.at_least else max), rule.of("") < 0
+    worst, signed = (min if rule.at_least else max), rule.figure in _DIFFERENCES
     lowest = worst(cells, key=lambda cell: float(cell[rule.figure]))
     told = [f"mean {number(fmean(means.values()), signed=signed)}"]
     run = f"seed {lowest['seed']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,43 +31,42 @@ class Trained:
 
 def original(case: Case, data: Dataset, folder: Path) -> Trained:
     """The network that is to forget; shared by all cases of one architecture, seed and recipe."""
-    name = f"{case.architecture}-{case.seed}-{case.training.epochs}"
-    kept = _load(case, data, folder / f"{name}.pt")
-    if kept is not None:
-        return kept
-    model = _fresh(case, data)
-    start = time.process_time()
-    fit(model, data, data.train_rows, case.training, Context())
-    return _keep(Trained(model, time.process_time() - start), folder / f"{name}.pt")
+
+    def train() -> Classifier:
+        model = _fresh(case, data)
+        fit(model, data, data.train_rows, case.training, Context())
+        return model
+
+    path = folder / f"{case.architecture}-{case.seed}-{case.training.epochs}.pt"
+    return _load(case, data, path) if path.exists() else _keep(train, path)
 
 
 def reference(case: Case, data: Dataset, partition: Partition, seed: int, folder: Path) -> Trained:
     """A network retrained without what is to be forgotten."""
+
+    def train() -> Classifier:
+        parameters = RetrainParameters(training=case.training)
+        return METHODS["retrain"].run(_fresh(case, data), data, partition, parameters, Context(), seed=seed).model
+
     path = folder / f"{case.architecture}-{case.seed}-{case.target.name}-reference-{seed}.pt"
-    kept = _load(case, data, path)
-    if kept is not None:
-        return kept
-    start = time.process_time()
-    parameters = RetrainParameters(training=case.training)
-    result = METHODS["retrain"].run(_fresh(case, data), data, partition, parameters, Context(), seed=seed)
-    return _keep(Trained(result.model, time.process_time() - start), path)
+    return _load(case, data, path) if path.exists() else _keep(train, path)
 
 
 def _fresh(case: Case, data: Dataset) -> Classifier:
     return build(ARCHITECTURES[case.architecture], data.input_shape, data.num_classes, case.seed)
 
 
-def _keep(trained: Trained, path: Path) -> Trained:
+def _keep(train: Callable[[], Classifier], path: Path) -> Trained:
     path.parent.mkdir(parents=True, exist_ok=True)
+    start = time.process_time()
+    trained = Trained(train(), time.process_time() - start)
     partial = path.with_suffix(".partial")
     torch.save({"state": trained.model.state_dict(), "seconds": trained.seconds}, partial)
     partial.rename(path)
     return trained
 
 
-def _load(case: Case, data: Dataset, path: Path) -> Trained | None:
-    if not path.exists():
-        return None
+def _load(case: Case, data: Dataset, path: Path) -> Trained:
     kept = torch.load(path, weights_only=True)
     model = _fresh(case, data)
     model.load_state_dict(kept["state"])

@@ -13,10 +13,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -32,7 +31,7 @@ from app.settings import Settings
 from app.specs import Mlp
 from benchmarks.serving.running import npy, running_server, train, wait
 from benchmarks.study import Study, machine
-from benchmarks.writing import distinct, listed, section, table, where, write
+from benchmarks.writing import Row, distinct, listed, section, table, where, write
 
 STUDY = Study(
     "serving.stalls",
@@ -58,18 +57,6 @@ _ROUTES = {
     "key": ("POST", "/v1/api-keys"),
 }
 _PREDICT = ("POST", f"/v1/models/{_MODEL}/predict")
-
-
-@dataclass(frozen=True)
-class Stall:
-    """The longest wait of the event loop with one body, in milliseconds: the shortest of all tries, and the median."""
-
-    body: str
-    route: str
-    size: int
-    status: int
-    shortest: float
-    median: float
 
 
 def _list(item: bytes, count: int) -> bytes:
@@ -167,7 +154,7 @@ class Heartbeat:
             self.longest, before = max(self.longest, now - before - _TURN_SECONDS), now
 
 
-async def measure(app: FastAPI, tries: int) -> list[Stall]:
+async def measure(app: FastAPI, tries: int) -> list[Row]:
     """Serve on this event loop, and ask from a thread."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, http=HttpProtocol, log_config=None, lifespan="on"))
     serving, heartbeat = asyncio.create_task(server.serve()), Heartbeat()
@@ -185,19 +172,19 @@ async def measure(app: FastAPI, tries: int) -> list[Stall]:
     return found
 
 
-async def _stall(port: int, heartbeat: Heartbeat, tries: int, sent: Sent) -> Stall:
+async def _stall(port: int, heartbeat: Heartbeat, tries: int, sent: Sent) -> Row:
+    """The longest wait of the event loop with one body, in milliseconds: the shortest of all tries, and the median."""
     waits, status = [], 0
     for _ in range(tries):
         heartbeat.longest = 0.0
         status = await asyncio.to_thread(sent.ask, port)
         await asyncio.sleep(0.01)
         waits.append(1000 * heartbeat.longest)
-    return Stall(
-        sent.body, sent.route, len(sent.content), status, round(min(waits), 1), round(statistics.median(waits), 1)
-    )
+    figures = {"shortest": round(min(waits), 1), "median": round(statistics.median(waits), 1)}
+    return {"body": sent.body, "route": sent.route, "size": len(sent.content), "status": status, **figures}
 
 
-def report(stalls: list[dict[str, Any]], tries: int) -> str:
+def report(stalls: list[Row], tries: int) -> str:
     """By body, over all routes, as Markdown."""
     within = sum(stall["shortest"] <= _BOUND_MS for stall in stalls)
     lines = section(
@@ -211,7 +198,7 @@ def report(stalls: list[dict[str, Any]], tries: int) -> str:
     return "\n".join([*lines, *table(["body", "bytes", "answers", "shortest", "median", "longest on"], rows)])
 
 
-def _row(stalls: list[dict[str, Any]]) -> list[object]:
+def _row(stalls: list[Row]) -> list[object]:
     worst = max(stalls, key=lambda stall: float(stall["shortest"]))
     answers = listed(sorted(distinct(stalls, "status")))
     return [worst["body"], f"{worst['size']:,}", answers, worst["shortest"], worst["median"], worst["route"]]
@@ -230,9 +217,8 @@ def main() -> None:
         settings = Settings(home=home, worker="external")
         with open_home(settings) as database:
             stalls = uvloop.run(measure(create_app(settings, database), asked.tries))
-    found = [asdict(stall) for stall in stalls]
-    write(asked.output / "stalls.json", found)
-    write(asked.output / "stalls.md", report(found, asked.tries))
+    write(asked.output / "stalls.json", stalls)
+    write(asked.output / "stalls.md", report(stalls, asked.tries))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from operator import sub
 from statistics import fmean, median
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from app.specs import Mode, Scope, Strategy
 from benchmarks.reproduction.setting import TASK_NAMES
 from benchmarks.tasks.run import LEARNING, REFUSALS
 from benchmarks.tasks.times import GOAL, ratio
-from benchmarks.writing import NONE, Row, by_column, passed, points, seeds_of, spread, table, where
+from benchmarks.writing import NONE, Row, by_column, passed, points, section, seeds_of, spread, table, where
 
 MOST_LOST: dict[str, float] = {"output": 0.005, "network": 0.03}
 """Accuracy that the other tasks may lose on average, the task named."""
@@ -33,11 +34,11 @@ def learning(runs: list[Row]) -> list[str]:
             ],
         ]
     return [
-        "## The product's modes",
-        "",
-        f"The same tasks with default settings, {seeds_of(runs)}. Neither mode is made for requests that name no",
-        "task: the outputs of different tasks were never compared in training.",
-        "",
+        *section(
+            "## The product's modes",
+            f"The same tasks with default settings, {seeds_of(runs)}. Neither mode is made for requests that name no\n"
+            "task: the outputs of different tasks were never compared in training.",
+        ),
         *table(["accuracy", *TASK_NAMES, "seconds"], rows),
         *(line for mode in _modes(runs) for line in _sparsity(mode, where(runs, mode=mode))),
         "",
@@ -83,9 +84,9 @@ def _settings(runs: list[Row]) -> list[str]:
         rows.append(
             [
                 f"{scope}, {strategy}, {refusal}",
-                spread([_at_task(entry, "refused") for entry in entries], 3),
-                spread([_at_task(entry, "refused_without_task") for entry in entries], 3),
-                spread([_mean_of_others(entry["served"]["refused_without_task"], entry) for entry in entries]),
+                spread(_at_task(entries, "refused"), 3),
+                spread(_at_task(entries, "refused_without_task"), 3),
+                spread([fmean(_others(entry, entry["served"]["refused_without_task"])) for entry in entries]),
                 points([fmean(found) for found in named]),
                 f"{100 * min(min(found) for found in named):+.2f}",
                 points([fmean(found) for found in _changes(entries, "right_without_task")]),
@@ -114,25 +115,19 @@ def _entries(runs: list[Row], scope: str, strategy: str, refusal: str) -> list[R
     ]
 
 
-def _at_task(entry: dict[str, Any], key: str) -> float:
-    value: float = entry["served"][key][entry["task"]]
-    return value
+def _at_task(entries: list[Row], key: str) -> list[float]:
+    """Of the forgotten task alone."""
+    return [entry["served"][key][entry["task"]] for entry in entries]
 
 
-def _mean_of_others(values: list[float], entry: dict[str, Any]) -> float:
-    return fmean(value for task, value in enumerate(values) if task != entry["task"])
+def _others(entry: Row, values: list[float]) -> list[float]:
+    """Of the other tasks."""
+    return [value for task, value in enumerate(values) if task != entry["task"]]
 
 
 def _changes(entries: list[Row], key: str) -> list[list[float]]:
     """For each request, the changes of the other tasks."""
-    return [
-        [
-            after - before
-            for task, (before, after) in enumerate(zip(entry["before"][key], entry["served"][key], strict=True))
-            if task != entry["task"]
-        ]
-        for entry in entries
-    ]
+    return [_others(entry, list(map(sub, entry["served"][key], entry["before"][key]))) for entry in entries]
 
 
 def _goals(runs: list[Row]) -> list[str]:
@@ -160,7 +155,7 @@ def _default_by_task(runs: list[Row]) -> list[str]:
             continue
         after = by_column([entry["served"]["right"] for entry in own])
         after[task] = "forgotten"
-        rows.append([name, spread([_at_task(entry, "refused_without_task") for entry in own]), *after])
+        rows.append([name, spread(_at_task(own, "refused_without_task")), *after])
     return [
         "The default request (network, zero, push) by forgotten task: refused when no task is named, and accuracy on",
         "each task, named.",
