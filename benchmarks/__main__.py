@@ -10,7 +10,7 @@ from benchmarks.study import Study
 
 
 def studies() -> list[Study]:
-    """Those of every module of this package that is one."""
+    """The study of every module and folder of this package that is one."""
     names = [
         module.name for module in walk_packages(benchmarks.__path__, "benchmarks.") if "__main__" not in module.name
     ]

@@ -30,7 +30,7 @@ STUDY = Study(
 
 ARCHITECTURE, LEARNING, TRAINING = Mlp(), Sisa(), Training()
 DRAWS = {1: 50, 10: 20, 500: 2}
-"""So many requests of each size, since few samples may lie in early slices or in late ones."""
+"""Requests of each size: a few samples may all lie in early slices, or in late ones."""
 
 
 @dataclass(frozen=True)

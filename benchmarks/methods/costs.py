@@ -106,7 +106,7 @@ def _verifying(
 
 
 def _fisher(before: Classifier, data: Dataset, partition: Partition, repetitions: int) -> dict[str, float]:
-    """Per-sample squared gradients of so many images, beside the gradient of their batches."""
+    """Per-sample squared gradients of a thousand images, beside the gradient of their batches."""
     rows = partition.train.retain[:FISHER_IMAGES]
     images, labels = data.train_images[rows], data.train_labels[rows]
     return {

@@ -134,7 +134,7 @@ def data_of(case: Case, data: Dataset) -> Dataset:
 
 
 def memorable(data: Dataset, seed: int, most: int = MEMORISED_ROWS) -> Dataset:
-    """The data set of at most so many random training rows, renumbered, and of all calibration and test rows."""
+    """The data set of `most` random training rows at most, renumbered, and of all calibration and test rows."""
     order = torch.randperm(len(data.train_rows), generator=torch.Generator().manual_seed(seed))
     kept = data.train_rows[order[:most]]
     rows = torch.cat([kept, data.calibration_rows])

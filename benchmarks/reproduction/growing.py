@@ -129,7 +129,6 @@ def _forgotten(
     return {
         "task": index,
         "outputs": accuracy(own, task).first_index,
-        "outputs_no_tie": accuracy(own, task).no_tie,
         "block": accuracy(block, task).first_index,
         "block_no_tie": accuracy(block, task).no_tie,
         "others": others,

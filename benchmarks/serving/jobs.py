@@ -55,7 +55,7 @@ def work(parent: int, home: str) -> None:
 
 
 def measure_waits(home: str, jobs: int) -> dict[str, object]:
-    """Percentiles of the wait of that many jobs, in milliseconds, and of the first one, in seconds."""
+    """Percentiles of the wait of `jobs` jobs, in milliseconds, and of the first one, in seconds."""
     settings = Settings(home=Path(home))
     migrate.upgrade(settings.resolved_database_url)
     database = Database(settings.resolved_database_url)

@@ -89,7 +89,7 @@ class Caller(asyncio.Protocol):
 
 @asynccontextmanager
 async def callers(url: httpx.URL, request: bytes, count: int) -> AsyncIterator[list[Caller]]:
-    """So many callers at work; they have stopped when the block is left."""
+    """Callers at work, `count` of them; they have stopped when the block is left."""
     loop = asyncio.get_running_loop()
     assert url.port is not None
     made = [await loop.create_connection(lambda: Caller(request), url.host, url.port) for _ in range(count)]
@@ -105,7 +105,7 @@ async def callers(url: httpx.URL, request: bytes, count: int) -> AsyncIterator[l
 
 
 async def measure(url: httpx.URL, network: str, body: str, count: int, *, beside: str, seconds: float) -> Row:
-    """What so many callers see, each asking again as soon as it has its answer; times in milliseconds."""
+    """What `count` callers see, each asking again as soon as it has its answer; times in milliseconds."""
     async with callers(url, one_row(url, network, body), count) as at_work:
         await asyncio.sleep(_WARM_UP_SECONDS)
         for caller in at_work:

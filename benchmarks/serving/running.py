@@ -53,7 +53,7 @@ def train(http: httpx.Client, name: str, architecture: Architecture, epochs: int
 
 
 def wait(http: httpx.Client, path: str, seconds: float = 0.2) -> None:
-    """Until a job has succeeded; ask every so many seconds."""
+    """Until a job has succeeded; ask again after each pause of `seconds`."""
     while (job := http.get(path).raise_for_status().json())["status"] in {"queued", "running"}:
         time.sleep(seconds)
     if job["status"] != "succeeded":
