@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from app.method_specs import MethodName
 from app.schemas import Answered, Asked, Claim, ForgetTarget, Problem, Verdict
-from app.specs import Refusal, Seed
+from app.specs.fields import Seed
+from app.specs.methods import MethodName
+from app.specs.refusing import Refusal
 
 
 class ComparedMethod(Asked):
     """One method to be compared, with its parameters."""
 
-    method: Literal["edit", MethodName] = Field(description="See GET /v1/methods.")
+    method: MethodName = Field(description="See GET /v1/methods.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="What is left out is the method's default.")
 
 

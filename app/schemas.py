@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union
 from uuid import UUID
 
 from pydantic import (
@@ -23,30 +23,24 @@ from pydantic import (
 )
 from pydantic_core import to_json
 
-from app.method_parameters import Budgets, MethodParameters
-from app.method_specs import METHOD_SPECS, MethodName, Target
-from app.reports import Measurements, Memorisation, TaskMeasurements
-from app.specs import (
+from app.specs.architectures import Architecture, Mlp
+from app.specs.fields import Seed
+from app.specs.learning import Learning, Mode, Standard
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.edit import EditParameters, Scope, Strategy
+from app.specs.refusing import Budgets, GuardParameters, Refusal
+from app.specs.reports import Measurements, Memorisation, TaskMeasurements
+from app.specs.target import TargetKind
+from app.specs.training import (
     ARCHITECTURE_OF_MODE,
     TRAINING_OF_MODE,
-    Architecture,
     BatchSize,
     EarlyStopping,
-    EditParameters,
     Epochs,
-    GuardParameters,
-    Learning,
     LearningRate,
-    Mlp,
-    Mode,
     Momentum,
     Optimizer,
-    Refusal,
     Schedule,
-    Scope,
-    Seed,
-    Standard,
-    Strategy,
     Training,
     WeightDecay,
 )
@@ -82,8 +76,13 @@ API_SCOPE_MEANINGS: Mapping[ApiScope, str] = {
     "admin": "Do everything, the management of keys included.",
 }
 Claim = Literal["suppressed", "edited", "approximate", "exact"]
-ForgetMethod = Literal["edit", MethodName]
-Method = Literal["auto", ForgetMethod]
+if TYPE_CHECKING:
+    Method = str
+    Parameters = Budgets
+else:
+    Method = Literal["auto", MethodName]
+    Parameters = Union[(*(spec.parameters for spec in METHOD_SPECS.values()), Budgets)]
+    """The parameters of a forget request: those that its method has, or for `auto` the budgets that all methods have."""
 AUTO_MEANING = "The server chooses the method; a dry run says which one and why."
 Reference = Literal["wait", "cached", "none"]
 REFERENCE_MEANINGS: Mapping[Reference, str] = {
@@ -91,10 +90,8 @@ REFERENCE_MEANINGS: Mapping[Reference, str] = {
     "cached": "Retrained models that were kept are used; none is trained.",
     "none": "Nothing is compared with retrained models.",
 }
-Parameters = EditParameters | MethodParameters | Budgets
-"""The parameters of a forget request: those that its method has, or for `auto` the budgets that all methods have."""
 PARAMETERS: Mapping[type[Any], TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (Budgets, EditParameters, *(spec.parameters for spec in METHOD_SPECS.values()))
+    kind: TypeAdapter(kind) for kind in (*(spec.parameters for spec in METHOD_SPECS.values()), Budgets)
 }
 """What reads the parameters of each kind. Made here, once: making one parses the source of its class, which threads of
 CPython 3.11 cannot do at the same time (github.com/python/cpython/issues/106905)."""
@@ -240,7 +237,7 @@ class MethodInfo(Answered):
     name: str
     description: str
     claim: Claim
-    targets: list[Target]
+    targets: list[TargetKind]
     modes: list[Mode] = Field(description="Learning modes of the models it applies to.")
     refusals: dict[Refusal, Claim] = Field(
         description="The refusals it goes with, of classes and tasks, and the most that can be claimed with each."
@@ -573,13 +570,12 @@ def _by_target_and_method(given: dict[str, Any]) -> dict[str, Any]:
     target = given.get("target")
     samples = target.get("samples") if isinstance(target, dict) else getattr(target, "samples", None)
     method = given.get("method", "edit" if samples is None else "auto")
-    refusal = given.get("refusal", "none" if samples is not None else "push" if method == "edit" else "calibrate")
     spec = next((spec for name, spec in METHOD_SPECS.items() if name == method), None)
+    refusal = given.get("refusal", "none" if samples is not None else spec.default_refusal if spec else "calibrate")
     approximate = method == "auto" or (spec is not None and spec.claim == "approximate")
     return {
         "method": method,
-        "strategy": "zero" if method == "edit" else None,
-        "scope": "network" if method == "edit" else None,
+        **({"strategy": None, "scope": None} | (spec.beside if spec else {})),
         "refusal": refusal,
         "guard": GuardParameters() if refusal == "guard" else None,
         "reference": "wait" if approximate else "none",
@@ -675,7 +671,8 @@ class ForgetCreate(Asked):
     @field_validator("strategy", "scope")
     @classmethod
     def _of_edit(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if "method" in info.data and (value is not None) != (info.data["method"] == "edit"):
+        spec = METHOD_SPECS.get(info.data.get("method", "auto"))
+        if "method" in info.data and (value is not None) != (spec is not None and info.field_name in spec.beside):
             raise ValueError("this goes with the method edit, and with no other: leave it out")
         return value
 
@@ -708,9 +705,7 @@ class ForgetCreate(Asked):
 
 def parameters_of(method: Method) -> type[Parameters]:
     """What the parameters of a method are."""
-    if method == "auto":
-        return Budgets
-    return EditParameters if method == "edit" else METHOD_SPECS[method].parameters
+    return Budgets if method == "auto" else METHOD_SPECS[method].parameters
 
 
 class Criterion(Answered):

@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from app.specs import Architecture, Torchvision, hidden_widths
+from app.specs.architectures import Architecture, Torchvision, hidden_widths
 
 _WIDEST_SMALL = 1024
 """Units of a layer. Below it the work of a step is so little that threads cost more than they bring (docs/operations/threads.md)."""

@@ -8,8 +8,10 @@ from statistics import mean
 
 import torch
 
-from app.sharding import expected_share
-from app.specs import Mlp, Sisa, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import Sisa
+from app.specs.sharding import expected_share
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset

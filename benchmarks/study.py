@@ -14,7 +14,7 @@ import torch
 
 from app.datasets.loading import load
 from app.settings import Settings
-from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision, TorchvisionName
+from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision, TorchvisionName
 from app.unlearning.data import Dataset
 
 ARCHITECTURES: dict[str, Architecture] = {

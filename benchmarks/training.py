@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from app.specs import Edit, Training
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float
-from app.unlearning.forgetting import forget_classes
+from app.unlearning.forgetting import forget as forget_by
 from app.unlearning.training import fit
 from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, machine, prepare
 from benchmarks.writing import number, section, table, write
@@ -54,7 +57,7 @@ def turn(name: str, data: Dataset, seed: int) -> dict[str, float]:
     networks = [build(ARCHITECTURES[name], data.input_shape, data.num_classes, seed) for _ in range(2)]
     bare = bare_loop(networks[0], data, training)
     product = fit(networks[1], data, data.train_rows, training, Context()).seconds
-    forget = forget_classes(networks[1], data, Edit((FORGOTTEN,), seed=seed), Context()).report.seconds
+    forget = forget_by(Parent(networks[1]), data, ForgetSpec(Target((FORGOTTEN,)), seed=seed), Context()).report.seconds
     return {
         "training": product,
         "bare": bare,

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from app.method_parameters import RetrainParameters
-from app.specs import EditParameters, Training
+from app.specs.methods.edit import EditParameters
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.training import Training
 from app.store.observations import Observations
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.methods import METHODS
@@ -60,9 +62,9 @@ def networks(architecture: str, data: Dataset) -> Networks:
     original = build(ARCHITECTURES[architecture], data.input_shape, data.num_classes, 0)
     fit(original, data, data.train_rows, _RECIPE, _CONTEXT)
     partition, recipe = Partition.of(data, [_CLASS]), RetrainParameters(training=_RECIPE)
-    retrain = METHODS["retrain"].run
+    case = Case(Parent(original), data, partition)
     *references, result = [
-        retrain(original, data, partition, recipe, _CONTEXT, seed=seed).model for seed in range(1, _NUM_REFERENCES + 2)
+        METHODS["retrain"].run(case, recipe, _CONTEXT, seed=seed).model for seed in range(1, _NUM_REFERENCES + 2)
     ]
     return Networks(original, dict(enumerate(references, 1)), result)
 

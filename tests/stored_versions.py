@@ -15,7 +15,8 @@ from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.predictor.protocol import VersionKey
 from app.schemas import Forgotten, VersionMetrics
-from app.specs import Learning, Mlp, SynapticIntelligence, forgotten_tasks
+from app.specs.architectures import Mlp
+from app.specs.learning import Learning, SynapticIntelligence, forgotten_tasks
 from app.store import weights
 from app.store.manifest import WEIGHTS, Environment, Manifest
 from app.store.versions import VersionStore

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app import method_specs, schemas, specs
-from app.operations.catalogue import EDIT_IDEA
+from app import schemas
+from app.specs.architectures import TORCHVISION_MEANINGS
+from app.specs.claims import CLAIM_MEANINGS
+from app.specs.learning import MODE_MEANINGS
+from app.specs.methods import METHOD_SPECS
+from app.specs.methods.edit import SCOPE_MEANINGS, SELECTION_MEANINGS, STRATEGY_MEANINGS
+from app.specs.refusing import REFUSAL_MEANINGS
+from app.specs.target import TARGET_MEANINGS
+from app.specs.training import OPTIMIZER_MEANINGS, SCHEDULE_MEANINGS
 
 Meanings = Mapping[Any, str]
 
-_METHODS: dict[str, str] = {"edit": EDIT_IDEA} | {name: spec.idea for name, spec in method_specs.METHOD_SPECS.items()}
+_METHODS: dict[str, str] = {name: spec.idea for name, spec in METHOD_SPECS.items()}
 _BY_MEMBERS: Mapping[tuple[str, ...], Meanings] = {
     tuple(meanings): meanings
     for meanings in (
-        specs.OPTIMIZER_MEANINGS,
-        specs.SCHEDULE_MEANINGS,
-        specs.TORCHVISION_MEANINGS,
-        specs.MODE_MEANINGS,
-        specs.STRATEGY_MEANINGS,
-        specs.SCOPE_MEANINGS,
-        specs.REFUSAL_MEANINGS,
-        specs.SELECTION_MEANINGS,
-        method_specs.CLAIM_MEANINGS,
-        method_specs.TARGET_MEANINGS,
+        OPTIMIZER_MEANINGS,
+        SCHEDULE_MEANINGS,
+        TORCHVISION_MEANINGS,
+        MODE_MEANINGS,
+        STRATEGY_MEANINGS,
+        SCOPE_MEANINGS,
+        REFUSAL_MEANINGS,
+        SELECTION_MEANINGS,
+        CLAIM_MEANINGS,
+        TARGET_MEANINGS,
         schemas.API_SCOPE_MEANINGS,
         schemas.REFERENCE_MEANINGS,
         schemas.VERSION_STATE_MEANINGS,

@@ -15,7 +15,9 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from app.schemas import ApiScope, Claim, Depth, ModelName, Origin, Reference, Verdict
-from app.specs import Refusal, Scope, Seed, Strategy
+from app.specs.fields import Seed
+from app.specs.methods.edit import Scope, Strategy
+from app.specs.refusing import Refusal
 
 _ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 

@@ -11,8 +11,8 @@ from app.cli.terminal import print_json, print_table, show
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.reports import TaskMeasurements
     from app.schemas import ForgetReport, ForgetRequest, Forgotten, Version, VersionMetrics
+    from app.specs.reports import TaskMeasurements
 
 _FIGURES = (
     "forget_accuracy",

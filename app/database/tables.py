@@ -26,8 +26,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.database.types import JsonOf, UtcDateTime
-from app.schemas import Claim, Depth, ForgetMethod, Method, Reference
-from app.specs import Architecture, GuardParameters, Learning, Refusal, Scope, Strategy, Training
+from app.schemas import PARAMETERS, Claim, Depth, Method, Reference
+from app.specs.architectures import Architecture
+from app.specs.learning import Learning
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.edit import Scope, Strategy
+from app.specs.refusing import GuardParameters, Refusal
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import Training
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 ArchitectureJson = JsonOf(TypeAdapter(Architecture))
@@ -108,7 +115,7 @@ class ForgetRequestRow(Table):
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
     job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"), unique=True)
     target: Mapped[dict[str, Any]]
-    method: Mapped[ForgetMethod] = mapped_column(String(40))
+    method: Mapped[MethodName] = mapped_column(String(40))
     requested_method: Mapped[Method] = mapped_column(String(40))
     strategy: Mapped[Strategy | None] = mapped_column(String(20))
     scope: Mapped[Scope | None] = mapped_column(String(20))
@@ -129,6 +136,15 @@ class ForgetRequestRow(Table):
     verification_id: Mapped[UUID | None]
     received_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
+
+    @property
+    def spec(self) -> ForgetSpec:
+        """What is asked for, as it is computed."""
+        of_method = METHOD_SPECS[self.method]
+        parameters = PARAMETERS[of_method.parameters].validate_python(self.parameters)
+        settings = of_method.told(parameters, {"strategy": self.strategy, "scope": self.scope})
+        guard = self.guard or GuardParameters()
+        return ForgetSpec(Target.of(self.target), self.method, settings, self.refusal, guard, self.seed)
 
 
 class TombstoneRow(Table):

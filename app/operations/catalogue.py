@@ -7,19 +7,19 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from app import specs
 from app.datasets import catalogue
 from app.datasets.dataset_spec import DatasetSpec
-from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodSpec
 from app.operations.pages import PageQuery, paginate_fixed
 from app.schemas import PARAMETERS, ArchitectureInfo, Dataset, MethodInfo, Page
 from app.settings import Settings
+from app.specs.architectures import Growable, Torchvision, TorchvisionName
+from app.specs.methods import METHOD_SPECS
+from app.specs.methods.method import MethodSpec
 
 _ADAPTERS: Mapping[type[Any], TypeAdapter[Any]] = {
     **PARAMETERS,
-    **{kind: TypeAdapter(kind) for kind in (specs.Torchvision, *get_args(specs.Growable))},
+    **{kind: TypeAdapter(kind) for kind in (Torchvision, *get_args(Growable))},
 }
-EDIT_IDEA = "Replaces the weights that matter to the forget set alone; no gradient step is taken."
 _TORCHVISION = "torchvision's {name}, untrained, its first layer adapted to the input's channels and size."
 
 
@@ -37,8 +37,8 @@ def get_dataset(settings: Settings, name: str) -> Dataset:
 def list_architectures(page: PageQuery) -> Page[ArchitectureInfo]:
     """All architectures by the `type` that asks for them."""
     architectures = [
-        *(_own(kind) for kind in get_args(specs.Growable)),
-        *(_torchvision(name) for name in get_args(specs.TorchvisionName)),
+        *(_own(kind) for kind in get_args(Growable)),
+        *(_torchvision(name) for name in get_args(TorchvisionName)),
     ]
     items, next_token = paginate_fixed(architectures, "architectures", page)
     return Page(items=items, next_page_token=next_token)
@@ -46,39 +46,15 @@ def list_architectures(page: PageQuery) -> Page[ArchitectureInfo]:
 
 def list_methods(page: PageQuery) -> Page[MethodInfo]:
     """All unlearning methods."""
-    methods = [_edit(), *(_method(name, spec) for name, spec in METHOD_SPECS.items())]
+    methods = [_method(name, spec) for name, spec in METHOD_SPECS.items()]
     items, next_token = paginate_fixed(methods, "methods", page)
     return Page(items=items, next_page_token=next_token)
-
-
-def _edit() -> MethodInfo:
-    return MethodInfo(
-        name="edit",
-        description=(
-            "Replaces the output weights of the forgotten classes, and with the scope `network` the hidden weights "
-            "that matter to them alone, of a task those that are its own; then lets a null unit answer 0 in their "
-            "place."
-        ),
-        claim="edited",
-        targets=["classes", "tasks"],
-        modes=["standard", "synaptic_intelligence", "progressive"],
-        refusals={refusal: _weaker("edited", cap) for refusal, cap in CLAIM_CAP.items()},
-        idea=EDIT_IDEA,
-        equation="w_c = 0 or random; w_i likewise where F_f / F_r is among the greatest; F = mean of squared gradients",
-        guarantee="The output row of the class holds nothing of it; what hidden layers keep is measured.",
-        reference_paper="Foster, Schoepf, Brintrup: Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening, AAAI 2024 (arXiv:2308.07707), for the choice of hidden weights",
-        when_not=(
-            "When traces of a class must also leave the hidden features: they stay findable there, which the claim "
-            "says. When a class looks much like a retained one: refusing it then costs answers of the other."
-        ),
-        parameters=_schema(specs.EditParameters),
-    )
 
 
 def _method(name: str, spec: MethodSpec) -> MethodInfo:
     return MethodInfo(
         name=name,
-        description=f"{spec.idea} {spec.equation}. {spec.guarantee}",
+        description=spec.summary,
         claim=spec.claim,
         targets=list(spec.targets),
         modes=list(spec.modes),
@@ -90,10 +66,6 @@ def _method(name: str, spec: MethodSpec) -> MethodInfo:
         when_not=spec.when_not,
         parameters=_schema(spec.parameters),
     )
-
-
-def _weaker(claim: Claim, other: Claim) -> Claim:
-    return min(claim, other, key=CLAIMS.index)
 
 
 def _dataset(spec: DatasetSpec, settings: Settings) -> Dataset:
@@ -108,12 +80,12 @@ def _dataset(spec: DatasetSpec, settings: Settings) -> Dataset:
     )
 
 
-def _own(kind: type[specs.Growable]) -> ArchitectureInfo:
+def _own(kind: type[Growable]) -> ArchitectureInfo:
     return ArchitectureInfo(name=kind.type, description=_summary(kind), parameters=_schema(kind))
 
 
 def _torchvision(name: str) -> ArchitectureInfo:
-    schema = _schema(specs.Torchvision)
+    schema = _schema(Torchvision)
     schema["properties"]["type"] = {"const": name, "type": "string"}
     return ArchitectureInfo(name=name, description=_TORCHVISION.format(name=name), parameters=schema)
 

@@ -8,40 +8,17 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.database.tables import ModelRow, VersionRow
 from app.errors import FieldError, NotApplicable
-from app.method_specs import (
-    CLAIMS,
-    METHOD_SPECS,
-    MethodName,
-    Target,
-    reasons_against,
-    reasons_against_edit,
-    sought_by,
-)
 from app.operations import claiming, costs, targets
 from app.schemas import Candidate, ForgetCreate, ProblemError
-
-PREFERENCE: dict[Target, tuple[str, ...]] = {
-    "classes": (
-        "euk",
-        "scrub",
-        "neggrad_plus",
-        "bad_teacher",
-        "finetune",
-        "salun",
-        "ssd",
-        "projection",
-        "retrain",
-        "edit",
-    ),
-    "tasks": ("edit", "retrain"),
-    "samples": ("sisa", "euk", "neggrad_plus", "finetune", "bad_teacher", "scrub", "salun", "retrain"),
-}
-"""The first that fits is taken. The order is fixed: by how near retrained models each came in trials on MNIST while the methods
-were made, of samples by how often a figure with power showed that they were forgotten (docs/verification.md); editing and exact
-retraining last for their claim and their time; nothing is measured on the model at hand."""
+from app.specs.architectures import Cnn, Torchvision
+from app.specs.claims import CLAIMS
+from app.specs.methods import METHOD_SPECS, MethodName, sought_by
+from app.specs.methods.method import reasons_against
+from app.specs.methods.work import Work
+from app.specs.refusing import Refusal
+from app.specs.target import TargetKind
 
 _BEYOND_CHANCE = 1.645  # one-sided 95 %, in standard errors
 _EXACT_INSTEAD = "So the first method is taken whose weights were never fitted to them."
@@ -57,8 +34,6 @@ class Chosen:
     """A sentence."""
     candidates: list[Candidate]
     """Of every method, in the order of preference, those that do not apply at the end."""
-    expected_reference_seconds: float | None = None
-    """Of the references that a request waits for; None where none is wanted, or nothing was trained yet."""
 
 
 def choose(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> Chosen:
@@ -69,9 +44,8 @@ def choose(session: Session, model: ModelRow, body: ForgetCreate, target: target
     work, bounds = work_on(session, model, target), bounds_on(session, model, body, target)
     found = candidates(model, target_kind(target), body.refusal, work, bounds)
     asked_for: Any = body.method
-    references = _reference_seconds(body, work)
     if asked_for != "auto":
-        return Chosen(asked_for, "It was asked for by name.", found, references)
+        return Chosen(asked_for, "It was asked for by name.", found)
     judged = [_within_limits(each, body) for each in found]
     fitting = [each for each in judged if each.applicable]
     if not fitting:
@@ -79,10 +53,10 @@ def choose(session: Session, model: ModelRow, body: ForgetCreate, target: target
     unshown = _cannot_be_shown(session, model, target)
     exact = [each for each in fitting if sought_by(each.method, "none") == "exact"]  # whatever caps the claim besides
     if unshown and exact:
-        return Chosen(exact[0].method, f"{unshown} {_EXACT_INSTEAD}", judged, references)
+        return Chosen(exact[0].method, f"{unshown} {_EXACT_INSTEAD}", judged)
     best = _best(fitting)
     why = _why(best, fitting, body)
-    return Chosen(best.method, f"{why} {unshown} {_NO_EXACT}" if unshown else why, judged, references)
+    return Chosen(best.method, f"{why} {unshown} {_NO_EXACT}" if unshown else why, judged)
 
 
 def bounds_on(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> claiming.Bounds:
@@ -114,25 +88,25 @@ def _cannot_be_shown(session: Session, model: ModelRow, target: targets.Target) 
     )
 
 
-def target_kind(target: targets.Target) -> Target:
+def target_kind(target: targets.Target) -> TargetKind:
     """Whether classes, tasks or samples are to be forgotten."""
     if "samples" in target:
         return "samples"
     return "tasks" if "tasks" in target else "classes"
 
 
-def work_on(session: Session, model: ModelRow, target: targets.Target) -> costs.Work | None:
+def work_on(session: Session, model: ModelRow, target: targets.Target) -> Work | None:
     """How many rows are to be forgotten and to stay; None while nothing was trained."""
     rows = costs.trained_rows(session, model)
     if rows is None:
         return None
     going, samples = set(target.get("classes", [])), len(target.get("samples", []))
     stay = targets.learned_classes(session, model) - targets.gone_classes(session, model) - going
-    return costs.Work(rows, rows.of(going) + samples, max(rows.of(stay) - samples, 0))
+    return Work(rows, rows.of(going) + samples, max(rows.of(stay) - samples, 0))
 
 
 def candidates(
-    model: ModelRow, target: Target, refusal: specs.Refusal, work: costs.Work | None, bounds: claiming.Bounds
+    model: ModelRow, target: TargetKind, refusal: Refusal, work: Work | None, bounds: claiming.Bounds
 ) -> list[Candidate]:
     """Every method with its default parameters: whether it applies, its claim at most, and what it would take."""
     order = _in_order(target, model)
@@ -140,65 +114,46 @@ def candidates(
     return sorted(found, key=lambda candidate: not candidate.applicable)
 
 
-def applicable(model: ModelRow, target: Target, refusal: specs.Refusal) -> list[str]:
+def applicable(model: ModelRow, target: TargetKind, refusal: Refusal) -> list[str]:
     """The methods that nothing speaks against, in the order of preference."""
     return [name for name in _in_order(target, model) if not reasons(name, model, target, refusal)]
 
 
-def _in_order(target: Target, model: ModelRow) -> list[str]:
-    """Every method, the preferred ones first.
-
-    Without convolutions `euk` begins all layers anew: of samples it is a retraining that stops early. On an MLP that
-    took .61 of a retraining and cost .7 points of test accuracy (docs/methods.md), so the exact one goes before it.
-    """
-    convolutional = isinstance(model.architecture, specs.Cnn | specs.Torchvision)
-    preferred = list(PREFERENCE[target])
-    if target == "samples" and not convolutional:
-        preferred.remove("euk")
-        preferred.insert(preferred.index("sisa") + 1, "retrain")
-    return list(dict.fromkeys([*preferred, "edit", *METHOD_SPECS]))
+def _in_order(target: TargetKind, model: ModelRow) -> list[MethodName]:
+    """Every method, the preferred ones first."""
+    convolutional = isinstance(model.architecture, Cnn | Torchvision)
+    return sorted(METHOD_SPECS, key=lambda name: METHOD_SPECS[name].rank(target, convolutional=convolutional))
 
 
-def reasons(method: str, model: ModelRow, target: Target, refusal: specs.Refusal) -> list[FieldError]:
+def reasons(method: MethodName, model: ModelRow, target: TargetKind, refusal: Refusal) -> list[FieldError]:
     """Everything that speaks against a method for this model and target."""
-    mode = model.learning.mode
-    if method == "edit":
-        return reasons_against_edit(target, mode, refusal)
-    spec = METHOD_SPECS[costs.METHOD_NAMES[method]]
-    return reasons_against(spec, target=target, mode=mode, architecture=model.architecture, refusal=refusal)
+    return reasons_against(
+        METHOD_SPECS[method],
+        target=target,
+        mode=model.learning.mode,
+        architecture=model.architecture,
+        refusal=refusal,
+    )
 
 
 def _candidate(
     name: str,
     model: ModelRow,
-    target: Target,
-    refusal: specs.Refusal,
+    target: TargetKind,
+    refusal: Refusal,
     *,
-    work: costs.Work | None,
+    work: Work | None,
     bounds: claiming.Bounds,
 ) -> Candidate:
-    against = reasons(name, model, target, refusal)
+    against, default = reasons(name, model, target, refusal), METHOD_SPECS[name].parameters()
     return Candidate(
         method=name,
         refusal=refusal,
         claim=claiming.most_claimable(name, bounds),
-        expected_seconds=None if against or work is None else work.seconds(name, default_parameters(name), refusal),
+        expected_seconds=None if against or work is None else costs.seconds(work, name, default, refusal),
         applicable=not against,
         reasons=[ProblemError(pointer=fault.pointer, detail=fault.detail) for fault in against],
     )
-
-
-def default_parameters(method: str) -> Any:
-    """The parameters of a method of which nothing was said."""
-    return parameters_type(method)()
-
-
-def parameters_type(method: str) -> type[Any]:
-    """The dataclass of a method's parameters."""
-    if method == "edit":
-        return specs.EditParameters
-    name: MethodName = costs.METHOD_NAMES[method]
-    return METHOD_SPECS[name].parameters
 
 
 def _within_limits(candidate: Candidate, body: Any) -> Candidate:
@@ -242,9 +197,3 @@ def _why(best: Candidate, fitting: list[Candidate], body: Any) -> str:
 def _none_fits(judged: list[Candidate]) -> NotApplicable:
     errors = [FieldError(fault.pointer, f"{each.method}: {fault.detail}") for each in judged for fault in each.reasons]
     return NotApplicable("no method fits; loosen max_seconds or min_claim, or send another refusal", errors=errors)
-
-
-def _reference_seconds(body: Any, work: costs.Work | None) -> float | None:
-    if work is None or body.reference != "wait":
-        return None
-    return work.reference_seconds(body.num_references)

@@ -8,27 +8,21 @@ from uuid import UUID
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
 from app.errors import ClaimOutOfReach
-from app.method_specs import (
-    CLAIMS,
-    LEAST_REFERENCES,
-    Claim,
-    claim_of_version,
-    sought_by,
-    weakest,
-)
 from app.operations.lookups import waiting_jobs
 from app.operations.publishing import claim_of
 from app.schemas import Reference
+from app.specs.claims import CLAIMS, LEAST_REFERENCES, Claim, claim_of_version, weakest
+from app.specs.methods import sought_by
+from app.specs.refusing import Refusal
 
 
 @dataclass(frozen=True)
 class Bounds:
     """What bounds a claim beside the method."""
 
-    refusal: specs.Refusal
+    refusal: Refusal
     """The refusal that will be fitted: a request for samples asks for none, but classes pushed earlier are pushed
     again."""
     reference: Reference

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.comparison_schemas import CompareCreate, ComparedFigures, ComparedMethod, ComparedRow, Comparison
-from app.database.tables import ForgetRequestRow, JobRow, ModelRow
+from app.database.tables import JobRow, ModelRow
 from app.errors import FieldError, InvalidInput, NoServingVersion, NotApplicable
 from app.jobs import queue
-from app.operations import asked, choosing, forgetting_run, publishing, references, targets
+from app.operations import choosing, forgetting_run, publishing, references, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model
 from app.operations.reference_files import store_of
@@ -23,11 +22,16 @@ from app.operations.unseen import Unseen
 from app.operations.views import job_view
 from app.problems import problem_of
 from app.schemas import PARAMETERS, Job
+from app.specs.methods import METHOD_SPECS
+from app.specs.refusing import Refusal
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
 
 if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
     from app.store.manifest import Manifest
     from app.unlearning import comparing
+    from app.unlearning.case import Parent
     from app.unlearning.data import Dataset
 
 MOST_SAMPLES_SHOWN = 100
@@ -43,7 +47,7 @@ def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, 
     if model.serving_version is None:
         raise NoServingVersion("the model has no version to forget from; train it first")
     target = targets.resolve(session, model, body.target, home)
-    refusal: specs.Refusal = body.refusal or ("none" if "samples" in target else "calibrate")
+    refusal: Refusal = body.refusal or ("none" if "samples" in target else "calibrate")
     spec = {
         "target": target,
         "methods": [method.model_dump() for method in _methods(model, target, refusal, body.methods)],
@@ -58,7 +62,7 @@ def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, 
 
 
 def _methods(
-    model: ModelRow, target: targets.Target, refusal: specs.Refusal, wanted: list[ComparedMethod] | None
+    model: ModelRow, target: targets.Target, refusal: Refusal, wanted: list[ComparedMethod] | None
 ) -> list[ComparedMethod]:
     """Those wanted, if all apply with their parameters; all that apply where none is named."""
     kind = choosing.target_kind(target)
@@ -87,7 +91,7 @@ def _pointer(place: int, pointer: str) -> str:
 
 def _faults_of_parameters(place: int, wanted: ComparedMethod) -> list[FieldError]:
     try:
-        PARAMETERS[choosing.parameters_type(wanted.method)].validate_json(json.dumps(wanted.parameters), strict=True)
+        PARAMETERS[METHOD_SPECS[wanted.method].parameters].validate_json(json.dumps(wanted.parameters), strict=True)
     except ValidationError as error:
         return [
             FieldError("/".join([f"/methods/{place}/parameters", *map(str, fault["loc"])]), fault["msg"])
@@ -108,8 +112,8 @@ def run(attempt: Attempt) -> None:
     if parent is None or start.parent is None:
         raise NoServingVersion("the model has no version to forget from; train it first")
     targets.refuse_unlearned(start.model, start.parent, attempt.spec["target"])
-    requests = [_as_request(attempt, method) for method in attempt.spec["methods"]]
-    found = _compared(attempt, start, parent, loaded.dataset, requests)
+    requested = [_requested(attempt, method) for method in attempt.spec["methods"]]
+    found = _compared(attempt, start, parent, loaded.dataset, requested)
     comparison = Comparison(
         target={kind: items[:MOST_SAMPLES_SHOWN] for kind, items in attempt.spec["target"].items()},
         num_samples=len(attempt.spec["target"].get("samples", [])),
@@ -123,36 +127,19 @@ def run(attempt: Attempt) -> None:
 
 
 def _compared(
-    attempt: Attempt,
-    start: publishing.Start,
-    parent: publishing.Parent,
-    dataset: Dataset,
-    requests: list[ForgetRequestRow],
+    attempt: Attempt, start: publishing.Start, parent: Parent, dataset: Dataset, requested: list[ForgetSpec]
 ) -> comparing.Comparison:
+    from app.unlearning.case import Case
     from app.unlearning.comparing import compare, train_references
     from app.unlearning.context import Context
 
     context = Context(progress=publishing.progress_between(attempt, 0.05, 1.0))
-    partition = forgetting_run.partition_of(requests[0], dataset, parent.network)
     held_against = _known_references(attempt, start)
     missing = [seed for seed in _seeds(attempt, start) if seed not in held_against]
-    training = start.model.training
-    held_against |= train_references(
-        parent.network, dataset, partition, training, context.part(0.0, 0.3), seeds=missing
-    )
-    return compare(
-        parent.network,
-        dataset,
-        partition,
-        [asked.asked_of(request, start) for request in requests],
-        context.part(0.3, 1.0),
-        references=held_against,
-        seed=attempt.spec["seed"],
-        importance=parent.importance,
-        guard=parent.guard,
-        keeping=start.keeping if start.forgotten else None,
-        parent_claim=publishing.claim_of(start.parent),
-    )
+    case = Case.of(parent, dataset, requested[0].target)
+    held_against |= train_references(case, start.model.training, context.part(0.0, 0.3), seeds=missing)
+    specs = [forgetting_run.with_recipe(spec, start.model) for spec in requested]
+    return compare(parent, dataset, specs, context.part(0.3, 1.0), references=held_against, seed=attempt.spec["seed"])
 
 
 def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, comparing.Reference]:
@@ -191,17 +178,15 @@ def _seeds(attempt: Attempt, start: publishing.Start) -> list[int]:
     return [seed for seed in references.seeds_of(start.model, count + 1) if seed != attempt.spec["seed"]][:count]
 
 
-def _as_request(attempt: Attempt, method: dict[str, Any]) -> ForgetRequestRow:
-    """The forget request that would ask for this; it is never stored."""
-    edits = method["method"] == "edit"
-    return ForgetRequestRow(
-        target=attempt.spec["target"],
-        method=method["method"],
-        strategy="zero" if edits else None,
-        scope="network" if edits else None,
-        refusal=attempt.spec["refusal"],
-        guard=None,
-        parameters=method["parameters"],
+def _requested(attempt: Attempt, method: dict[str, Any]) -> ForgetSpec:
+    """What a forget request would ask for."""
+    spec = METHOD_SPECS[method["method"]]
+    parameters = PARAMETERS[spec.parameters].validate_python(method["parameters"])
+    return ForgetSpec(
+        Target.of(attempt.spec["target"]),
+        method["method"],
+        spec.told(parameters, spec.beside),
+        attempt.spec["refusal"],
         seed=attempt.spec["seed"],
     )
 

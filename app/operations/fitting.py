@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app import specs
 from app.errors import NoServingVersion, NothingLeft
 from app.operations import publishing, tasks
+from app.specs.learning import Sisa
+from app.specs.training import Training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from app.unlearning.architectures import Classifier
+    from app.unlearning.case import Parent
     from app.unlearning.context import Context
     from app.unlearning.continual import AccuracyMatrix
     from app.unlearning.data import Dataset
@@ -39,10 +41,10 @@ class Fitting:
     """What one training job asks for. Nothing is kept of a fit that ends between two tasks: the job starts again."""
 
     start: publishing.Start
-    parent: publishing.Parent | None
+    parent: Parent | None
     """The version to go on from; None for fresh weights."""
     dataset: Dataset
-    training: specs.Training
+    training: Training
     context: Context
 
     def learn_classes(self, classes: Sequence[int] | None) -> Fitted:
@@ -50,7 +52,7 @@ class Fitting:
         from app.unlearning.training import fit
 
         learning = self.start.model.learning
-        if isinstance(learning, specs.Sisa):
+        if isinstance(learning, Sisa):
             return self._learn_in_shards(learning, classes)
         model = copy.deepcopy(self.parent.network) if self.parent else self._fresh()
         learned = set(model.learned_classes)
@@ -75,7 +77,7 @@ class Fitting:
         rows = self._rows([number for classes in asked for number in classes])
         return self._learn(model, rows, range(len(had), len(further)))
 
-    def _learn_in_shards(self, learning: specs.Sisa, classes: Sequence[int] | None) -> Fitted:
+    def _learn_in_shards(self, learning: Sisa, classes: Sequence[int] | None) -> Fitted:
         from app.unlearning.sisa.learning import Recipe, train_sharded
         from app.unlearning.stopwatch import Stopwatch
 

@@ -14,13 +14,15 @@ from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import FieldError, ForgetRequestNotFound, NotApplicable
 from app.jobs import queue
-from app.method_specs import CLAIMS, METHOD_SPECS, sought_by
 from app.operations import choosing, claiming, costs, references, sample_targets, targets
 from app.operations.callers import Caller
 from app.operations.lookups import find_model, lock_model, some
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import forget_request_view
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
+from app.specs.claims import CLAIMS
+from app.specs.methods import METHOD_SPECS, sought_by
+from app.specs.methods.work import Work
 
 _LISTED_SAMPLES = 100
 """Of each request in a list, at most; there may be 100,000."""
@@ -80,7 +82,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
         quarantined_versions=sorted(session.scalars(available)),
         num_forget=work.num_forget if work else None,
         num_retain=work.num_retain if work else None,
-        expected_seconds=work.seconds(settled.method, settled.parameters, settled.refusal) if work else None,
+        expected_seconds=costs.seconds(work, settled.method, settled.parameters, settled.refusal) if work else None,
         expected_reference_seconds=_reference_seconds(work, settled),
         why=chosen.why,
         warnings=_warnings(session, model, settled, target),
@@ -116,8 +118,7 @@ def _without_rows(
 ) -> list[FieldError]:
     """Of classes all of whose rows were forgotten as samples: they are struck and refused, and learned from no more."""
     gone = set(target.get("classes", [])) & sample_targets.classes_without_rows(session, model, home)
-    spec = next((spec for name, spec in METHOD_SPECS.items() if name == body.method), None)
-    if not gone or spec is None or not spec.reads_forget_set:
+    if not gone or not METHOD_SPECS[body.method].reads_forget_set:
         return []
     detail = (
         f"All training rows of classes {some(sorted(gone))} were forgotten, and {body.method} would learn from them; "
@@ -134,8 +135,8 @@ def _below_claim(body: ForgetCreate) -> list[FieldError]:
     return [FieldError("/min_claim", f"With {asked} this method may claim {most} at most.")]
 
 
-def _reference_seconds(work: costs.Work | None, body: ForgetCreate) -> float | None:
-    return work.reference_seconds(body.num_references) if work and body.reference == "wait" else None
+def _reference_seconds(work: Work | None, body: ForgetCreate) -> float | None:
+    return costs.reference_seconds(work, body.num_references) if work and body.reference == "wait" else None
 
 
 def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow
 from app.errors import NoServingVersion
 from app.jobs import queue
 from app.operations import (
-    asked,
     claiming,
     guards,
     observation_files,
@@ -28,14 +27,14 @@ from app.operations import (
     versions,
 )
 from app.schemas import ForgetStatus, VersionMetrics
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.request import ForgetSpec
 
 if TYPE_CHECKING:
     from app.datasets.loading import LoadedDataset
     from app.jobs.attempt import Attempt
-    from app.unlearning.architectures import Classifier
-    from app.unlearning.data import Dataset
+    from app.unlearning.case import Parent
     from app.unlearning.forgetting import Unlearned
-    from app.unlearning.partition import Partition
     from app.unlearning.verifying.claims import SupportedClaim
     from app.unlearning.verifying.deep_verification import VerificationReport
     from app.unlearning.verifying.outcome import Outcome
@@ -104,7 +103,7 @@ def _carried_out(
     start: publishing.Start,
     request: ForgetRequestRow,
     loaded: LoadedDataset,
-    parent: publishing.Parent,
+    parent: Parent,
 ) -> Done:
     """The verification is of the very weights that are to be published, beside those of the parent."""
     from app.unlearning.context import Context
@@ -115,23 +114,16 @@ def _carried_out(
     from app.unlearning.verifying.deep_verification import verify
     from app.unlearning.verifying.outcome import conclude
 
-    dataset = loaded.dataset
-    partition = partition_of(request, dataset, parent.network)
     unlearned = forget(
-        parent.network,
-        dataset,
-        partition,
-        asked.asked_of(request, start),
+        parent,
+        loaded.dataset,
+        with_recipe(request.spec, start.model),
         Context(progress=publishing.progress_between(attempt, 0.05, 0.8)),
-        importance=parent.importance,
-        guard=parent.guard,
-        keeping=start.keeping if start.forgotten else None,
-        parent_claim=publishing.claim_of(start.parent),
     )
     verification = verify(
         unlearned.model,
-        dataset,
-        partition,
+        loaded.dataset,
+        unlearned.partition,
         unlearned.sought,
         Context(progress=publishing.progress_between(attempt, 0.8, 0.95)),
         original=parent.network,
@@ -148,20 +140,16 @@ def _carried_out(
         min_claim=request.min_claim,
         original_learned=start.parent is None or start.parent.metrics.get("warning") is None,
     )
-    remembered = memorisation(unlearned.model, without_forgotten(dataset, partition))
+    remembered = memorisation(unlearned.model, without_forgotten(loaded.dataset, unlearned.partition))
     learned = {"memorisation": asdict(remembered) if remembered else None, "warning": warning_of(remembered)}
     return Done(request, weights_digest(parent.network), unlearned, verification, outcome, learned)
 
 
-def partition_of(request: ForgetRequestRow, dataset: Dataset, network: Classifier) -> Partition:
-    """The data set holds no row of samples that were forgotten earlier."""
-    from app.unlearning.partition import Partition
-    from app.unlearning.sample_partition import of_samples
-
-    gone, learned = network.forgotten_classes, network.learned_classes
-    if "samples" in request.target:
-        return of_samples(dataset, request.target["samples"], earlier_classes=gone, learned=learned)
-    return Partition.of(dataset, request.target["classes"], gone, learned)
+def with_recipe(spec: ForgetSpec, model: ModelRow) -> ForgetSpec:
+    """Retraining by the model's own recipe unless another one was sent."""
+    if isinstance(spec.parameters, RetrainParameters) and spec.parameters.training is None:
+        return replace(spec, parameters=replace(spec.parameters, training=model.training))
+    return spec
 
 
 def _publish(

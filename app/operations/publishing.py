@@ -12,16 +12,18 @@ from pydantic import TypeAdapter
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.audit import log
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.datasets import labels
 from app.errors import VersionCorrupted
-from app.method_specs import weakest
-from app.operations import asked, versions
+from app.operations import versions
 from app.operations.views import forgotten_classes, forgotten_samples
 from app.schemas import Claim, Forgotten, Origin, VersionMetrics
+from app.specs.claims import weakest
+from app.specs.learning import Sisa, SynapticIntelligence, forgotten_tasks, unit_blocks
+from app.specs.refusing import Refusing
+from app.specs.request import ForgetSpec
 from app.store.manifest import CHECKPOINTS, GUARD, IMPORTANCE, WEIGHTS, Manifest
 from app.store.versions import VersionStore
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from app.datasets.loading import LoadedDataset
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
+    from app.unlearning.case import Parent
     from app.unlearning.data import Dataset
     from app.unlearning.guard import Guard
     from app.unlearning.synaptic_intelligence import Importance
@@ -53,38 +56,29 @@ class Start:
     """The classes that are forgotten, ascending."""
     forgotten_samples: list[int]
     """The samples that are forgotten, as rows of the training file, ascending; `load_dataset` leaves them out."""
-    edits: list[specs.Edit]
-    """The edits of the forget requests completed so far, oldest first."""
+    requests: list[ForgetSpec]
+    """The forget requests completed so far, oldest first."""
 
     @property
     def pushed(self) -> tuple[int, ...]:
         """Classes whose own request chose the refusal `push`."""
-        return tuple(sorted(number for edit in self.edits if edit.refusal == "push" for number in edit.classes))
+        pushing = [request for request in self.requests if request.refusal == "push"]
+        return tuple(sorted(number for request in pushing for number in request.target.classes))
 
     @property
-    def keeping(self) -> specs.Edit:
-        """How further training keeps everything refused: in the way of the last request with the strongest refusal."""
+    def keeping(self) -> Refusing | None:
+        """How what is forgotten is kept refused: in the way of the last request with the strongest refusal.
+
+        With the largest collapse weight of all requests that pushed, so that no later push shows what one of them hid. None
+        where no class is forgotten.
+        """
+        if not self.forgotten:
+            return None
         strength = ("none", "calibrate", "guard", "push").index
-        strongest = max(self.edits[::-1], key=lambda edit: strength(edit.refusal))
-        parameters = replace(strongest.parameters, collapse_weight=self.collapse_weight)
-        return replace(strongest, classes=tuple(self.forgotten), pushed=self.pushed, parameters=parameters)
-
-    @property
-    def collapse_weight(self) -> float:
-        """The largest collapse weight of all requests that pushed, so that no later push shows what one of them hid."""
-        pushing = [edit.parameters.collapse_weight for edit in self.edits if edit.refusal == "push"]
-        return max(pushing, default=0.0)
-
-
-@dataclass(frozen=True)
-class Parent:
-    """What the serving version learned, in memory."""
-
-    network: Classifier
-    importance: Importance
-    """Importance by task, for each task of a static network that is not wholly forgotten; empty for other networks."""
-    guard: Guard | None
-    """The guard of the version; None if there is none or it was deleted."""
+        all_refusing = [request.refusing for request in self.requests]
+        strongest = max(all_refusing[::-1], key=lambda refusing: strength(refusing.refusal))
+        weights = [refusing.collapse_weight for refusing in all_refusing if refusing.refusal == "push"]
+        return replace(strongest, collapse_weight=max(weights, default=0.0))
 
 
 def claim_of(version: VersionRow | None) -> Claim | None:
@@ -152,17 +146,17 @@ def begin(attempt: Attempt) -> Start:
             parent=parent,
             forgotten=forgotten_classes(session, [model.id])[model.id],
             forgotten_samples=forgotten_samples(session, model.id),
-            edits=_completed_edits(session, model.id),
+            requests=_completed(session, model.id),
         )
 
 
-def _completed_edits(session: Session, model_id: UUID) -> list[specs.Edit]:
+def _completed(session: Session, model_id: UUID) -> list[ForgetSpec]:
     completed = (
         select(ForgetRequestRow)
         .where(ForgetRequestRow.model_id == model_id, ForgetRequestRow.status == "completed")
         .order_by(ForgetRequestRow.version)
     )
-    return [asked.edit_of(request) for request in session.scalars(completed)]
+    return [request.spec for request in session.scalars(completed)]
 
 
 def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[float, str, str], None]:
@@ -193,7 +187,7 @@ def load_parent(attempt: Attempt, start: Start) -> Parent | None:
     if start.parent is None:
         return None
     try:
-        return _load(attempt, start.model.name, start.parent)
+        return _load(attempt, start, start.parent)
     except VersionCorrupted:
         now = versions.look_again(attempt.database, start.parent)
         if now.guard_deleted_at != start.parent.guard_deleted_at:
@@ -204,15 +198,16 @@ def load_parent(attempt: Attempt, start: Start) -> Parent | None:
         raise
 
 
-def _load(attempt: Attempt, model: str, version: VersionRow) -> Parent:
+def _load(attempt: Attempt, start: Start, version: VersionRow) -> Parent:
     from app.store import checkpoints, guards, weights
+    from app.unlearning.case import Parent
 
-    folder = VersionStore(attempt.settings.home).folder(model, version.number)
+    folder = VersionStore(attempt.settings.home).folder(start.model.name, version.number)
     network = weights.load(folder, version.digest, version.manifest_digest)
     network.provenance = checkpoints.load_provenance(folder, version.manifest_digest)
     importance = weights.load_importance(folder, version.manifest_digest, network)
-    there = version.guard_deleted_at is None
-    return Parent(network, importance, guards.load_guard(folder, version.manifest_digest) if there else None)
+    guard = guards.load_guard(folder, version.manifest_digest) if version.guard_deleted_at is None else None
+    return Parent(network, importance, guard, version.claim, start.pushed, start.keeping)
 
 
 def rows_by_class(dataset: Dataset, rows: Tensor) -> list[int]:
@@ -232,9 +227,9 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
     store, sharded = VersionStore(attempt.settings.home), None
     folder = store.stage(attempt.handle)
     weights.save(model, folder / WEIGHTS)
-    if isinstance(model.learning, specs.SynapticIntelligence):
+    if isinstance(model.learning, SynapticIntelligence):
         weights.save_importance(new.importance, folder / IMPORTANCE)
-    if isinstance(model.learning, specs.Sisa):
+    if isinstance(model.learning, Sisa):
         checkpoints.save_provenance(provenance_of(model), folder / CHECKPOINTS)
         sharded = checkpoints.described(provenance_of(model), model.learning)
     if new.guard is not None:
@@ -252,13 +247,13 @@ def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifi
         input_shape=loaded.dataset.input_shape,
         class_names=loaded.dataset.class_names,
         learning=model.learning,
-        unit_blocks=specs.unit_blocks(model.architecture, model.learning),
+        unit_blocks=unit_blocks(model.architecture, model.learning),
         sharded=sharded,
         recipe=new.recipe,
         seed=new.seed,
         forgotten=Forgotten(
             classes=new.forgotten,
-            tasks=specs.forgotten_tasks(model.learning.tasks, new.forgotten),
+            tasks=forgotten_tasks(model.learning.tasks, new.forgotten),
             num_samples=new.num_samples,
         ),
         guard=guards.described(new.guard) if new.guard else None,

@@ -247,16 +247,17 @@ def _train(attempt: Attempt, asked: _Asked) -> None:
         importance=result.importance,
     )
     staged = publishing.stage(attempt, start, loaded, result.model, new)
-    told = {"cached": False, "number": start.number, "seed": asked.seed, "seconds": round(result.seconds, 3)}
+    told = {"cached": False, "number": start.number, "seed": asked.seed, "seconds": round(result.spent.wall, 3)}
     with attempt.succeeding(told) as session:
-        session.add(_row(session, attempt, asked, staged, result.seconds))
+        session.add(_row(session, attempt, asked, staged, result.spent.wall))
         session.flush()
         store_of(attempt.settings).publish(staged.folder, start.model.name, start.number)
 
 
 def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
-    from app.method_parameters import RetrainParameters
+    from app.specs.methods.retrain import RetrainParameters
     from app.unlearning.architectures import build
+    from app.unlearning.case import Case, Parent
     from app.unlearning.context import Context
     from app.unlearning.methods import METHODS
 
@@ -269,7 +270,7 @@ def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
     like.mark_forgotten(partition.earlier_classes)
     parameters = RetrainParameters(training=asked.start.model.training)
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
-    return METHODS["retrain"].run(like, data, partition, parameters, context, seed=asked.seed)
+    return METHODS["retrain"].run(Case(Parent(like), data, partition), parameters, context, seed=asked.seed)
 
 
 def _observe(attempt: Attempt, asked: _Asked, reference: Classifier, loaded: LoadedDataset) -> None:
@@ -297,8 +298,8 @@ def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:
     return VersionMetrics(
         **asdict(found),
         warning=found.warning,
-        training_seconds=result.seconds,
-        training_cpu_seconds=result.cpu_seconds,
+        training_seconds=result.spent.wall,
+        training_cpu_seconds=result.spent.cpu,
     )
 
 

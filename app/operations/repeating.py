@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from app.errors import NotApplicable
-from app.method_specs import METHOD_SPECS, MethodName
 from app.schemas import PARAMETERS
+from app.specs.methods import METHOD_SPECS, MethodName
 from app.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from app.database.tables import ForgetRequestRow, VersionRow
     from app.datasets.loading import LoadedDataset
-    from app.method_parameters import MethodParameters
     from app.operations.unseen import Unseen
     from app.unlearning.architectures import Classifier
     from app.unlearning.context import Context
@@ -117,11 +116,12 @@ def _carried_out(
     *,
     context: Context,
 ) -> MethodResult:
+    from app.unlearning.case import Case, Parent
     from app.unlearning.methods import METHODS
 
     done = manifest.recipe["forget"]
     method = _METHOD.validate_python(done["method"])
-    parameters: MethodParameters = PARAMETERS[METHOD_SPECS[method].parameters].validate_python(done["parameters"])
+    parameters = PARAMETERS[METHOD_SPECS[method].parameters].validate_python(done["parameters"])
     if method == "retrain":
         original = _like(manifest, data, partition)
     if original is None:
@@ -130,7 +130,7 @@ def _carried_out(
             "of sisa its checkpoints, of euk how well it knew what it never saw."
         )
     rest = data.without(unseen.every_sample)
-    return METHODS[method].run(original, rest, partition, parameters, context, seed=manifest.seed)
+    return METHODS[method].run(Case(Parent(original), rest, partition), parameters, context, seed=manifest.seed)
 
 
 def _like(manifest: Manifest, data: Dataset, partition: Partition) -> Classifier:

@@ -8,15 +8,17 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.database.tables import ModelRow, VersionRow
 from app.datasets import catalogue
 from app.datasets.dataset_spec import DatasetSpec
 from app.errors import ClassNotFound, Conflict, FieldError, InvalidInput, NoServingVersion, NotApplicable
 from app.operations.lookups import waiting_jobs
+from app.specs.architectures import Architecture, Torchvision, hidden_widths
+from app.specs.learning import Learning, Progressive, Sisa, Standard, Tasks, full_grown
+from app.specs.training import Training
 
-ARCHITECTURE: TypeAdapter[specs.Architecture] = TypeAdapter(specs.Architecture)
-LEARNING: TypeAdapter[specs.Learning] = TypeAdapter(specs.Learning)
+ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
+LEARNING: TypeAdapter[Learning] = TypeAdapter(Learning)
 _WIDEST = 4096
 """Units of a grown layer, at most: as many as `specs.Width` lets one have that does not grow."""
 _MOST_FAULTS = 100
@@ -28,29 +30,29 @@ def tasks_of(version: VersionRow) -> list[list[int]]:
     return tasks
 
 
-def resolve(learning: specs.Learning, architecture: specs.Architecture, dataset: DatasetSpec) -> specs.Learning:
+def resolve(learning: Learning, architecture: Architecture, dataset: DatasetSpec) -> Learning:
     """How a new model of this data set learns, with its tasks and its growth named.
 
     Raises `InvalidInput` for a class in two tasks and for a growth that does not fit the layers, `ClassNotFound`, and
     `NotApplicable` for networks that cannot grow; all but the last point into the body.
     """
-    if isinstance(learning, specs.Standard | specs.Sisa):
+    if isinstance(learning, Standard | Sisa):
         return learning
     learning = replace(learning, tasks=learning.tasks or _pairs(len(dataset.classes)))
     _check_classes(learning.tasks, dataset, "/learning/tasks")
-    if isinstance(learning, specs.Progressive):
+    if isinstance(learning, Progressive):
         learning = replace(learning, growth=_growth(learning, architecture))
         _check_width(learning, architecture, "/learning/growth")
     return learning
 
 
-def check_training(learning: specs.Learning, training: specs.Training, *, from_scratch: bool = True) -> None:
+def check_training(learning: Learning, training: Training, *, from_scratch: bool = True) -> None:
     """Raise `NotApplicable`, with every reason, where a model that learns so cannot be trained so.
 
     Tasks and shards know no early stopping: importance is summed over all epochs, and calibration rows would have a part
     in every shard. Shards are trained from scratch alone: what they would go on from knows nothing of slices.
     """
-    found, sharded = [], isinstance(learning, specs.Sisa)
+    found, sharded = [], isinstance(learning, Sisa)
     if (learning.tasks or sharded) and training.early_stopping:
         what = "shards" if sharded else "tasks"
         detail = f"{what} are learned for a fixed number of epochs; leave early_stopping at 0"
@@ -68,7 +70,7 @@ def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[in
     `NoServingVersion`, and `Conflict` where the serving version lacks tasks that the model has.
     """
     learning = model.learning
-    if isinstance(learning, specs.Standard | specs.Sisa):
+    if isinstance(learning, Standard | Sisa):
         raise NotApplicable(
             "this model learns all classes together; it has no tasks",
             errors=[FieldError("/tasks", f"leave it out for a model of learning mode {learning.mode}")],
@@ -96,7 +98,7 @@ def refuse_fewer(model: ModelRow, serving: VersionRow) -> None:
         )
 
 
-def _pairs(num_classes: int) -> specs.Tasks:
+def _pairs(num_classes: int) -> Tasks:
     """Every two classes in their order; an odd last one joins the last pair."""
     starts = range(0, num_classes - 1, 2)
     return tuple(tuple(range(start, num_classes if start == starts[-1] else start + 2)) for start in starts)
@@ -123,11 +125,11 @@ def _check_classes(
         raise InvalidInput(detail, errors=again[:_MOST_FAULTS])
 
 
-def _growth(learning: specs.Progressive, architecture: specs.Architecture) -> tuple[int, ...]:
-    if isinstance(architecture, specs.Torchvision):
+def _growth(learning: Progressive, architecture: Architecture) -> tuple[int, ...]:
+    if isinstance(architecture, Torchvision):
         detail = f"{architecture.type} cannot grow; choose mlp, cnn, gru or lstm, or the mode synaptic_intelligence"
         raise NotApplicable(detail, errors=[FieldError("/learning/mode", detail)])
-    widths = specs.hidden_widths(architecture)
+    widths = hidden_widths(architecture)
     if not widths:
         detail = "a network without hidden layers has nothing that could grow; give it one"
         raise NotApplicable(detail, errors=[FieldError("/architecture/hidden", detail)])
@@ -138,9 +140,9 @@ def _growth(learning: specs.Progressive, architecture: specs.Architecture) -> tu
     return growth
 
 
-def _check_width(learning: specs.Learning, architecture: specs.Architecture, pointer: str) -> None:
-    grown = specs.full_grown(architecture, learning)
-    if not isinstance(grown, specs.Torchvision) and max(specs.hidden_widths(grown), default=0) > _WIDEST:
+def _check_width(learning: Learning, architecture: Architecture, pointer: str) -> None:
+    grown = full_grown(architecture, learning)
+    if not isinstance(grown, Torchvision) and max(hidden_widths(grown), default=0) > _WIDEST:
         detail = (
             f"all tasks together would make a layer wider than {_WIDEST:,} units; choose fewer tasks or less growth"
         )

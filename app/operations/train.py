@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.audit import log
 from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
@@ -21,16 +20,18 @@ from app.operations.fitting import Fitted, Fitting
 from app.operations.lookups import find_model, lock_model, some
 from app.operations.views import forgotten_classes, job_view, model_view
 from app.schemas import ModelAndJob, TrainingChanges, TrainRequest, VersionMetrics
+from app.specs.training import Training
 
 if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
     from app.unlearning.architectures import Classifier
+    from app.unlearning.case import Parent
     from app.unlearning.data import Dataset
     from app.unlearning.forgetting import Unlearned
     from app.unlearning.guard import Guard
     from app.unlearning.verifying.claims import SupportedClaim
 
-TRAINING: TypeAdapter[specs.Training] = TypeAdapter(specs.Training)
+TRAINING: TypeAdapter[Training] = TypeAdapter(Training)
 
 
 def continue_training(session: Session, caller: Caller, name: str, body: TrainRequest) -> ModelAndJob:
@@ -61,7 +62,7 @@ def continue_training(session: Session, caller: Caller, name: str, body: TrainRe
     return ModelAndJob(model=model_view(session, model), job=job_view(job, model.name))
 
 
-def _changed(training: specs.Training, changes: TrainingChanges | None) -> specs.Training:
+def _changed(training: Training, changes: TrainingChanges | None) -> Training:
     return replace(training, **changes.model_dump(exclude_none=True)) if changes else training
 
 
@@ -98,7 +99,7 @@ def submit(
     session: Session,
     caller: Caller,
     model: ModelRow,
-    training: specs.Training,
+    training: Training,
     *,
     from_scratch: bool = False,
     classes: list[int] | None = None,
@@ -183,7 +184,7 @@ def run(attempt: Attempt) -> None:
     inherited = publishing.Inherited(start.parent)
     claim: SupportedClaim | publishing.Inherited = inherited
     if start.forgotten:
-        kept = _keep_forgotten(attempt, start, model, parent, loaded.dataset)
+        kept = _keep_forgotten(attempt, model, parent, loaded.dataset)
         model, claim, guard = kept.model, _claim(kept, inherited), kept.guard
         recipe["kept_forgotten"] = {"settings": kept.report.settings, "gate": [asdict(c) for c in kept.report.gate]}
     attempt.progress(0.95, "measuring", "on the test set")
@@ -243,9 +244,8 @@ def _metrics(model: Classifier, dataset: Dataset, fitted: Fitted, guard: Guard |
 
 def _keep_forgotten(
     attempt: Attempt,
-    start: publishing.Start,
     trained: Classifier,
-    parent: publishing.Parent | None,
+    parent: Parent | None,
     dataset: Dataset,
 ) -> Unlearned:
     """The trained model, its forgotten classes struck and refused again; raises `GateMissed`."""
@@ -254,7 +254,7 @@ def _keep_forgotten(
 
     assert parent is not None  # a model that has forgotten has a serving version
     context = Context(progress=publishing.progress_between(attempt, 0.85, 0.95))
-    kept = keep_forgotten(trained, parent.network, dataset, start.keeping, context, guard=parent.guard)
+    kept = keep_forgotten(trained, parent, dataset, context)
     if kept.verdict != "passed":
         missed = [criterion for criterion in kept.report.gate if not criterion.passed]
         raise GateMissed(" ".join(f"{each.name} is {each.value:.4f}. {each.detail}" for each in missed))

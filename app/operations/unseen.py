@@ -10,9 +10,9 @@ import rfc8785
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.database.tables import ForgetRequestRow, TombstoneRow, VersionRow
 from app.durable_files import digest_of
+from app.specs.training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ class Unseen:
         """Ascending."""
         return sorted(self.samples + self.other_samples)
 
-    def key(self, manifest: dict[str, Any], training: specs.Training) -> str:
+    def key(self, manifest: dict[str, Any], training: Training) -> str:
         """The key by which a retrained model is found again: equal keys and seeds give equal models.
 
         `manifest` is that of a version of the model, whose data, architecture and learning are meant.

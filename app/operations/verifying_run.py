@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from app.database.tables import ForgetRequestRow, ModelRow, VerificationRow, VersionRow
 from app.errors import VersionCorrupted, VersionGone
-from app.method_specs import METHOD_SPECS, Claim, weakest
-from app.operations import asked, publishing, references, repeating, verifications, versions
+from app.operations import publishing, references, repeating, verifications, versions
 from app.operations.unseen import Unseen, unseen_of
-from app.specs import Refusal
+from app.specs.claims import Claim, weakest
+from app.specs.refusing import Refusal
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 
@@ -195,11 +195,8 @@ def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Gua
     """
     from app.unlearning.verifying.claims import Sought
 
-    edit = asked.edit_of(case.request)
-    method: Claim = "edited"
-    for name, spec in METHOD_SPECS.items():
-        if name == case.request.method:
-            method = spec.claim
+    spec = case.request.spec
+    method = spec.of_method.claim
     if case.recorded is not None and case.recorded.report is not None:
         method = weakest(method, publishing.CLAIM.validate_python(case.recorded.report["sought"]))
     assert case.request.report is not None  # a completed request has one
@@ -209,7 +206,7 @@ def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Gua
     return Sought(
         method,
         refusal,
-        edit.parameters.utility_budget,
+        spec.parameters.utility_budget,
         _proof(case, unlearned, partition),
         parent_claim=case.parent_claim,
         still_answered=case.request.report.get("forget_accuracy_before_refusal") if partition.forget_classes else None,

@@ -10,11 +10,12 @@ from pydantic_core import to_jsonable_python
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app import specs
 from app.addresses import followable
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
-from app.method_specs import EVIDENCE, Claim, claim_of_version, sought_by
 from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGuard
+from app.specs.claims import EVIDENCE, Claim, claim_of_version
+from app.specs.learning import forgotten_tasks
+from app.specs.methods import sought_by
 
 
 def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
@@ -39,7 +40,7 @@ def model_views(session: Session, rows: Sequence[ModelRow]) -> list[Model]:
             latest_version=latest.get(row.id),
             forgotten=Forgotten(
                 classes=forgotten[row.id],
-                tasks=specs.forgotten_tasks(row.learning.tasks, forgotten[row.id]),
+                tasks=forgotten_tasks(row.learning.tasks, forgotten[row.id]),
                 num_samples=num_samples.get(row.id, 0),
             ),
             created_at=row.created_at,

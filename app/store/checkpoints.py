@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from app.errors import VersionCorrupted
-from app.specs import Sisa
+from app.specs.learning import Sisa
 from app.store.manifest import CHECKPOINTS, Manifest, Sharded
 from app.store.versions import file_name
 from app.store.weights import checked_manifest, load_tensors, save_tensors

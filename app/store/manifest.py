@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from app.durable_files import digest_of
 from app.errors import VersionCorrupted
 from app.schemas import Claim, Forgotten, ModelName, Origin, VersionMetrics
-from app.specs import Architecture, GuardParameters, Learning, Seed, Sisa, Training, UnitBlocks
+from app.specs.architectures import Architecture
+from app.specs.fields import Seed
+from app.specs.learning import Learning, Sisa, UnitBlocks
+from app.specs.refusing import GuardParameters
+from app.specs.training import Training
 
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"

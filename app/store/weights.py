@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.durable_files import digest_of, write_durably
 from app.errors import GateMissed, VersionCorrupted
-from app.specs import SynapticIntelligence, forgotten_tasks
+from app.specs.learning import SynapticIntelligence, forgotten_tasks
 from app.store.manifest import IMPORTANCE, MANIFEST, MAX_MANIFEST_BYTES, WEIGHTS, Manifest, parse_manifest
 from app.store.versions import check_digest, file_name, read_bounded
 from app.unlearning.architectures import Classifier, build

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Gru, Learning, Lstm, Mlp, Progressive, Sisa, Standard, full_grown
+from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp
+from app.specs.learning import Learning, Progressive, Sisa, Standard, full_grown
 from app.unlearning.growing import cut_missing_connections
 from app.unlearning.recurrent import recurrent_body
 from app.unlearning.sisa.shards import Provenance, ShardBodies

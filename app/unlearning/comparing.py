@@ -9,19 +9,19 @@ from statistics import fmean
 import torch
 
 from app.errors import ForgetteryError, NotApplicable
-from app.method_parameters import RetrainParameters
-from app.method_specs import Claim, Unlearning
-from app.reports import Measurements
-from app.specs import Edit, Training
+from app.specs.claims import Claim
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.reports import Measurements
+from app.specs.request import ForgetSpec
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent, partition_of
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import Unlearned, forget
-from app.unlearning.guard import Guard
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.stopwatch import Spent
-from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.verification import measure
 from app.unlearning.verifying.deep_verification import Verdict, judge
 from app.unlearning.verifying.figures import attack, margin, point, probe_recall
@@ -64,7 +64,7 @@ class Figures:
 class Row:
     """What came of one method: its figures, or the error that ended it."""
 
-    asked: Edit | Unlearning
+    spec: ForgetSpec
     figures: Figures | None
     verdict: Verdict | None
     claim: Claim | None
@@ -92,61 +92,46 @@ class Reference:
     """CPU seconds as in `stopwatch.Spent`; None where they were not noted, or with another number of threads."""
 
 
-def train_references(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    training: Training,
-    context: Context,
-    *,
-    seeds: Sequence[int],
-) -> dict[int, Reference]:
+def train_references(case: Case, training: Training, context: Context, *, seeds: Sequence[int]) -> dict[int, Reference]:
     """Models retrained by the recipe, once with each of these seeds."""
     found = {}
     for place, seed in enumerate(seeds):
         part = context.part(place / len(seeds), (place + 1) / len(seeds))
         part.report(0.0, "references", f"retraining {place + 1} of {len(seeds)}")
         parameters = RetrainParameters(training=training)
-        result = METHODS["retrain"].run(original, data, partition, parameters, part, seed=seed)
-        found[seed] = Reference(result.model, result.seconds, result.cpu_seconds)
+        result = METHODS["retrain"].run(case, parameters, part, seed=seed)
+        found[seed] = Reference(result.model, result.spent.wall, result.spent.cpu)
     return found
 
 
 def compare(
-    original: Classifier,
+    parent: Parent,
     data: Dataset,
-    partition: Partition,
-    asked: Sequence[Edit | Unlearning],
+    specs: Sequence[ForgetSpec],
     context: Context,
     *,
     references: Mapping[int, Reference],
     seed: int,
-    importance: Importance | None = None,
-    guard: Guard | None = None,
-    keeping: Edit | None = None,
-    parent_claim: Claim | None = None,
 ) -> Comparison:
-    """Carry out and verify each method; if one fails, the others go on. No model is touched.
+    """Carry out and verify each request, all of one target; if one fails, the others go on. No model is touched.
 
-    `references` are by seed, at least one: a method that draws with the same seed would meet itself.
-    `importance`, `guard`, `keeping` and `parent_claim` are as of `forgetting.forget`; `seed` draws the rows that are looked at. Same
-    arguments, threads, torch and kind of CPU: same figures, seconds apart. Raises NotApplicable where a set is empty,
-    and what ends the context.
+    `references` are by seed, at least one: a method that draws with the same seed would meet itself. `seed` draws the
+    rows that are looked at; `data` is as of `forgetting.forget`. Same arguments, threads, torch and kind of CPU: same
+    figures, seconds apart. Raises NotApplicable where a set is empty, and what ends the context.
     """
-    bench = _Bench(original, data, partition, context.part(0.0, 0.1), references=references, seed=seed)
+    partition = partition_of(parent.network, data, specs[0].target)
+    bench = _Bench(parent, data, partition, context.part(0.0, 0.1), references=references, seed=seed)
     rows = []
-    for place, each in enumerate(asked):
-        part = context.part(0.1 + 0.9 * place / len(asked), 0.1 + 0.9 * (place + 1) / len(asked))
-        name = "edit" if isinstance(each, Edit) else each.method
-        part.report(0.0, name, f"{place + 1} of {len(asked)}")
+    for place, spec in enumerate(specs):
+        part = context.part(0.1 + 0.9 * place / len(specs), 0.1 + 0.9 * (place + 1) / len(specs))
+        part.report(0.0, spec.method, f"{place + 1} of {len(specs)}")
         try:
-            row = bench.row(each, part, importance=importance, guard=guard, keeping=keeping, parent_claim=parent_claim)
-            rows.append(row)
+            rows.append(bench.row(spec, part))
         except ForgetteryError as error:
-            rows.append(Row(each, None, None, None, error))
+            rows.append(Row(spec, None, None, None, error))
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # torch names it in its documentation alone
-            failed = NotApplicable(f"{name} has no solution for the weights of this model: {error}")
-            rows.append(Row(each, None, None, None, failed))
+            failed = NotApplicable(f"{spec.method} has no solution for the weights of this model: {error}")
+            rows.append(Row(spec, None, None, None, failed))
     return Comparison(rows, bench.original_figures(), bench.retrained_figures())
 
 
@@ -155,7 +140,7 @@ class _Bench:
 
     def __init__(
         self,
-        original: Classifier,
+        parent: Parent,
         data: Dataset,
         partition: Partition,
         context: Context,
@@ -163,10 +148,10 @@ class _Bench:
         references: Mapping[int, Reference],
         seed: int,
     ) -> None:
-        self._original, self._data, self._partition, self._references = original, data, partition, references
+        self._parent, self._data, self._partition, self._references = parent, data, partition, references
         self._sets: Sets = draw_sets(partition, "fast", seed)
-        self._before = observe_original(original, data, self._sets, context.part(0.0, 0.5))
-        self._struck = observe_struck(original, self._before, data, self._sets, context)
+        self._before = observe_original(parent.network, data, self._sets, context.part(0.0, 0.5))
+        self._struck = observe_struck(parent.network, self._before, data, self._sets, context)
         self._retraining_seconds = fmean(each.seconds for each in references.values())
         self._retraining_cpu_seconds = _mean([each.cpu_seconds for each in references.values()])
         models = [each.model for each in references.values()]
@@ -174,28 +159,9 @@ class _Bench:
         self._retrained: dict[int, Observation] = dict(zip(references, seen, strict=True))
         self._device = context.device
 
-    def row(
-        self,
-        asked: Edit | Unlearning,
-        context: Context,
-        *,
-        importance: Importance | None,
-        guard: Guard | None,
-        keeping: Edit | None,
-        parent_claim: Claim | None,
-    ) -> Row:
+    def row(self, spec: ForgetSpec, context: Context) -> Row:
         """Forget, and verify what came of it as a forget request would."""
-        unlearned = forget(
-            self._original,
-            self._data,
-            self._partition,
-            asked,
-            context.part(0.0, 0.9),
-            importance=importance,
-            guard=guard,
-            keeping=keeping,
-            parent_claim=parent_claim,
-        )
+        unlearned = forget(self._parent, self._data, spec, context.part(0.0, 0.9))
         seen = observe(
             unlearned.model, self._data, self._sets, context.part(0.9, 1.0), self._before, guard=unlearned.guard
         )
@@ -211,11 +177,11 @@ class _Bench:
         )
         outcome = conclude(unlearned.report.gate, unlearned.sought, verification)
         claim = None if outcome.claim is None else outcome.claim.level
-        return Row(asked, self._unlearned_figures(unlearned, seen), outcome.verdict, claim, None)
+        return Row(spec, self._unlearned_figures(unlearned, seen), outcome.verdict, claim, None)
 
     def original_figures(self) -> Figures:
         """The figures of the model before anything was forgotten."""
-        measured = measure(self._original, self._data, self._partition, self._device)
+        measured = measure(self._parent.network, self._data, self._partition, self._device)
         return self._figures(measured, self._before, None)
 
     def retrained_figures(self) -> Figures:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import Progressive, Sisa, Standard, SynapticIntelligence, Tasks, Training
+from app.specs.learning import Progressive, Sisa, Standard, SynapticIntelligence, Tasks
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset

@@ -38,7 +38,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a method did, on the forget training set (at most `specs.MEASURED_ROWS` rows of it)."""
+    """What a method did, on the forget training set (at most `reports.MEASURED_ROWS` rows of it)."""
 
     change: float
     """Mean absolute change of the confidence in the true label, nats, 0 or above."""

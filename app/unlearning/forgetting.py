@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from app.errors import NotApplicable
-from app.method_specs import Claim, Unlearning, reasons_against_edit
-from app.reports import Measurements
-from app.specs import Edit, forgotten_tasks
+from app.specs.learning import forgotten_tasks
+from app.specs.methods.method import reasons_against
+from app.specs.refusing import PushParameters, Refusing
+from app.specs.reports import Measurements
+from app.specs.request import ForgetSpec
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.editing import edit_weights
 from app.unlearning.effect import MOST_LEFT_BY_METHOD, effect_of
 from app.unlearning.gate import Criterion, judge_forgetting, judge_keeping, judge_method
 from app.unlearning.guard import Guard
 from app.unlearning.guard_fitting import fit_guard_of, recalibrated
 from app.unlearning.methods import METHODS
-from app.unlearning.methods.method import MethodResult, target_of
+from app.unlearning.methods.method import MethodResult
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
-from app.unlearning.sample_partition import without_forgotten
 from app.unlearning.stopwatch import Spent, Stopwatch
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
@@ -67,6 +67,8 @@ class Unlearned:
     report: ForgetReport
     sought: Sought
     """What the method and the refusal that was fitted would have one claim."""
+    partition: Partition
+    """What was forgotten, and what stays."""
     importance: Importance = field(default_factory=dict)
     """Of tasks in a static network, without those that are wholly forgotten now; what it holds would be a trace of them."""
     guard: Guard | None = None
@@ -84,142 +86,77 @@ class Unlearned:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """What a method made, before the refusal is fitted."""
+class _Effect:
+    """What a method did by itself, before any row was struck."""
 
-    model: Classifier
-    claim: Claim
-    settings: dict[str, Any]
-    spent: dict[str, Spent]
-    importance: Importance
-    effect: list[Criterion] = field(default_factory=list)
-    """What the method by itself must hold."""
-    trained_on: Tensor | None = None
-    """As `MethodResult.trained_on`."""
-    still_answered: float | None = None
-    """As `Effect.still_answered`; None of `edit`."""
-    absent: bool = False
-    """As `Sought.absent`."""
-    importance_histogram: dict[str, list[int]] = field(default_factory=dict)
+    gate: list[Criterion]
+    still_answered: float
+    """As `Effect.still_answered`."""
 
 
-def forget(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    asked: Edit | Unlearning,
-    context: Context,
-    *,
-    importance: Importance | None = None,
-    guard: Guard | None = None,
-    keeping: Edit | None = None,
-    parent_claim: Claim | None = None,
-) -> Unlearned:
-    """Forget what `partition` says, beside what `original` forgot earlier; `original` is not touched.
+def forget(parent: Parent, data: Dataset, spec: ForgetSpec, context: Context) -> Unlearned:
+    """Forget what `spec` names, beside what the parent forgot earlier; the parent is not touched.
 
-    Tasks all of whose classes are forgotten, by now or by earlier requests, are forgotten themselves. `importance` is
-    that of the tasks of a static network, which the scope `network` needs. `guard` is that of the original, and
-    is fitted anew: what it knows of retained rows is of its day. `keeping`
-    says how classes forgotten earlier are refused again where samples are forgotten, which have no refusal of their own;
-    `parent_claim` what the version of the original claims of them.
-    Same seed, threads, torch and kind of CPU: same bits. A result that does not hold is returned, too, with verdict
-    `failed`. Raises NotApplicable.
+    1. The method makes its weights, and strikes the classes to forget.
+    2. What it did by itself is judged.
+    3. The refusal is fitted: the null unit, and the guard anew, since what it knows of retained rows is of its day.
+    4. The gate judges the result as it would be served, against the parent.
+    5. Before and after are measured.
+    6. What may be sought to be claimed follows from all of these.
+
+    `data` holds no row of samples that were forgotten earlier. Tasks all of whose classes are forgotten, by now or by
+    earlier requests, are forgotten themselves. Same seed, threads, torch and kind of CPU: same bits. A result that does
+    not hold is returned, too, with verdict `failed`. Raises NotApplicable, and what `case.partition_of` does.
     """
-    data = without_forgotten(data, partition)
-    if isinstance(asked, Edit):
-        made = _edited(original, data, partition, asked, context, importance=importance or {})
-    else:
-        made = _unlearned(original, data, partition, asked, context.part(0.0, 0.6))
-    refusing, stopwatch = _refusing(asked, partition, keeping), Stopwatch()
+    case = Case.of(parent, data, spec.target)
+    _check(case, spec)
+    done = spec.of_method.share_of_progress
+
+    # 1. the method
+    result = METHODS[spec.method].run(case, spec.parameters, context.part(0.0, done), seed=spec.seed)
+
+    # 2. its effect
+    absent = _absent(result, case.partition)
+    effect = _effect(case, result, context, absent=absent)
+
+    # 3. the refusal
+    refusing, stopwatch = _refusing(case, spec), Stopwatch()
     with deterministic_algorithms():
-        fit_refusal(made.model, data, partition, refusing, context.part(0.1 if isinstance(asked, Edit) else 0.6, 0.7))
-        refitted = _fitted_guard(
-            made.model, data, partition, refusing=refusing, earlier=guard, context=context.part(0.7, 0.8)
-        )
-    spent = {**made.spent, "refusal": stopwatch.spent()}
+        fit_refusal(result.model, case.data, case.partition, refusing, context.part(done, 0.7))
+        guard = _fitted_guard(case, result.model, refusing, context.part(0.7, 0.8))
+    spent = {spec.of_method.stage: result.spent, "refusal": stopwatch.spent()}
+
+    # 4. the gate
     context.report(0.8, "measuring", "measuring before and after")
-    gate = judge_forgetting(
-        original,
-        made.model,
-        data,
-        partition,
-        edit=refusing,
-        context=context,
-        original_guard=guard,
-        guard=refitted,
-    )
-    rehearsed = partition.earlier_classes if refusing.refusal == "push" else guard.guarded_classes if guard else ()
-    report = _report(
-        original,
-        made.model,
-        data,
-        partition,
-        gate=made.effect + gate,
-        settings={**_settings(refusing, made.model, partition, refitted), **made.settings},
-        spent=spent,
-        rehearsed=rehearsed,
-        context=context,
-        guards=(guard, refitted),
-    )
-    sought = _sought(made, refusing, partition, parent_claim)
-    left = None if sought.still_answered is None else sought.still_answered > MOST_LEFT_BY_METHOD
+    gate = judge_forgetting(case, result.model, refusing, context, guard=guard)
+
+    # 5. before and after
+    report = _report(case, result.model, guard, context, gate=(effect.gate if effect else []) + gate, spent=spent)
+    sought = _sought(case, spec, result, refusing, effect, absent=absent)
     report = replace(
         report,
-        importance_histogram=made.importance_histogram,
-        forget_accuracy_before_refusal=made.still_answered,
-        left_by_method=left,
+        settings={**_settings(case, result.model, refusing, guard), **_settings_of_method(spec, result, refusing)},
+        rehearsed_classes=_rehearsed(case, refusing),
+        importance_histogram=result.importance_histogram,
+        forget_accuracy_before_refusal=effect.still_answered if effect else None,
+        left_by_method=None if sought.still_answered is None else sought.still_answered > MOST_LEFT_BY_METHOD,
     )
-    return Unlearned(made.model, report, sought, made.importance, refitted)
+
+    # 6. the claim
+    return Unlearned(result.model, report, sought, case.partition, result.importance, guard)
 
 
-def forget_classes(
-    original: Classifier, data: Dataset, edit: Edit, context: Context, importance: Importance | None = None
-) -> Unlearned:
-    """Forget `edit.classes` by `edit`; see `forget`. Raises ClassNotFound, AlreadyForgotten, NothingLeft, NotApplicable."""
-    partition = Partition.of(data, edit.classes, original.forgotten_classes, original.learned_classes)
-    return forget(original, data, partition, edit, context, importance=importance)
-
-
-def _edited(
-    original: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context, *, importance: Importance
-) -> _Made:
-    found = reasons_against_edit(target_of(partition), original.learning.mode, edit.refusal)
+def _check(case: Case, spec: ForgetSpec) -> None:
+    """Raise NotApplicable with everything that speaks against the method and the refusal here."""
+    found = reasons_against(
+        spec.of_method,
+        target=case.partition.kind,
+        mode=case.original.learning.mode,
+        architecture=case.original.architecture,
+        refusal=spec.refusal,
+    )
     if found:
         raise NotApplicable(" ".join(fault.detail for fault in found), errors=found)
-    model = deepcopy(original).to(context.device).eval()
-    stopwatch = Stopwatch()
-    with deterministic_algorithms():
-        context.report(0.0, "editing", "choosing and replacing weights")
-        done = edit_weights(model, data, partition, edit, context, importance=importance)
-        model.mark_forgotten(edit.classes)
-    gone = forgotten_tasks(model.learning.tasks, partition.forgotten_classes)
-    return _Made(
-        model,
-        claim="edited",
-        settings={"method": "edit", "replaced": done.replaced},
-        spent={"editing": stopwatch.spent()},
-        importance={task: held for task, held in importance.items() if task not in gone},
-        importance_histogram=done.importance_histogram,
-    )
-
-
-def _unlearned(original: Classifier, data: Dataset, partition: Partition, asked: Unlearning, context: Context) -> _Made:
-    method = METHODS[asked.method]
-    result = method.run(original, data, partition, asked.parameters, context, seed=asked.seed)
-    effect = effect_of(original, result.unstruck, data, partition, context.device)
-    absent = _absent(result, partition)
-    judged = judge_method(original, result.unstruck, partition, effect, absent=absent)
-    return _Made(
-        result.model,
-        claim=method.spec.claim,
-        settings={"method": asked.method, "parameters": asdict(asked.parameters), "chosen": result.settings},
-        spent={"unlearning": Spent(result.seconds, result.cpu_seconds)},
-        importance=result.importance,
-        effect=judged,
-        trained_on=result.trained_on,
-        still_answered=effect.still_answered,
-        absent=absent,
-    )
 
 
 def _absent(result: MethodResult, partition: Partition) -> bool:
@@ -230,103 +167,93 @@ def _absent(result: MethodResult, partition: Partition) -> bool:
     return AbsenceProof(digest, result.trained_on).holds(digest, partition)
 
 
-def _refusing(asked: Edit | Unlearning, partition: Partition, keeping: Edit | None) -> Edit:
-    """How the null unit is fitted and what that may cost, as an edit."""
-    if isinstance(asked, Edit):
+def _effect(case: Case, result: MethodResult, context: Context, *, absent: bool) -> _Effect | None:
+    """None of a method that strikes: nothing competes before."""
+    if result.unstruck is None:
+        return None
+    found = effect_of(case.original, result.unstruck, case.data, case.partition, context.device)
+    judged = judge_method(case.original, result.unstruck, case.partition, found, absent=absent)
+    return _Effect(judged, found.still_answered)
+
+
+def _refusing(case: Case, spec: ForgetSpec) -> Refusing:
+    """How the null unit is fitted and what that may cost.
+
+    Samples have no refusal of their own: classes forgotten earlier are refused again as the parent says. What an earlier
+    `push` collapsed stays collapsed.
+    """
+    asked, keeping = spec.refusing, case.parent.keeping
+    if keeping is None:
         return asked
-    budgets = asked.parameters
-    if not partition.forget_classes and keeping is not None:
-        kept = replace(keeping.parameters, utility_budget=budgets.utility_budget)
-        return replace(keeping, parameters=kept, seed=asked.seed, pushed=asked.pushed)
-    return Edit(
-        partition.forget_classes,
-        refusal=asked.refusal,
-        parameters=budgets.of_refusal(),
-        seed=asked.seed,
-        pushed=asked.pushed,
-        guard=asked.guard,
-    )
+    if not case.partition.forget_classes:
+        return replace(keeping, utility_budget=asked.utility_budget, seed=asked.seed)
+    return replace(asked, collapse_weight=max(asked.collapse_weight, keeping.collapse_weight))
 
 
-def _fitted_guard(
-    model: Classifier, data: Dataset, partition: Partition, *, refusing: Edit, earlier: Guard | None, context: Context
-) -> Guard | None:
+def _fitted_guard(case: Case, model: Classifier, refusing: Refusing, context: Context) -> Guard | None:
     """One guard for the classes of the earlier one and, where that was asked for, of the partition; None for none."""
-    asked_now = partition.forget_classes if refusing.refusal == "guard" else ()
+    earlier = case.parent.guard
+    asked_now = case.partition.forget_classes if refusing.refusal == "guard" else ()
     classes = tuple(sorted({*asked_now, *(earlier.guarded_classes if earlier else ())}))
     if not classes:
         return None
     parameters = earlier.recipe if earlier and not asked_now else refusing.guard
-    return fit_guard_of(model, data, classes, parameters, context, seed=refusing.seed)
+    return fit_guard_of(model, case.data, classes, parameters, context, seed=refusing.seed)
 
 
-def _sought(made: _Made, refusing: Edit, partition: Partition, parent_claim: Claim | None) -> Sought:
+def _rehearsed(case: Case, refusing: Refusing) -> list[int]:
+    """The classes forgotten earlier whose training rows were read once more."""
+    if refusing.refusal == "push":
+        return list(case.partition.earlier_classes)
+    return list(case.parent.guard.guarded_classes) if case.parent.guard else []
+
+
+def _sought(
+    case: Case, spec: ForgetSpec, result: MethodResult, refusing: Refusing, effect: _Effect | None, *, absent: bool
+) -> Sought:
     """Pushing trains on rows that are forgotten, so nothing is proven of what it made."""
     proof = None
-    if made.trained_on is not None and refusing.refusal != "push":
-        proof = AbsenceProof(weights_digest(made.model), made.trained_on)
+    if result.trained_on is not None and refusing.refusal != "push":
+        proof = AbsenceProof(weights_digest(result.model), result.trained_on)
     return Sought(
-        made.claim,
+        spec.of_method.claim,
         refusing.refusal,
-        refusing.parameters.utility_budget,
+        refusing.utility_budget,
         proof,
-        absent=made.absent,
-        parent_claim=parent_claim,
-        still_answered=made.still_answered if partition.forget_classes else None,
+        absent=absent,
+        parent_claim=case.parent.claim,
+        still_answered=effect.still_answered if effect and case.partition.forget_classes else None,
     )
 
 
-def keep_forgotten(
-    trained: Classifier,
-    parent: Classifier,
-    data: Dataset,
-    edit: Edit,
-    context: Context,
-    *,
-    guard: Guard | None = None,
-) -> Unlearned:
+def keep_forgotten(trained: Classifier, parent: Parent, data: Dataset, context: Context) -> Unlearned:
     """What `parent` forgot, forgotten in `trained` too, which came of training further or anew; neither is touched.
 
-    The output rows of the forgotten classes are those of the parent again, and the refusal is fitted as `edit` says,
-    which carries the settings to keep them by (`edit.classes` is not read); with refusal `none` nothing is
-    fitted and the null unit stays as in the parent. `guard` is the parent's: it is copied, and calibrated to what the
-    trained model answers.
+    The output rows of the forgotten classes are those of the parent again, and the refusal is fitted as `parent.keeping`
+    says; with refusal `none` nothing is fitted and the null unit stays as in the parent. The parent's guard is copied,
+    and calibrated to what the trained model answers.
     """
-    partition = Partition.of(data, parent.forgotten_classes, learned=trained.learned_classes)
+    refusing = parent.keeping
+    assert refusing is not None, "a parent that forgot classes says how to keep them so"
+    partition = Partition.of(data, parent.network.forgotten_classes, learned=trained.learned_classes)
+    case = Case(parent, data, partition)
     model = deepcopy(trained).to(context.device).eval()
     stopwatch = Stopwatch()
     with deterministic_algorithms():
-        _strike_again(model, parent)
+        _strike_again(model, parent.network)
         struck = _refusing_nothing(model)
-        fit_refusal(model, data, partition, edit, context.part(0.0, 0.8))
-        kept_guard = None if guard is None else recalibrated(guard, model, data, device=context.device)
+        fit_refusal(model, data, partition, refusing, context.part(0.0, 0.8))
+        guard = None if parent.guard is None else recalibrated(parent.guard, model, data, device=context.device)
     spent = {"refusal": stopwatch.spent()}
     context.report(0.8, "measuring", "measuring before and after")
-    gate = judge_keeping(
-        struck,
-        model,
-        parent,
-        data,
-        partition,
-        edit=edit,
-        context=context,
-        parent_guard=guard,
-        guard=kept_guard,
+    gate = judge_keeping(case, model, refusing, context, trained=struck, guard=guard)
+    report = replace(
+        _report(case, model, guard, context, gate=gate, spent=spent),
+        settings=_settings(case, model, refusing, guard),
+        rehearsed_classes=list(partition.forgotten_classes) if refusing.refusal == "push" else [],
     )
-    rehearsed = partition.forgotten_classes if edit.refusal == "push" else ()
-    report = _report(
-        parent,
-        model,
-        data,
-        partition,
-        gate=gate,
-        settings=_settings(edit, model, partition, kept_guard),
-        spent=spent,
-        rehearsed=rehearsed,
-        context=context,
-        guards=(guard, kept_guard),
-    )
-    return Unlearned(model, report, Sought("edited", edit.refusal, edit.parameters.utility_budget), guard=kept_guard)
+    sought = Sought("edited", refusing.refusal, refusing.utility_budget)
+    return Unlearned(model, report, sought, partition, guard=guard)
 
 
 @torch.no_grad()
@@ -351,51 +278,61 @@ def _refusing_nothing(model: Classifier) -> Classifier:
 
 
 def _report(
-    before: Classifier,
-    after: Classifier,
-    data: Dataset,
-    partition: Partition,
+    case: Case,
+    model: Classifier,
+    guard: Guard | None,
+    context: Context,
     *,
     gate: list[Criterion],
-    settings: dict[str, Any],
     spent: dict[str, Spent],
-    rehearsed: tuple[int, ...],
-    context: Context,
-    guards: tuple[Guard | None, Guard | None],
 ) -> ForgetReport:
-    """`guards` are those of both models, in the same order."""
-    stopwatch = Stopwatch()
-    measured_before, measured_after = (
-        measure(model, data, partition, context.device, guard=guard)
-        for model, guard in zip((before, after), guards, strict=True)
-    )
+    """What was measured of the parent and of what came of it, each as served."""
+    stopwatch, parent = Stopwatch(), case.parent
+    before = measure(parent.network, case.data, case.partition, context.device, guard=parent.guard)
+    after = measure(model, case.data, case.partition, context.device, guard=guard)
     context.report(1.0, "measuring", "measured before and after")
     method = Spent(sum(each.wall for each in spent.values()), sum(each.cpu for each in spent.values()))
     by_stage = {**spent, "method": method, "measuring": stopwatch.spent()}
     return ForgetReport(
-        before=measured_before,
-        after=measured_after,
-        weights_changed=weights_changed(before, after),
+        before=before,
+        after=after,
+        weights_changed=weights_changed(parent.network, model),
         gate=gate,
-        settings=settings,
+        settings={},
         seconds={stage: each.wall for stage, each in by_stage.items()},
         cpu_seconds={stage: each.cpu for stage, each in by_stage.items()},
-        rehearsed_classes=list(rehearsed),
     )
 
 
-def _settings(edit: Edit, model: Classifier, partition: Partition, guard: Guard | None) -> dict[str, Any]:
-    train = partition.train
+def _settings(case: Case, model: Classifier, refusing: Refusing, guard: Guard | None) -> dict[str, Any]:
+    """How refusing was fitted, and on what was measured."""
+    train = case.partition.train
     return {
-        **asdict(edit),
         **_settings_of_tasks(model),
+        "classes": list(case.partition.forget_classes),
+        "refusal": refusing.refusal,
+        "seed": refusing.seed,
+        "pushed": list(case.parent.pushed),
+        "parameters": _settings_of_push(refusing),
         "guard": _settings_of_guard(guard),
-        "classes": list(partition.forget_classes),
-        "push_steps": push_steps(model, edit) if edit.refusal == "push" else 0,
-        "refusal_budget": 0.0 if edit.refusal == "none" else edit.refusal_budget(model.learning.mode),
+        "push_steps": push_steps(model, refusing) if refusing.refusal == "push" else 0,
+        "refusal_budget": 0.0 if refusing.refusal == "none" else refusing.budget(model.learning.mode),
         "null_bias": float(model.null_bias),
         "measured_rows": {"forget": len(measured_rows(train.forget)), "retain": len(measured_rows(train.retain))},
     }
+
+
+def _settings_of_push(refusing: Refusing) -> dict[str, Any]:
+    return {entry.name: getattr(refusing, entry.name) for entry in fields(PushParameters)}
+
+
+def _settings_of_method(spec: ForgetSpec, result: MethodResult, refusing: Refusing) -> dict[str, Any]:
+    """What the method was told and what it chose."""
+    parameters = asdict(spec.parameters)
+    beside: dict[str, Any] = {name: parameters.pop(name) for name in ("strategy", "scope") if name in parameters}
+    if "collapse_weight" in parameters:
+        parameters["collapse_weight"] = refusing.collapse_weight
+    return {"method": spec.method, "parameters": parameters, "chosen": result.settings, **beside, **result.told}
 
 
 def _settings_of_guard(guard: Guard | None) -> dict[str, Any] | None:

@@ -14,8 +14,9 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
-from app.specs import Edit, Refusal
+from app.specs.refusing import Refusal, Refusing
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.effect import EFFECT_FLOOR, MOST_LEFT_BY_METHOD, Effect, Shift
@@ -44,31 +45,24 @@ class Criterion:
 
 
 def judge_forgetting(
-    original: Classifier,
-    unlearned: Classifier,
-    data: Dataset,
-    partition: Partition,
-    *,
-    edit: Edit,
-    context: Context,
-    original_guard: Guard | None = None,
-    guard: Guard | None = None,
+    case: Case, unlearned: Classifier, refusing: Refusing, context: Context, *, guard: Guard | None = None
 ) -> list[Criterion]:
-    """What a forget request must hold, `unlearned` against `original`, the version it was made from, each as served.
+    """What a forget request must hold, `unlearned` against the version it was made from, each as served.
 
-    `edit` says how refusing was fitted, and the budgets, whatever the method. Accuracies of models with tasks are those
-    with the task named, refusals those without, where they are harder. Of samples no movement is demanded: a model
-    retrained without them answers nearly all of them alike.
+    `refusing` says how refusing was fitted, and the budgets, whatever the method; `guard` is the one behind which
+    `unlearned` is served. Accuracies of models with tasks are those with the task named, refusals those without, where
+    they are harder. Of samples no movement is demanded: a model retrained without them answers nearly all of them alike.
     """
+    original, data, partition = case.original, case.data, case.partition
     rows = _calibration_rows(data, partition)
-    before = _answers(original, data, rows, context, original_guard)
+    before = _answers(original, data, rows, context, case.parent.guard)
     after = _answers(unlearned, data, rows, context, guard)
     return [
         _weights_changed(original, unlearned),
-        _retained_accuracy(before, after, _retained_groups(unlearned, partition), edit.parameters.utility_budget),
+        _retained_accuracy(before, after, _retained_groups(unlearned, partition), refusing.utility_budget),
         *(_of_classes(original, unlearned, partition, before, after) if partition.forget_classes else ()),
-        *_refused_enough(after, partition.forget_classes, edit.refusal),
-        *_still_refused(before, after, edit, original_guard),
+        *_refused_enough(after, partition.forget_classes, refusing.refusal),
+        *_still_refused(before, after, case.parent, refusing.refusal_drift),
     ]
 
 
@@ -115,30 +109,29 @@ def _no_rise(name: str, what: str, shift: Shift) -> Criterion:
 
 
 def judge_keeping(
-    trained: Classifier,
+    case: Case,
     kept: Classifier,
-    parent: Classifier,
-    data: Dataset,
-    partition: Partition,
-    *,
-    edit: Edit,
+    refusing: Refusing,
     context: Context,
-    parent_guard: Guard | None = None,
+    *,
+    trained: Classifier,
     guard: Guard | None = None,
 ) -> list[Criterion]:
-    """What further training must hold: forgotten classes as struck and refused as in `parent`, behind their guards.
+    """What further training must hold: forgotten classes as struck and refused as in the parent, behind their guards.
 
-    Retained accuracy is compared with `trained`, the model as it came from training, forgotten classes struck and
-    nothing refused: it is what refusing may cost, while what training itself does is the wish of who asked for it.
+    The case is what the parent forgot. Retained accuracy is compared with `trained`, the model as it came from training,
+    forgotten classes struck and nothing refused: it is what refusing may cost, while what training itself does is the
+    wish of the person who asked for it.
     """
+    parent, data, partition = case.parent, case.data, case.partition
     rows = data.calibration_rows
-    parent_found = _answers(parent, data, rows, context, parent_guard)
+    parent_found = _answers(parent.network, data, rows, context, parent.guard)
     trained_found = _answers(trained, data, rows, context)
     found = _answers(kept, data, rows, context, guard)
     return [
-        _rows_kept(parent, kept, partition.forget_classes),
-        _retained_accuracy(trained_found, found, _retained_groups(kept, partition), edit.parameters.utility_budget),
-        *_still_refused(parent_found, found, edit, parent_guard),
+        _rows_kept(parent.network, kept, partition.forget_classes),
+        _retained_accuracy(trained_found, found, _retained_groups(kept, partition), refusing.utility_budget),
+        *_still_refused(parent_found, found, parent, refusing.refusal_drift),
     ]
 
 
@@ -229,7 +222,7 @@ def _error_of_loss(before: Answers, after: Answers, groups: list[list[int]]) -> 
 
 
 def _mean(accuracies: Sequence[float | None]) -> float:
-    """Of those there are; some there always are."""
+    """Mean of the accuracies that are not None; at least one is present."""
     return fmean(accuracy for accuracy in accuracies if accuracy is not None)
 
 
@@ -242,14 +235,14 @@ def _refused_enough(after: Answers, classes: tuple[int, ...], refusal: Refusal) 
     ]
 
 
-def _still_refused(before: Answers, after: Answers, edit: Edit, guard: Guard | None) -> list[Criterion]:
+def _still_refused(before: Answers, after: Answers, parent: Parent, drift: float) -> list[Criterion]:
     """Classes once pushed, and those that the guard refused before, stay refused; how many inputs of others the null unit happens to win is only reported.
 
     A few hundred calibration inputs tell a rate to about a point, so the fall is judged beyond what chance explains.
     """
-    floor, drift = REFUSAL_FLOOR["push"], edit.parameters.refusal_drift
+    floor, guarded = REFUSAL_FLOOR["push"], parent.guard.guarded_classes if parent.guard else ()
     found = []
-    for number in sorted({*edit.pushed, *(guard.guarded_classes if guard else ())}):
+    for number in sorted({*parent.pushed, *guarded}):
         was, now = (given.of_classes([number]).served == given.num_classes for given in (before, after))
         detail = f"Inputs of a class pushed or guarded earlier answered as forgotten: at least {floor}, and no more than {drift} "
         detail += f"(beyond chance) below the {float(was.double().mean()):.4f} before."

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import NotApplicable
-from app.specs import unit_blocks
+from app.specs.learning import unit_blocks
 
 if TYPE_CHECKING:
     from app.unlearning.architectures import Classifier

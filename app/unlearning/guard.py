@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from app.errors import InvalidShape, NotApplicable
-from app.specs import GuardParameters
+from app.specs.refusing import GuardParameters
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import images_at, in_batches
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.specs import GuardParameters
+from app.specs.refusing import GuardParameters
 from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_at, in_batches

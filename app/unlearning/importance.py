@@ -14,17 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.specs import Edit
+from app.specs.methods.edit import FORGET_ROWS, RETAIN_ROWS, Selection
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float, in_batches
 from app.unlearning.partition import Rows
 from app.unlearning.recurrent import gate_gradients, per_sample_gradient
-
-FORGET_ROWS = 1000
-"""Training rows of the forget set that importance is measured on, at most."""
-RETAIN_ROWS = 1000
-"""Training rows of the retain set that importance is measured on, at most."""
 
 _DAMPING = 0.1  # of a layer's mean retain importance: keeps 0 / 0 of weights that never act from ranking first
 _BATCH = 256
@@ -64,14 +59,16 @@ class Contrast:
         return self.forget[name] / (self.forget[name] + self.retain[name])
 
 
-def measured_contrast(model: Classifier, data: Dataset, rows: Rows, edit: Edit, context: Context) -> Contrast:
+def measured_contrast(
+    model: Classifier, data: Dataset, rows: Rows, selection: Selection, context: Context, *, seed: int
+) -> Contrast:
     """The contrast between rows of the training file, measured on seeded random subsets of them.
 
     The selection `sensitivity` compares |weight x gradient of the mean loss|, the others the diagonal of the empirical
     Fisher information.
     """
-    measure = sensitivity if edit.parameters.selection == "sensitivity" else empirical_fisher
-    generator = torch.Generator().manual_seed(edit.seed)
+    measure = sensitivity if selection == "sensitivity" else empirical_fisher
+    generator = torch.Generator().manual_seed(seed)
     return Contrast(
         forget=measure(model, *_draw(data, rows.forget, FORGET_ROWS, generator), context),
         retain=measure(model, *_draw(data, rows.retain, RETAIN_ROWS, generator), context),

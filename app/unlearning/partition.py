@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,6 +39,11 @@ class Partition:
     train: Rows
     calibration: Rows
     test: Rows
+
+    @property
+    def kind(self) -> Literal["classes", "samples"]:
+        """Whether classes or samples are to be forgotten."""
+        return "classes" if self.forget_classes else "samples"
 
     @property
     def forgotten_classes(self) -> tuple[int, ...]:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.specs import CONVOLUTIONAL_PUSH_STEPS, PUSH_BATCH, PUSH_STEPS, Edit, Mlp, Progressive
+from app.specs.architectures import Mlp
+from app.specs.learning import Progressive
+from app.specs.refusing import CONVOLUTIONAL_PUSH_STEPS, PUSH_BATCH, PUSH_STEPS, Refusing
 from app.unlearning.architectures import Classifier
 from app.unlearning.collapse import spread_of_forgotten
 from app.unlearning.context import Context, Throttle
@@ -34,28 +36,27 @@ _STEPS_DRAWN = 100
 _CLEARANCE = 1e-4  # logits, relative: the same image in a batch of another size moves by about 1e-6
 
 
-def fit_refusal(model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context) -> None:
-    """Fit, in place, what `edit.refusal` asks for; every forgotten class is already struck.
+def fit_refusal(model: Classifier, data: Dataset, partition: Partition, refusing: Refusing, context: Context) -> None:
+    """Fit, in place, the refusal that is asked for; every forgotten class is already struck.
 
     `none` leaves everything as it is. `calibrate` (and `guard`, for when the guard will be deleted) sets the null unit's
     logit from retained calibration rows alone. `push` first trains on training rows of every class forgotten so far, so
     that refusals stack, and then looks at calibration rows of those classes, too: it spends no more than they need.
     """
-    if edit.refusal == "none":
+    if refusing.refusal == "none":
         return
     forgotten = None
-    if edit.refusal == "push":
-        collapse_weight = edit.parameters.collapse_weight if len(partition.forgotten_classes) > 1 else 0.0
-        push(model, data, partition, edit, context, collapse_weight=collapse_weight)
+    if refusing.refusal == "push":
+        push(model, data, partition, refusing, context)
         forgotten = rows_of(data.train_labels, data.calibration_rows, partition.forgotten_classes)
     calibrate(
         model,
         data,
         partition.calibration.retain,
-        edit.refusal_budget(model.learning.mode),
+        refusing.budget(model.learning.mode),
         context.device,
         forgotten=forgotten,
-        target=edit.parameters.refusal_target,
+        target=refusing.refusal_target,
     )
 
 
@@ -130,23 +131,15 @@ def _cost_of_refusing(scores: Tensor, target: float, ordered: Tensor) -> int:
     return int(torch.searchsorted(ordered, last_refused, right=True))
 
 
-def push(
-    model: Classifier,
-    data: Dataset,
-    partition: Partition,
-    edit: Edit,
-    context: Context,
-    *,
-    collapse_weight: float = 0.0,
-) -> None:
+def push(model: Classifier, data: Dataset, partition: Partition, refusing: Refusing, context: Context) -> None:
     """Train, in place, so that inputs of forgotten classes fall to the null unit and retained ones to their own.
 
     Cross-entropy over the retained units and the null unit at logit 0, on batches of retained and forgotten training
     rows, the latter drawn equally from every class forgotten so far. In evaluation mode throughout: statistics of
     batch norm belong to the distribution of all inputs, and a third of each batch here is of few classes.
     The output rows of forgotten classes keep their values, and connections that do not exist stay zero. No task is
-    named, but for the rows of tasks of which a part is forgotten: their loss with the task named is added. With a
-    `collapse_weight`, so many times the spread of the forgotten features is added, too: see `collapse`.
+    named, but for the rows of tasks of which a part is forgotten: their loss with the task named is added. Where two or
+    more classes are forgotten, the spread of their features times the `collapse_weight` is added, too: see `collapse`.
     """
     struck = model.forgotten.nonzero().flatten()
     rows_before, biases_before = model.head.weight[struck].detach(), model.head.bias[struck].detach()
@@ -154,7 +147,8 @@ def push(
     partly, missing = partly_forgotten_tasks(model), _missing_connections(model)
     if partly:
         model.task_null_biases[partly] = 0.0
-    steps, batches = push_steps(model, edit), _PushBatches(data, partition, edit.seed)
+    collapse_weight = refusing.collapse_weight if len(partition.forgotten_classes) > 1 else 0.0
+    steps, batches = push_steps(model, refusing), _PushBatches(data, partition, refusing.seed)
     unit_of_class = torch.arange(model.num_classes).masked_fill(model.forgotten.cpu(), model.num_classes)
     optimizer = torch.optim.Adam(model.parameters(), lr=_learning_rate(model), fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
@@ -209,10 +203,10 @@ def _missing_connections(model: Classifier) -> list[tuple[nn.Parameter, Tensor]]
     return [(model.get_parameter(name), (owner == NO_TASK).to(device)) for name, owner in owners(model).items()]
 
 
-def push_steps(model: Classifier, edit: Edit) -> int:
+def push_steps(model: Classifier, refusing: Refusing) -> int:
     """How many steps `push` takes: as asked, or as many as this kind of network needs."""
     steps = CONVOLUTIONAL_PUSH_STEPS if _convolutional(model) else PUSH_STEPS[model.learning.mode]
-    return edit.parameters.push_steps or steps
+    return refusing.push_steps or steps
 
 
 def _learning_rate(model: Classifier) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from app.specs import SynapticIntelligence
+from app.specs.learning import SynapticIntelligence
 from app.unlearning.architectures import Classifier
 
 Importance = Mapping[int, dict[str, Tensor]]

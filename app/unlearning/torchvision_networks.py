@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from app.specs import TorchvisionName
+from app.specs.architectures import TorchvisionName
 
 _RGB_CHANNELS = 3
 _LARGEST_SMALL_IMAGE = 64  # pixels; below, a stem that quarters the image leaves nothing to look at

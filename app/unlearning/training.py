@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.errors import NotApplicable
-from app.specs import Training
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, classes_of, images_at, in_batches

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from app.reports import Measurements, Memorisation, TaskMeasurements
-from app.specs import MEASURED_ROWS, Progressive
+from app.specs.learning import Progressive
+from app.specs.reports import MEASURED_ROWS, Measurements, Memorisation, TaskMeasurements
 from app.unlearning.architectures import Classifier
 from app.unlearning.data import Dataset
 from app.unlearning.growing import NO_TASK, owners

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import RECURRENT_SHARE, SHARE, Edit, Gru, Lstm, Progressive, forgotten_tasks
+from app.specs.architectures import Gru, Lstm
+from app.specs.learning import Progressive, forgotten_tasks
+from app.specs.methods.edit import RECURRENT_SHARE, SHARE, EditSettings
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.growing import owners
 from app.unlearning.importance import ByTensor, Contrast, hidden_weights, measured_contrast
-from app.unlearning.partition import Partition, Rows, rows_of
+from app.unlearning.partition import Rows, rows_of
 from app.unlearning.synaptic_intelligence import Importance
 
 HISTOGRAM_BINS = 10
@@ -48,28 +50,26 @@ class _Candidates:
     """bool, the weights that are enough the task's own; None: all."""
 
 
-def choose_weights(
-    model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context, *, importance: Importance
-) -> Choice:
+def choose_weights(case: Case, settings: EditSettings, context: Context, *, seed: int) -> Choice:
     """Choose on the weights as they are before anything is replaced; nothing at scope `output`.
 
-    Raises NotApplicable where `importance` lacks a task of a static network that has classes to forget.
+    Raises NotApplicable where the importance of a task of a static network that has classes to forget is not at hand.
     """
-    if edit.scope == "output":
+    if settings.scope == "output":
         return Choice({}, {})
-    share = share_of(model, edit)
-    found = list(_candidates(model, data, partition, edit, context, importance=importance))
-    names = list(hidden_weights(model))
+    share = share_of(case.original, settings)
+    found = list(_candidates(case, settings, context, seed=seed))
+    names = list(hidden_weights(case.original))
     return Choice(
         positions={name: _union([_positions(each, name, share) for each in found]) for name in names},
         importance_histogram={name: _histogram(found, name) for name in names},
     )
 
 
-def share_of(model: Classifier, edit: Edit) -> float:
+def share_of(model: Classifier, settings: EditSettings) -> float:
     """The share of each layer's (or block's) weights to replace: as asked, or that of the kind of network."""
-    if edit.parameters.share is not None:
-        return edit.parameters.share
+    if settings.share is not None:
+        return settings.share
     recurrent = isinstance(model.architecture, Gru | Lstm) and not model.learning.tasks
     return RECURRENT_SHARE if recurrent else SHARE[model.learning.mode]
 
@@ -81,11 +81,14 @@ def top_share(ratio: Tensor, share: float) -> Tensor:
     return highest[flat[highest] > 0]
 
 
-def _candidates(
-    model: Classifier, data: Dataset, partition: Partition, edit: Edit, context: Context, *, importance: Importance
-) -> Iterator[_Candidates]:
+def _candidates(case: Case, settings: EditSettings, context: Context, *, seed: int) -> Iterator[_Candidates]:
+    model, data, partition = case.original, case.data, case.partition
+
+    def measured(rows: Rows) -> Contrast:
+        return measured_contrast(model, data, rows, settings.selection, context, seed=seed)
+
     if not model.learning.tasks:
-        yield _Candidates(measured_contrast(model, data, partition.train, edit, context))
+        yield _Candidates(measured(partition.train))
     gone = forgotten_tasks(model.learning.tasks, partition.forgotten_classes)
     for task, classes in enumerate(model.learning.tasks):
         rows = Rows(rows_of(data.train_labels, partition.train.forget, classes), partition.train.retain)
@@ -93,12 +96,12 @@ def _candidates(
             continue
         if isinstance(model.learning, Progressive):
             block = {name: owner == task for name, owner in owners(model).items()}
-            yield _Candidates(measured_contrast(model, data, rows, edit, context), pool=block)
+            yield _Candidates(measured(rows), pool=block)
             continue
-        learned = _learned_contrast(model, importance, task, gone)
-        own = {name: learned.share(name) >= edit.parameters.threshold for name in learned.forget}
-        by_importance = task in gone and edit.parameters.selection != "sensitivity"
-        yield _Candidates(learned if by_importance else measured_contrast(model, data, rows, edit, context), own=own)
+        learned = _learned_contrast(model, case.parent.importance, task, gone)
+        own = {name: learned.share(name) >= settings.threshold for name in learned.forget}
+        by_importance = task in gone and settings.selection != "sensitivity"
+        yield _Candidates(learned if by_importance else measured(rows), own=own)
 
 
 def _learned_contrast(model: Classifier, importance: Importance, task: int, gone: list[int]) -> Contrast:

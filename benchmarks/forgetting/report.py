@@ -6,7 +6,9 @@ from itertools import product
 from statistics import fmean
 from typing import Any, get_args
 
-from app.specs import Edit, Refusal, Scope, Strategy
+from app.specs.methods import METHOD_SPECS
+from app.specs.methods.edit import EditSettings, Scope, Strategy
+from app.specs.refusing import Refusal
 from benchmarks.forgetting import STUDY
 from benchmarks.writing import (
     ROUNDING,
@@ -190,8 +192,8 @@ def _settings_table(name: str, single: list[Row], seeds: list[int], classes: lis
 
 
 def _defaults(single: list[Row]) -> list[Row]:
-    default = Edit(())
-    return where(single, strategy=default.strategy, scope=default.scope, refusal=default.refusal)
+    default, refusal = EditSettings(), METHOD_SPECS["edit"].default_refusal
+    return where(single, strategy=default.strategy, scope=default.scope, refusal=refusal)
 
 
 def _changes(rows: list[Row]) -> list[float]:

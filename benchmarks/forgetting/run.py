@@ -11,14 +11,18 @@ from typing import Any, get_args
 
 import torch
 
-from app.method_parameters import EukParameters
-from app.method_specs import Unlearning
-from app.specs import Edit, EditParameters, GuardParameters, Refusal, Scope, Strategy, Training
+from app.specs.methods.edit import EditSettings, Scope, Strategy
+from app.specs.methods.euk import EukParameters
+from app.specs.refusing import GuardParameters, Refusal
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.forgetting import Unlearned, forget_classes
-from app.unlearning.forgetting import forget as forget_by_method
+from app.unlearning.forgetting import Unlearned
+from app.unlearning.forgetting import forget as forget_by
 from app.unlearning.partition import Partition
 from app.unlearning.training import fit
 from app.unlearning.verification import version_metrics
@@ -46,7 +50,7 @@ def train(name: str, data: Dataset, training: Training, forget_class: int, push_
     fitted = fit(model, data, data.train_rows, training, _CONTEXT)
     bare_seconds = bare_loop(fresh(), data, training)
     retrained = fit(fresh(), data, Partition.of(data, [forget_class]).train.retain, training, _CONTEXT)
-    short = Edit((forget_class,), parameters=EditParameters(push_steps=push_steps), seed=training.seed)
+    short = ForgetSpec(Target((forget_class,)), parameters=EditSettings(push_steps=push_steps), seed=training.seed)
     return model, {
         "architecture": name,
         "seed": training.seed,
@@ -55,36 +59,36 @@ def train(name: str, data: Dataset, training: Training, forget_class: int, push_
         "bare_seconds": bare_seconds,
         "epochs": fitted.epochs,
         "retrain_seconds": retrained.seconds,
-        "short_push_seconds": forget_classes(model, data, short, _CONTEXT).report.seconds["method"],
+        "short_push_seconds": forget_by(Parent(model), data, short, _CONTEXT).report.seconds["method"],
     }
 
 
-def forget(name: str, model: Classifier, data: Dataset, edit: Edit) -> tuple[Classifier, Row]:
+def forget(name: str, parent: Parent, data: Dataset, spec: ForgetSpec) -> tuple[Classifier, Row]:
     """One request, and its figures."""
-    result = forget_classes(model, data, edit, _CONTEXT)
-    return result.model, _figures(name, model, edit, result)
+    result = forget_by(parent, data, spec, _CONTEXT)
+    return result.model, _figures(name, parent.network, spec, result)
 
 
-def forget_behind_guard(name: str, model: Classifier, data: Dataset, classes: tuple[int, ...], edit: Edit) -> Row:
+def forget_behind_guard(name: str, model: Classifier, data: Dataset, classes: tuple[int, ...], edit: ForgetSpec) -> Row:
     """The last layers begin anew without these classes, and the guard of `edit` refuses them."""
-    asked = Unlearning("euk", EukParameters(), refusal="guard", guard=edit.guard, seed=edit.seed)
-    result = forget_by_method(model, data, Partition.of(data, classes), asked, _CONTEXT)
-    return _figures(name, model, replace(edit, classes=classes, refusal="guard"), result, "euk")
+    spec = replace(edit, target=Target(classes), method="euk", parameters=EukParameters(), refusal="guard")
+    return forget(name, Parent(model), data, spec)[1]
 
 
-def _figures(name: str, model: Classifier, edit: Edit, result: Unlearned, method: str = "edit") -> Row:
+def _figures(name: str, model: Classifier, spec: ForgetSpec, result: Unlearned) -> Row:
     before, after, seconds = result.report.before, result.report.after, result.report.seconds
-    forgotten = (*model.forgotten_classes, *edit.classes)
-    setting = {"strategy": edit.strategy, "scope": edit.scope, "refusal": edit.refusal}
+    forgotten = (*model.forgotten_classes, *spec.target.classes)
+    chosen = spec.parameters if isinstance(spec.parameters, EditSettings) else EditSettings()
+    setting = {"strategy": chosen.strategy, "scope": chosen.scope, "refusal": spec.refusal}
     print(
-        f"{name} seed {edit.seed} {forgotten} {method} {'/'.join(setting.values())}: {after.refusal_rate:.4f}",
+        f"{name} seed {spec.seed} {forgotten} {spec.method} {'/'.join(setting.values())}: {after.refusal_rate:.4f}",
         flush=True,
     )
     return {
         "architecture": name,
-        "seed": edit.seed,
+        "seed": spec.seed,
         "forgotten": forgotten,
-        "method": method,
+        "method": spec.method,
         **setting,
         "verdict": result.verdict,
         "missed": [criterion.name for criterion in result.report.gate if not criterion.passed],
@@ -99,20 +103,28 @@ def _figures(name: str, model: Classifier, edit: Edit, result: Unlearned, method
     }
 
 
-def every_setting(name: str, model: Classifier, data: Dataset, edit: Edit) -> list[Row]:
+def every_setting(name: str, model: Classifier, data: Dataset, edit: ForgetSpec) -> list[Row]:
     """The class of `edit`, forgotten from `model` with every strategy, scope and refusal."""
     settings = product(get_args(Strategy), get_args(Scope), get_args(Refusal))
     return [
-        forget(name, model, data, replace(edit, strategy=strategy, scope=scope, refusal=refusal))[1]
+        forget(name, Parent(model), data, replace(edit, parameters=_settings(edit, strategy, scope), refusal=refusal))[
+            1
+        ]
         for strategy, scope, refusal in settings
     ]
 
 
-def stack(name: str, model: Classifier, data: Dataset, edit: Edit, classes: Iterable[int]) -> list[Row]:
+def _settings(edit: ForgetSpec, strategy: Strategy, scope: Scope) -> EditSettings:
+    assert isinstance(edit.parameters, EditSettings)
+    return replace(edit.parameters, strategy=strategy, scope=scope)
+
+
+def stack(name: str, model: Classifier, data: Dataset, edit: ForgetSpec, classes: Iterable[int]) -> list[Row]:
     """One request after the other, whatever the verdicts."""
     found = []
     for number in classes:
-        model, forgotten = forget(name, model, data, replace(edit, classes=(number,), pushed=model.forgotten_classes))
+        parent = Parent(model, pushed=model.forgotten_classes)
+        model, forgotten = forget(name, parent, data, replace(edit, target=Target((number,))))
         found.append(forgotten)
     return found
 
@@ -144,13 +156,13 @@ def _measure(arguments: argparse.Namespace, data: Dataset, name: str, seed: int,
     training = Training(seed=seed, epochs=1) if arguments.quick else Training(seed=seed)
     model, trained = train(name, data, training, arguments.classes[0], steps or SHORT_PUSH)
     guard = GuardParameters(steps=steps) if steps else GuardParameters()
-    edit = Edit((), parameters=EditParameters(push_steps=steps), seed=seed, guard=guard)
+    edit = ForgetSpec(Target(), parameters=EditSettings(push_steps=steps), seed=seed, guard=guard)
     for number in arguments.classes:
-        request = replace(edit, classes=(number,))
+        request = replace(edit, target=Target((number,)))
         if number in arguments.settings_classes and seed in arguments.settings_seeds:
             requests["single"] += every_setting(name, model, data, request)
         else:
-            requests["single"].append(forget(name, model, data, request)[1])
+            requests["single"].append(forget(name, Parent(model), data, request)[1])
     requests["stacked"] += stack(name, model, data, edit, STACK[:2] if arguments.quick else STACK)
     pairs = GUARDED[:1] if arguments.quick else GUARDED
     requests["guarded"] += [forget_behind_guard(name, model, data, pair, edit) for pair in pairs]

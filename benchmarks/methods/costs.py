@@ -13,8 +13,11 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from app.specs import Edit, EditParameters
+from app.specs import target as forgetting
+from app.specs.methods.edit import EditSettings
+from app.specs.request import ForgetSpec
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float, in_batches
 from app.unlearning.forgetting import forget
@@ -41,7 +44,7 @@ STUDY = Study(
 FISHER_IMAGES = 1000
 _BATCH = 250
 _CONTEXT = Context()
-_SOUGHT = Sought("approximate", "none", EditParameters().utility_budget)
+_SOUGHT = Sought("approximate", "none", EditSettings().utility_budget)
 
 
 def cpu_seconds(work: Callable[[], object], repetitions: int) -> float:
@@ -61,13 +64,14 @@ def costs(case: Case, data: Dataset, folder: Path, repetitions: int) -> dict[str
     retrained = reference(case, data, partition, case.reference_seeds[0], folder).model
     epoch = replace(case.training, epochs=1)
     found = {"epoch": cpu_seconds(lambda: fit(_trainable(before), data, data.train_rows, epoch, _CONTEXT), repetitions)}
+    target = forgetting.Target(case.target.classes)
     edits = {
-        "push_150": Edit(case.target.classes, parameters=EditParameters(push_steps=150)),
-        "push_400": Edit(case.target.classes, parameters=EditParameters(push_steps=400)),
-        "zero_and_calibrate": Edit(case.target.classes, scope="output", refusal="calibrate"),
+        "push_150": ForgetSpec(target, parameters=EditSettings(push_steps=150)),
+        "push_400": ForgetSpec(target, parameters=EditSettings(push_steps=400)),
+        "zero_and_calibrate": ForgetSpec(target, parameters=EditSettings(scope="output"), refusal="calibrate"),
     }
     for name, edit in edits.items():
-        found[name] = median(_method_seconds(before, data, partition, edit) for _ in range(repetitions))
+        found[name] = median(_method_seconds(before, data, edit) for _ in range(repetitions))
     found |= _verifying(before, retrained, data, partition, repetitions)
     return found | _fisher(before, data, partition, repetitions)
 
@@ -79,9 +83,9 @@ def _trainable(model: Classifier) -> Classifier:
     return copy.to(memory_format=torch.channels_last)
 
 
-def _method_seconds(before: Classifier, data: Dataset, partition: Partition, edit: Edit) -> float:
+def _method_seconds(before: Classifier, data: Dataset, edit: ForgetSpec) -> float:
     clock = Clock()
-    forget(before, data, partition, edit, clock.context)
+    forget(Parent(before), data, edit, clock.context)
     return clock.seconds
 
 

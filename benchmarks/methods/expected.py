@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import torch
 
-from app import specs
-from app.method_specs import METHOD_SPECS, Unlearning
-from app.operations import choosing, costs
+from app.operations import costs
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.methods.work import TrainedRows, Work
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget
-from app.unlearning.partition import Partition
 from app.unlearning.training import fit
 from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, prepare
 from benchmarks.writing import number, table
@@ -28,7 +29,7 @@ STUDY = Study(
 )
 
 FORGOTTEN = 3
-TRAINING = specs.Training(epochs=3)
+TRAINING = Training(epochs=3)
 
 
 def main() -> None:
@@ -48,32 +49,31 @@ def compare_costs(name: str, data: Dataset) -> None:
     fitted = fit(model, data, data.train_rows, TRAINING, Context())
     counts = torch.bincount(data.train_labels[data.train_rows], minlength=data.num_classes).tolist()
     seconds_per_image = fitted.seconds / (fitted.epochs * sum(counts))
-    rows = costs.TrainedRows(counts, seconds_per_image, name, "standard", float(fitted.epochs))
-    work = costs.Work(rows, counts[FORGOTTEN], sum(counts) - counts[FORGOTTEN])
+    rows = TrainedRows(counts, seconds_per_image, name, "standard", float(fitted.epochs))
+    work = Work(rows, counts[FORGOTTEN], sum(counts) - counts[FORGOTTEN])
     print(f"\n{name}: training {fitted.seconds:.1f} s\n")
-    compared_rows = [compared(method, work, model, data) for method in ("edit", *METHOD_SPECS) if method != "sisa"]
+    compared_rows = [compared(method, work, model, data) for method in METHOD_SPECS if method != "sisa"]
     print("\n".join(table(["method", "expected s", "measured s", "ratio", "tries"], compared_rows)))
 
 
-def compared(method: str, work: costs.Work, model: Classifier, data: Dataset) -> list[str]:
+def compared(method: str, work: Work, model: Classifier, data: Dataset) -> list[str]:
     """One method with its refusal; measuring and verifying, which are the same of all, are left out on both sides."""
-    partition = Partition.of(data, [FORGOTTEN])
-    measuring = work.measuring() * work.rows.seconds_per_image
-    expected = work.seconds(method, choosing.default_parameters(method), "calibrate") - measuring
-    report = forget(model, data, partition, asked_of(method), Context()).report
+    spec = asked_of(method)
+    measuring = costs.measuring(work) * work.rows.seconds_per_image
+    expected = costs.seconds(work, method, spec.parameters, spec.refusal) - measuring
+    report = forget(Parent(model), data, spec, Context()).report
     taken = report.seconds["method"]
     tries = len(report.settings.get("chosen", {}).get("tried", []))
     return [f"`{method}`", number(expected, 1), number(taken, 1), number(expected / taken, 2), str(tries or "")]
 
 
-def asked_of(method: str) -> specs.Edit | Unlearning:
+def asked_of(method: MethodName) -> ForgetSpec:
     """With default parameters."""
-    if method == "edit":
-        return specs.Edit((FORGOTTEN,), refusal="calibrate")
-    parameters: Any = choosing.default_parameters(method)
-    if method == "retrain":
-        parameters = replace(parameters, training=TRAINING)
-    return Unlearning(method=costs.METHOD_NAMES[method], parameters=parameters, refusal="calibrate")
+    spec = METHOD_SPECS[method]
+    parameters = (
+        RetrainParameters(training=TRAINING) if method == "retrain" else spec.told(spec.parameters(), spec.beside)
+    )
+    return ForgetSpec(Target((FORGOTTEN,)), method, parameters, "calibrate")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from app.method_parameters import RetrainParameters
+from app.specs.methods.retrain import RetrainParameters
+from app.unlearning import case as unlearning
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
@@ -46,7 +47,8 @@ def reference(case: Case, data: Dataset, partition: Partition, seed: int, folder
 
     def train() -> Classifier:
         parameters = RetrainParameters(training=case.training)
-        return METHODS["retrain"].run(_fresh(case, data), data, partition, parameters, Context(), seed=seed).model
+        work = unlearning.Case(unlearning.Parent(_fresh(case, data)), data, partition)
+        return METHODS["retrain"].run(work, parameters, Context(), seed=seed).model
 
     path = folder / f"{case.architecture}-{case.seed}-{case.target.name}-reference-{seed}.pt"
     return _load(case, data, path) if path.exists() else _keep(train, path)

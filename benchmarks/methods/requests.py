@@ -6,10 +6,15 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.method_parameters import MethodParameters, RetrainParameters
-from app.method_specs import METHOD_SPECS, MethodName, Unlearning
-from app.specs import Edit, EditParameters, Sisa
+from app.specs.learning import Sisa
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.edit import EditParameters
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.refusing import Budgets
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget
@@ -50,7 +55,7 @@ def run(case: Case, row: Row, data: Dataset, partition: Partition, original: Cla
     if row.method == "original":
         return Result(original, 0.0, Sought("approximate", "none", EditParameters().utility_budget))
     clock = Clock()
-    found = forget(original, data, partition, _asked(case, row, row.method, partition), clock.context)
+    found = forget(Parent(original), data, _asked(case, row, partition), clock.context)
     left = found.report.forget_accuracy_before_refusal
     return Result(found.model, clock.seconds, found.sought, left, found.guard, found.report.settings)
 
@@ -72,17 +77,19 @@ class Clock:
             self.seconds = time.process_time() - self._start
 
 
-def _asked(case: Case, row: Row, method: MethodName | str, partition: Partition) -> Edit | Unlearning:
+def _asked(case: Case, row: Row, partition: Partition) -> ForgetSpec:
     """The request, all parameters as they are by default."""
-    if method == "edit":
-        return Edit(partition.forget_classes, refusal=row.refusal, seed=case.seed)
-    name = next(known for known in METHOD_SPECS if known == method)
-    seed = case.seed + RETRAIN_SEED if name == "retrain" else case.seed
-    return Unlearning(name, _parameters(case, name), row.refusal, seed=seed)
+    samples = () if partition.forget_classes else tuple(partition.train.forget.tolist())
+    target = Target(partition.forget_classes, samples=samples)
+    seed = case.seed + RETRAIN_SEED if row.method == "retrain" else case.seed
+    return ForgetSpec(target, row.method, _parameters(case, row.method), row.refusal, seed=seed)
 
 
-def _parameters(case: Case, method: MethodName) -> MethodParameters:
-    return RetrainParameters(training=case.training) if method == "retrain" else METHOD_SPECS[method].parameters()
+def _parameters(case: Case, method: MethodName) -> Budgets:
+    if method == "retrain":
+        return RetrainParameters(training=case.training)
+    spec = METHOD_SPECS[method]
+    return spec.told(spec.parameters(), spec.beside)
 
 
 def sharded(case: Case, data: Dataset, partition: Partition) -> Sharded:

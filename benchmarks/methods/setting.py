@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from app.method_specs import MethodName
-from app.specs import Refusal, Training
+from app.specs.methods import MethodName
+from app.specs.refusing import Refusal
+from app.specs.training import Training
 from app.unlearning.data import Dataset
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples

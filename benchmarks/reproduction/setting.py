@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from app.unlearning.data import Dataset, images_as_float, in_batches
-from app.unlearning.editing import replacement
+from app.unlearning.methods.edit import replacement
 from app.unlearning.partition import rows_of
 
 TASKS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))

@@ -28,7 +28,9 @@ from app.jobs.handlers import Handler
 from app.jobs.worker import run_worker
 from app.processes.lifelines import end_with_parent
 from app.settings import Settings
-from app.specs import Mlp, Standard, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import Standard
+from app.specs.training import Training
 
 _SECONDS_FOR_A_JOB = 60.0
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import uvloop
 
-from app.specs import Cnn
+from app.specs.architectures import Cnn
 from app.store import weights
 from app.store.versions import VersionStore
 from benchmarks.serving.running import npy, running_server, train, wait

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from app.specs import Architecture
+from app.specs.architectures import Architecture
 
 _START_SECONDS = 120.0
 

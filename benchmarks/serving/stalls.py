@@ -28,7 +28,7 @@ from app.home import open_home
 from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.settings import Settings
-from app.specs import Mlp
+from app.specs.architectures import Mlp
 from benchmarks.serving.running import npy, running_server, train, wait
 from benchmarks.study import Study, machine
 from benchmarks.writing import Row, distinct, listed, section, table, where, write

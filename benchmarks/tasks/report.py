@@ -8,7 +8,8 @@ from operator import sub
 from statistics import fmean, median
 from typing import Any, get_args
 
-from app.specs import Mode, Scope, Strategy
+from app.specs.learning import Mode
+from app.specs.methods.edit import Scope, Strategy
 from benchmarks.reproduction.setting import TASK_NAMES
 from benchmarks.tasks.run import LEARNING, REFUSALS
 from benchmarks.tasks.times import GOAL, ratio

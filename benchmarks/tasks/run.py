@@ -12,25 +12,18 @@ from typing import Any, get_args
 
 import torch
 
-from app.specs import (
-    ARCHITECTURE_OF_MODE,
-    PUSH_STEPS,
-    SHARE,
-    TRAINING_OF_MODE,
-    Edit,
-    EditParameters,
-    Progressive,
-    Refusal,
-    Scope,
-    Strategy,
-    SynapticIntelligence,
-    Training,
-)
+from app.specs.learning import Progressive, SynapticIntelligence
+from app.specs.methods.edit import SHARE, EditSettings, Scope, Strategy
+from app.specs.refusing import PUSH_STEPS, Refusal
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import ARCHITECTURE_OF_MODE, TRAINING_OF_MODE, Training
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.continual import Learned, learn_tasks
 from app.unlearning.data import Dataset
-from app.unlearning.forgetting import forget_classes
+from app.unlearning.forgetting import forget as forget_by
 from app.unlearning.training import raw_logits
 from app.unlearning.verification import sparsity
 from benchmarks.reproduction.setting import TASKS
@@ -134,24 +127,27 @@ def run(mode: str, data: Dataset, seed: int, *, quick: bool = False) -> dict[str
     }
 
 
-def _edits(task: int, seed: int, *, quick: bool) -> Iterator[Edit]:
-    parameters = EditParameters(push_steps=_QUICK_PUSH if quick else None)
+def _edits(task: int, seed: int, *, quick: bool) -> Iterator[ForgetSpec]:
+    steps = _QUICK_PUSH if quick else None
     for scope, strategy, refusal in product(get_args(Scope), get_args(Strategy), REFUSALS):
-        yield Edit(TASKS[task], strategy, scope, refusal, parameters, seed)
+        settings = EditSettings(push_steps=steps, strategy=strategy, scope=scope)
+        yield ForgetSpec(Target(TASKS[task]), parameters=settings, refusal=refusal, seed=seed)
 
 
-def forget(learned: Learned, data: Dataset, edit: Edit, images: ProbeImages, task: int) -> dict[str, Any]:
+def forget(learned: Learned, data: Dataset, edit: ForgetSpec, images: ProbeImages, task: int) -> dict[str, Any]:
     """One request to forget a whole task, and what came of it."""
-    result = forget_classes(learned.model, data, edit, CONTEXT, importance=learned.importance)
+    result = forget_by(Parent(learned.model, learned.importance), data, edit, CONTEXT)
+    assert isinstance(edit.parameters, EditSettings)
+    strategy, scope = edit.parameters.strategy, edit.parameters.scope
     after = served(result.model, data)
     print(
-        f"{learned.model.learning.mode} seed {edit.seed} task {task} {edit.scope}/{edit.strategy}/{edit.refusal}: "
+        f"{learned.model.learning.mode} seed {edit.seed} task {task} {scope}/{strategy}/{edit.refusal}: "
         f"refused {after['refused_without_task'][task]:.4f}, {result.verdict}"
     )
     return {
         "task": task,
-        "scope": edit.scope,
-        "strategy": edit.strategy,
+        "scope": scope,
+        "strategy": strategy,
         "refusal": edit.refusal,
         "verdict": result.verdict,
         "served": after,

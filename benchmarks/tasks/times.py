@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from app.specs import ARCHITECTURE_OF_MODE, Standard, Training, full_grown
+from app.specs.learning import Standard, full_grown
+from app.specs.training import ARCHITECTURE_OF_MODE, Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.data import Dataset
 from app.unlearning.partition import rows_of

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from jsonschema_rs import Draft202012Validator, meta
 
-from app.method_specs import METHOD_SPECS
+from app.specs.methods import METHOD_SPECS
 from tests.real_server import assert_problem
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

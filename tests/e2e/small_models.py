@@ -9,7 +9,9 @@ import numpy as np
 
 from app.client import Client
 from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCreate
-from app.specs import EditParameters, Mlp, Training
+from app.specs.architectures import Mlp
+from app.specs.methods.edit import EditParameters
+from app.specs.training import Training
 from tests.e2e.processes import wait_until
 
 SMALL = Mlp(hidden=(16,))

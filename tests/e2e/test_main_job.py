@@ -24,7 +24,7 @@ from app.errors import (
     VersionServing,
 )
 from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCreate, TrainRequest
-from app.specs import Training
+from app.specs.training import Training
 from tests.e2e.server_process import Server
 
 NAME = "forgetful"

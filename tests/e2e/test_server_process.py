@@ -15,7 +15,8 @@ import pytest
 from app.client import Client
 from app.errors import ForeignHost, MissingScope, Unauthenticated
 from app.schemas import ForgetCreate, ForgetTarget, Job, ModelCreate
-from app.specs import Mlp, Training
+from app.specs.architectures import Mlp
+from app.specs.training import Training
 from tests.e2e.conftest import StartServer
 from tests.e2e.processes import assert_no_process_is_left
 from tests.e2e.server_process import READABLE_BY_ALL, ROOT, Server, environment

@@ -7,9 +7,12 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.method_parameters import SsdParameters
-from app.method_specs import CLAIM_CAP, CLAIMS, METHOD_SPECS, Claim, MethodName, reasons_against, reasons_against_edit
-from app.specs import Gru, Mlp, Refusal
+from app.specs.architectures import Gru, Mlp
+from app.specs.claims import CLAIM_CAP, CLAIMS, Claim
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.method import reasons_against
+from app.specs.methods.ssd import SsdParameters
+from app.specs.refusing import Refusal
 
 
 def _schema(name: MethodName) -> dict[str, Any]:
@@ -79,11 +82,13 @@ def test_shards_go_with_retraining_and_sisa_alone_and_never_with_push() -> None:
     assert [fault.pointer for fault in found] == ["/method", "/refusal"]
     found = reasons_against(METHOD_SPECS["sisa"], target="classes", mode="standard", architecture=Mlp(), refusal="none")
     assert [fault.pointer for fault in found] == ["/target", "/method"]
-    found = reasons_against_edit("samples", "sisa", "push")
+    found = reasons_against(METHOD_SPECS["edit"], target="samples", mode="sisa", architecture=Mlp(), refusal="push")
     assert [fault.pointer for fault in found] == ["/target", "/method", "/refusal"]
-    assert not reasons_against_edit("classes", "progressive", "push")
+    assert not reasons_against(
+        METHOD_SPECS["edit"], target="classes", mode="progressive", architecture=Mlp(), refusal="push"
+    )
 
 
 def test_no_torch_is_loaded_to_describe_a_method() -> None:
-    script = "import sys, app.method_specs; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
+    script = "import sys, app.specs.request; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.bodies import parse
 from app.errors import InvalidInput
-from app.method_specs import METHOD_SPECS
 from app.schemas import (
     ForgetCreate,
     ForgetTarget,
@@ -20,19 +19,11 @@ from app.schemas import (
     TrainRequest,
     parameters_of,
 )
-from app.specs import (
-    ARCHITECTURE_OF_MODE,
-    TRAINING_OF_MODE,
-    Cnn,
-    Gru,
-    GuardParameters,
-    Mlp,
-    Mode,
-    Progressive,
-    Standard,
-    SynapticIntelligence,
-    Training,
-)
+from app.specs.architectures import Cnn, Gru, Mlp
+from app.specs.learning import Mode, Progressive, Standard, SynapticIntelligence
+from app.specs.methods import METHOD_SPECS
+from app.specs.refusing import GuardParameters
+from app.specs.training import ARCHITECTURE_OF_MODE, TRAINING_OF_MODE, Training
 
 MODES: list[Mode] = ["standard", "synaptic_intelligence", "progressive"]
 NAMED = {"name": "digits", "dataset": "mnist"}

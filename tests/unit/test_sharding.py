@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sharding import epochs_of_slices, expected_share
-from app.specs import Sisa
+from app.specs.learning import Sisa
+from app.specs.sharding import epochs_of_slices, expected_share
 
 
 @given(st.integers(1, 200), st.integers(1, 20))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from app.specs import Cnn, Mlp, Progressive, SynapticIntelligence, Torchvision, unit_blocks
+from app.specs.architectures import Cnn, Mlp, Torchvision
+from app.specs.learning import Progressive, SynapticIntelligence, unit_blocks
 
 TASKS = ((0, 1), (2, 3), (4, 5))
 

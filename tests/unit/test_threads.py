@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.specs import Architecture, Cnn, Gru, Mlp, Torchvision
+from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
 from app.threads import is_small, job_threads, usable_cores
 
 

@@ -7,13 +7,13 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from app.method_parameters import BadTeacherParameters
+from app.specs.methods.bad_teacher import TUNED, BadTeacherParameters
+from app.specs.methods.steps import SETTLING_STEPS_AFTER_WRONG_ANSWERS
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.methods.method import Computed, strike
 from app.unlearning.methods.steps import (
-    SETTLING_STEPS_AFTER_WRONG_ANSWERS,
     Batches,
     adam,
     descend,
@@ -23,29 +23,17 @@ from app.unlearning.methods.steps import (
     settle,
 )
 from app.unlearning.methods.tuning import Attempt, Judge, choose
-from app.unlearning.partition import Partition
-
-LEARNING_RATES = (0.001, 0.003)
-"""Of Adam, tried in this order. The rate .0003 takes more steps to the same end and loses more: digit 5, MLP, two seeds, .3 points
-of retained accuracy for .0 with .001, and a divergence from retrained models of .28 to .32 bits for .20 to .28."""
 
 
-def bad_teacher(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    parameters: BadTeacherParameters,
-    context: Context,
-    *,
-    seed: int,
-) -> Computed:
+def compute(case: Case, parameters: BadTeacherParameters, context: Context, *, seed: int) -> Computed:
     """Learn both teachers' answers until the forget set is forgotten; the fresh one knows no class to forget.
 
     The authors' fresh teacher still answers such classes, to about 1 / C of the probability. Settling on the retain set
     brings a class back from there: on four separable classes .6 of the one to forget was answered afterwards, with
     a teacher whose first answer is another one.
     """
-    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+    original, data, partition = case.original, case.data, case.partition
+    judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
     fresh = build(original.architecture, original.input_shape, original.num_classes, seed).to(context.device)
     strike(fresh, partition)
     competing = original.competing().nonzero().flatten()
@@ -78,6 +66,5 @@ def bad_teacher(
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 
-    candidates = LEARNING_RATES if parameters.learning_rate is None else (parameters.learning_rate,)
-    choice = choose("learning_rate", candidates, attempt, judge, context)
+    choice = choose(TUNED.setting, TUNED.candidates(parameters, partition.kind), attempt, judge, context)
     return Computed(choice.model, choice.settings)

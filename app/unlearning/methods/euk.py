@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from app.method_parameters import EukParameters
+from app.specs.methods.euk import EukParameters
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
 from app.unlearning.methods.method import Computed, strike
 from app.unlearning.methods.steps import Batches, cross_entropy, descend, images_of
 from app.unlearning.methods.tuning import Judge
-from app.unlearning.partition import Partition
 from app.unlearning.training import raw_logits
 
 _ROUND = 100  # steps after which held-out rows say whether more is learned
@@ -24,11 +24,10 @@ _BATCH = 500
 _CACHED_VALUES = 2**28  # float32 values of features held at once: 1 GiB
 
 
-def euk(
-    original: Classifier, data: Dataset, partition: Partition, parameters: EukParameters, context: Context, *, seed: int
-) -> Computed:
+def compute(case: Case, parameters: EukParameters, context: Context, *, seed: int) -> Computed:
     """Draw the last layers from `seed`, and train them until rows held out of the retain set say that it is enough."""
-    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=False)
+    original, data, partition = case.original, case.data, case.partition
+    judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=False)
     layers = layers_to_reset(original) if parameters.layers is None else parameters.layers
     strike(original, partition)
     enough = _loss(original, data, judge.unseen, context)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from app.errors import FieldError, NotApplicable
-from app.method_parameters import MethodParameters
-from app.method_specs import MethodSpec, Target, reasons_against
+from app.specs.methods.method import MethodSpec, reasons_against
+from app.specs.refusing import Budgets
 from app.unlearning.architectures import Classifier, seeded
+from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.partition import Partition
-from app.unlearning.stopwatch import Stopwatch
+from app.unlearning.stopwatch import Spent, Stopwatch
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.training import deterministic_algorithms
 
@@ -32,6 +32,12 @@ class Computed:
     """Of networks that learn tasks with Synaptic Intelligence, as `Learned.importance`; else empty."""
     trained_on: Tensor | None = None
     """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
+    told: dict[str, Any] = field(default_factory=dict)
+    """What a report says of it beside its settings; JSON values."""
+    struck: bool = False
+    """Whether the classes to forget are struck already, because their output rows are what it replaces."""
+    importance_histogram: dict[str, list[int]] = field(default_factory=dict)
+    """Where weights were chosen by importance, by parameter name: see `weight_choice.Choice`."""
 
 
 @dataclass(frozen=True)
@@ -39,64 +45,63 @@ class MethodResult:
     """A model that forgot, in evaluation mode, and how it came about."""
 
     model: Classifier
-    unstruck: Classifier
-    """What the method made by itself, in evaluation mode: the classes to forget still compete unless it struck them."""
+    unstruck: Classifier | None
+    """What the method made by itself, in evaluation mode, where the classes to forget still compete in it; else None."""
     settings: dict[str, Any]
     """Parameters, and what the method chose or was told; JSON values."""
-    seconds: float
-    """Wall time of the method alone, its tuning included."""
-    cpu_seconds: float
-    """The same as `stopwatch.Spent` has it."""
+    spent: Spent
+    """On the method alone, its tuning included."""
     importance: Importance = field(default_factory=dict)
     """Of networks that learn tasks with Synaptic Intelligence, as `Learned.importance`; else empty."""
     trained_on: Tensor | None = None
     """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
+    told: dict[str, Any] = field(default_factory=dict)
+    """As `Computed.told`."""
+    importance_histogram: dict[str, list[int]] = field(default_factory=dict)
+    """As `Computed.importance_histogram`."""
 
 
 class Compute(Protocol):
-    """A method itself: reads training rows of the partition, and of its calibration rows what the original makes of them."""
+    """A method itself: reads training rows of the case, and of its calibration rows what the original makes of them."""
 
-    def __call__(
-        self, original: Classifier, data: Dataset, partition: Partition, parameters: Any, context: Context, *, seed: int
-    ) -> Computed:
-        """Forget; `original` is a copy made for this call, which may be changed."""
+    def __call__(self, case: Case, parameters: Any, context: Context, *, seed: int) -> Computed:
+        """Forget; the original is a copy made for this call, which may be changed."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One line of the table of methods."""
+    """A method: what is known of it, and what carries it out."""
 
     spec: MethodSpec
     compute: Compute
 
-    def run(
-        self,
-        original: Classifier,
-        data: Dataset,
-        partition: Partition,
-        parameters: MethodParameters,
-        context: Context,
-        *,
-        seed: int,
-    ) -> MethodResult:
-        """Forget what `partition` says; `original` is not touched, and no refusal is fitted.
+    def run(self, case: Case, parameters: Budgets, context: Context, *, seed: int) -> MethodResult:
+        """Forget what the case says; the original is not touched, and no refusal is fitted.
 
-        The output rows of the classes to forget are zero and struck; nothing is struck for samples. Same seed,
-        threads, torch and kind of CPU: same bits. Raises NotApplicable, with every reason, and what ends the context.
+        The output rows of the classes to forget are replaced, by zeros unless the method has other values for them, and
+        struck; nothing is struck for samples. Same seed, threads, torch and kind of CPU: same bits. Raises NotApplicable, with every reason, and what ends the context.
         """
-        _check(self.spec, original, partition, parameters)
-        stopwatch = Stopwatch()
-        source = deepcopy(original).to(context.device).eval()
+        _check(self.spec, case, parameters)
+        stopwatch, network = Stopwatch(), deepcopy(case.original).to(context.device).eval()
+        copied = replace(case, parent=replace(case.parent, network=network))
         with seeded(seed), deterministic_algorithms():
-            computed = self.compute(source, data, partition, parameters, context, seed=seed)
+            computed = self.compute(copied, parameters, context, seed=seed)
         model = computed.model.eval()
-        unstruck = deepcopy(model) if partition.forget_classes else model
-        strike(model, partition)
-        told = {entry.name: getattr(parameters, entry.name) for entry in fields(parameters)}
-        settings = {**told, **computed.settings, "seed": seed}
+        unstruck = None if computed.struck else deepcopy(model) if case.partition.forget_classes else model
+        if unstruck is not None:
+            strike(model, case.partition)
+        given = {entry.name: getattr(parameters, entry.name) for entry in fields(parameters)}
         context.report(1.0, "unlearning", "done")
-        spent = stopwatch.spent()
-        return MethodResult(model, unstruck, settings, spent.wall, spent.cpu, computed.importance, computed.trained_on)
+        return MethodResult(
+            model,
+            unstruck,
+            {**given, **computed.settings, "seed": seed},
+            stopwatch.spent(),
+            computed.importance,
+            computed.trained_on,
+            computed.told,
+            computed.importance_histogram,
+        )
 
 
 @torch.no_grad()
@@ -111,21 +116,17 @@ def strike(model: Classifier, partition: Partition) -> None:
     model.mark_forgotten(classes)
 
 
-def target_of(partition: Partition) -> Target:
-    """Whether a partition is about classes or about samples."""
-    return "classes" if partition.forget_classes else "samples"
-
-
-def _check(spec: MethodSpec, original: Classifier, partition: Partition, parameters: MethodParameters) -> None:
+def _check(spec: MethodSpec, case: Case, parameters: Budgets) -> None:
     """Raise NotApplicable with every reason why this method cannot run here."""
+    original, partition = case.original, case.partition
     found = reasons_against(
         spec,
-        target=target_of(partition),
+        target=partition.kind,
         mode=original.learning.mode,
         architecture=original.architecture,
         refusal="none",
     )
-    if type(parameters) is not spec.parameters:
+    if not isinstance(parameters, spec.parameters):
         found.append(FieldError("/parameters", f"Parameters must be {spec.parameters.__name__}."))
     if len(partition.train.forget) == 0:
         detail = "No training row is to be forgotten, so there is nothing to unlearn; name rows that the model learned."

@@ -8,34 +8,22 @@ from copy import deepcopy
 from torch import Tensor
 from torch.nn import functional
 
-from app.method_parameters import NegGradPlusParameters
-from app.unlearning.architectures import Classifier
+from app.specs.methods.neggrad_plus import TUNED, NegGradPlusParameters
+from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import Batches, adam, descend, images_of, refresh_statistics, settle
 from app.unlearning.methods.tuning import Attempt, Judge, choose
-from app.unlearning.partition import Partition
-
-FORGET_WEIGHTS = (0.05, 0.2, 0.5)
-"""Tried in this order."""
 
 
-def neggrad_plus(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    parameters: NegGradPlusParameters,
-    context: Context,
-    *,
-    seed: int,
-) -> Computed:
+def compute(case: Case, parameters: NegGradPlusParameters, context: Context, *, seed: int) -> Computed:
     """Descend on (1 - b) CE(retain) - b CE(forget) until the forget set is forgotten; b is tuned.
 
     An image's loss is raised to twice that of a guess among all classes, and no further: without an end to the ascent
     it takes the retain set with it.
     """
-    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+    original, data, partition = case.original, case.data, case.partition
+    judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
 
     highest = 2 * math.log(int(original.competing().sum()))
 
@@ -59,6 +47,5 @@ def neggrad_plus(
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 
-    candidates = FORGET_WEIGHTS if parameters.forget_weight is None else (parameters.forget_weight,)
-    choice = choose("forget_weight", candidates, attempt, judge, context)
+    choice = choose(TUNED.setting, TUNED.candidates(parameters, partition.kind), attempt, judge, context)
     return Computed(choice.model, choice.settings)

@@ -11,21 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.method_parameters import ProjectionParameters
+from app.specs.methods.projection import FORGET_ROWS, RETAIN_ROWS, TUNED, ProjectionParameters
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose
-from app.unlearning.partition import Partition
-
-RETAIN_SCALES = (300.0, 150.0, 100.0, 70.0, 50.0, 30.0, 20.0, 10.0, 3.0, 1.0)
-"""Tried in this order: the less the lesser directions of the retain set count, the more is taken out."""
-
-FORGET_ROWS = 300
-RETAIN_ROWS = 900
-"""Training rows whose activations span the subspaces, at most."""
 
 _BATCH = 32  # unfolded patches of one layer are nine times its input
 
@@ -45,17 +38,10 @@ class Spectrum:
         return (self.directions * kept.unsqueeze(1)) @ self.directions.transpose(1, 2)
 
 
-def projection(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    parameters: ProjectionParameters,
-    context: Context,
-    *,
-    seed: int,
-) -> Computed:
+def compute(case: Case, parameters: ProjectionParameters, context: Context, *, seed: int) -> Computed:
     """Project the weights of all linear and convolutional layers, without a gradient; the scale is tuned."""
-    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+    original, data, partition = case.original, case.data, case.partition
+    judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
     generator = torch.Generator().manual_seed(seed)
     forget = spectra(original, data, _draw(partition.train.forget, FORGET_ROWS, generator), context)
     retain = spectra(original, data, _draw(judge.rows, RETAIN_ROWS, generator), context)
@@ -69,8 +55,7 @@ def projection(
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"layers": len(forget)})
 
-    candidates = RETAIN_SCALES if parameters.retain_scale is None else (parameters.retain_scale,)
-    choice = choose("retain_scale", candidates, attempt, judge, context)
+    choice = choose(TUNED.setting, TUNED.candidates(parameters, partition.kind), attempt, judge, context)
     return Computed(choice.model, choice.settings)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from app.errors import NotApplicable
-from app.method_parameters import RetrainParameters
-from app.specs import Sisa, Training
+from app.specs.learning import Sisa
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.continual import learn_tasks
 from app.unlearning.data import Dataset
@@ -17,19 +19,12 @@ from app.unlearning.sisa.learning import Recipe, train_sharded
 from app.unlearning.training import fit
 
 
-def retrain(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    parameters: RetrainParameters,
-    context: Context,
-    *,
-    seed: int,
-) -> Computed:
-    """Fit a network of the same architecture and learning on the retain set; of `original` no value is used.
+def compute(case: Case, parameters: RetrainParameters, context: Context, *, seed: int) -> Computed:
+    """Fit a network of the same architecture and learning on the retain set; of the original no value is used.
 
     `seed` draws the weights and the order of the batches. Raises NotApplicable without a training recipe.
     """
+    original, data, partition = case.original, case.data, case.partition
     if parameters.training is None:
         raise NotApplicable("Say how to train: the recipe of the model, as `training` of the parameters.")
     training = replace(parameters.training, seed=seed)

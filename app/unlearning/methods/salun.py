@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.method_parameters import SalunParameters
+from app.specs.methods.salun import TUNED, SalunParameters
+from app.specs.methods.steps import SETTLING_STEPS_AFTER_WRONG_ANSWERS
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import (
-    SETTLING_STEPS_AFTER_WRONG_ANSWERS,
     Batches,
     adam,
     cross_entropy,
@@ -26,27 +27,16 @@ from app.unlearning.methods.steps import (
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 from app.unlearning.partition import Partition
 
-LEARNING_RATES = (0.001, 0.003)
-"""Of Adam, tried in this order. The rate .0003 takes more steps to the same end and loses more: digit 5, MLP, two seeds, .3 points
-of retained accuracy for .0 with .001, and a divergence from retrained models of .28 to .32 bits for .20 to .28."""
-
 _BATCH = 256
 
 
-def salun(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    parameters: SalunParameters,
-    context: Context,
-    *,
-    seed: int,
-) -> Computed:
+def compute(case: Case, parameters: SalunParameters, context: Context, *, seed: int) -> Computed:
     """Learn wrong labels of the forget set and the right ones of the retain set in the salient weights; the rate is tuned.
 
     Raises NotApplicable where fewer than two classes would be left to draw wrong labels from.
     """
-    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+    original, data, partition = case.original, case.data, case.partition
+    judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
     masks = salient(original, data, partition.train.forget, parameters.share, context)
     labels = wrong_labels(data, partition, seed)
 
@@ -83,8 +73,7 @@ def salun(
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"steps_taken": steps})
 
-    candidates = LEARNING_RATES if parameters.learning_rate is None else (parameters.learning_rate,)
-    choice = choose("learning_rate", candidates, attempt, judge, context)
+    choice = choose(TUNED.setting, TUNED.candidates(parameters, partition.kind), attempt, judge, context)
     return Computed(choice.model, choice.settings)
 
 

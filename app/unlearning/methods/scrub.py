@@ -7,11 +7,12 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from app.method_parameters import ScrubParameters
+from app.specs.methods.scrub import TUNED, ScrubParameters
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.methods.method import Computed, target_of
+from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import (
     Batches,
     adam,
@@ -23,24 +24,12 @@ from app.unlearning.methods.steps import (
     settle,
 )
 from app.unlearning.methods.tuning import Attempt, Judge, choose
-from app.unlearning.partition import Partition
-
-LEARNING_RATES: dict[str, tuple[float, ...]] = {"classes": (0.0001, 0.0002, 0.0003, 0.001), "samples": (0.001, 0.002)}
-"""Of Adam, by target, tried in this order. Single rows take a firmer hand: of 500 of them an MLP (two seeds) was told by the
-calibrated attack with .54 and .56 at .001, with .52 and .50 at .002; a class breaks the network from .001 on."""
 
 
-def scrub(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
-    parameters: ScrubParameters,
-    context: Context,
-    *,
-    seed: int,
-) -> Computed:
+def compute(case: Case, parameters: ScrubParameters, context: Context, *, seed: int) -> Computed:
     """Take turns of steps away from the original on the forget set and towards it on the retain set; the rate is tuned."""
-    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+    original, data, partition = case.original, case.data, case.partition
+    judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
 
     def attempt(learning_rate: float, part: Context) -> Attempt:
         student = _Student(original, data, parameters, learning_rate, part)
@@ -54,9 +43,7 @@ def scrub(
         refresh_statistics(student.model, data, judge.rows, seed, part)
         return Attempt(student.model, {})
 
-    rates = LEARNING_RATES[target_of(partition)]
-    candidates = rates if parameters.learning_rate is None else (parameters.learning_rate,)
-    choice = choose("learning_rate", candidates, attempt, judge, context)
+    choice = choose(TUNED.setting, TUNED.candidates(parameters, partition.kind), attempt, judge, context)
     return Computed(choice.model, choice.settings)
 
 

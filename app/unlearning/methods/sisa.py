@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from app.method_parameters import SisaParameters
-from app.unlearning.architectures import Classifier
+from app.specs.methods.sisa import SisaParameters
+from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.methods.method import Computed
-from app.unlearning.partition import Partition
 from app.unlearning.sisa.learning import forget_samples, provenance_of
 
 
-def sisa(
-    original: Classifier,
-    data: Dataset,
-    partition: Partition,
+def compute(
+    case: Case,
     parameters: SisaParameters,  # noqa: ARG001  they are the gate's
     context: Context,
     *,
     seed: int,  # noqa: ARG001  that of the model's own training draws what is drawn
 ) -> Computed:
-    """Forget the samples; the null unit stays that of `original`. Raises NotApplicable as `forget_samples` does."""
+    """Forget the samples; the null unit stays that of the original. Raises NotApplicable as `forget_samples` does."""
+    original, data, partition = case.original, case.data, case.partition
     done = forget_samples(original, data, partition, context)
     done.model.null_bias.copy_(original.null_bias)
     provenance = provenance_of(done.model)

@@ -7,18 +7,15 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from app.method_parameters import SsdParameters
+from app.specs.methods.ssd import TUNED, SsdParameters
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, in_batches
 from app.unlearning.importance import ByTensor, Moments, gradient_moments
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose
-from app.unlearning.partition import Partition
-
-SELECTIONS = (50.0, 20.0, 14.0, 10.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.1)
-"""Tried in this order; ten is the published value."""
 
 IMPORTANCE_BATCH = 512
 """Images whose mean gradient is squared. The equation of the paper has single images, the code of its authors batches of
@@ -30,15 +27,14 @@ _READ_AT_ONCE = 512
 _MEASURING = 0.5  # share of the progress
 
 
-def ssd(
-    original: Classifier, data: Dataset, partition: Partition, parameters: SsdParameters, context: Context, *, seed: int
-) -> Computed:
+def compute(case: Case, parameters: SsdParameters, context: Context, *, seed: int) -> Computed:
     """Dampen weights and head by the squared gradients of both sets; how many are selected is tuned.
 
     Every row counts, for a draw of some decides by chance which weights are selected. Biases of hidden layers and the
     parameters of batch norm stay: they act on a whole unit, for every class alike.
     """
-    judge = Judge(original, data, partition, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
+    original, data, partition = case.original, case.data, case.partition
+    judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
     measuring, tuning = context.part(0.0, _MEASURING), context.part(_MEASURING, 1.0)
     of_forget = moments(original, data, partition.train.forget, measuring.part(0.0, 0.1))
     of_retain = moments(original, data, judge.rows, measuring.part(0.1, 1.0))
@@ -52,8 +48,7 @@ def ssd(
         refresh_statistics(model, data, judge.rows, seed, part)
         return Attempt(model, {"dampened": dampened})
 
-    candidates = SELECTIONS if parameters.selection is None else (parameters.selection,)
-    choice = choose("selection", candidates, attempt, judge, tuning)
+    choice = choose(TUNED.setting, TUNED.candidates(parameters, partition.kind), attempt, judge, tuning)
     return Computed(choice.model, choice.settings)
 
 

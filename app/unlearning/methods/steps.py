@@ -8,20 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from app.specs.methods.steps import SETTLING_STEPS, STEPS_BETWEEN_CHECKS
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, images_at, in_batches
-
-STEPS_BETWEEN_CHECKS = 20
-"""Steps after which it is asked whether to stop: asking costs as much as two steps."""
-
-SETTLING_STEPS = 60
-"""Steps on the retain set alone in which the rate falls to 0: a stop at full rate leaves the noise of single batches."""
-
-SETTLING_STEPS_AFTER_WRONG_ANSWERS = 400
-"""The same of methods that teach wrong answers on the forget set: those spill over to the retain set, and 60 steps do not
-undo it. MNIST, fully connected, two seeds, digits 2 and 5, retained calibration rows: salun kept .956 to .961 with 60 steps,
-.967 to .971 with 200, .972 to .976 with 400, of .977 to .982 before; bad teaching .958 to .964, .966 to .973, .974 to .977."""
 
 _STATISTICS_ROWS = 2000
 _STATISTICS_BATCH = 200

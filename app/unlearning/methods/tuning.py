@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from app.specs.methods.work import MOST_JUDGED_ROWS
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
-from app.unlearning.partition import Partition
 from app.unlearning.training import raw_logits
 
 CLASS_AIM = 0.01
@@ -22,7 +22,6 @@ AS_GOOD = 0.02
 """What more of a class may be answered where it costs less: two standard errors of a share of 5 % of the rows that judge."""
 
 _HELD_OUT_SHARE = 0.1
-_MOST_ROWS = 500  # of each set that is judged by: one standard error of an accuracy of 98 % is 0.6 points
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,18 @@ class Judge:
 
     def __init__(
         self,
-        original: Classifier,
-        data: Dataset,
-        partition: Partition,
+        case: Case,
         utility_budget: float,
         context: Context,
         *,
         seed: int,
         reads_forget_set: bool,
     ) -> None:
-        self._data, self._context, self._forget_classes = data, context, list(partition.forget_classes)
+        partition, original = case.partition, case.original
+        self._data, self._context, self._forget_classes = case.data, context, list(partition.forget_classes)
         order = torch.Generator().manual_seed(seed)
         held, self.rows = _hold_out(partition.train.retain, order)
-        self.held = held[:_MOST_ROWS]
+        self.held = held[:MOST_JUDGED_ROWS]
         self._forget = _some(partition.train.forget, order) if reads_forget_set else None
         found = _some(partition.calibration.retain, order)
         self.unseen = found if len(found) else self.held  # better than nothing where no calibration row is retained
@@ -166,9 +164,9 @@ def choose(
 def _hold_out(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A tenth of the rows, at least one and at most 500, and all the others."""
     shuffled = rows[torch.randperm(len(rows), generator=generator)]
-    count = min(max(1, round(_HELD_OUT_SHARE * len(rows))), _MOST_ROWS)
+    count = min(max(1, round(_HELD_OUT_SHARE * len(rows))), MOST_JUDGED_ROWS)
     return shuffled[:count], shuffled[count:]
 
 
 def _some(rows: Tensor, generator: torch.Generator) -> Tensor:
-    return rows[torch.randperm(len(rows), generator=generator)[:_MOST_ROWS]]
+    return rows[torch.randperm(len(rows), generator=generator)[:MOST_JUDGED_ROWS]]

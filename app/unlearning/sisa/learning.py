@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from app.errors import FieldError, NotApplicable
-from app.sharding import epochs_of_slices
-from app.specs import Architecture, Sisa, Training
+from app.specs.architectures import Architecture
+from app.specs.learning import Sisa
+from app.specs.sharding import epochs_of_slices
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset

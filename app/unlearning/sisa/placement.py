@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.specs import Sisa
+from app.specs.learning import Sisa
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.specs import Training
+from app.specs.training import Training
 
 Checkpoints = Mapping[tuple[int, int], Mapping[str, Tensor]]
 """The state of a shard's network after it learned a slice, by shard and slice; shards without rows have none."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from app.errors import GateMissed
-from app.method_specs import CLAIM_CAP, CLAIMS, EVIDENCE, Claim, claim_of_version, weakest
-from app.specs import Refusal
+from app.specs.claims import CLAIM_CAP, CLAIMS, EVIDENCE, Claim, claim_of_version, weakest
+from app.specs.refusing import Refusal
 from app.unlearning.architectures import Classifier
 from app.unlearning.partition import Partition
 from app.unlearning.verifying.verdicts import Criterion, together

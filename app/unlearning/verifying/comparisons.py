@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from app.method_specs import LEAST_REFERENCES, Claim
+from app.specs.claims import LEAST_REFERENCES, Claim
 from app.unlearning.effect import MOST_LEFT_BY_METHOD
 from app.unlearning.gate import REFUSAL_FLOOR
 from app.unlearning.measuring.intervals import Estimate, paired_difference, share

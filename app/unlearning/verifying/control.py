@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from app.method_specs import LEAST_REFERENCES
+from app.specs.claims import LEAST_REFERENCES
 from app.unlearning.context import Context
 from app.unlearning.verifying.bench import Bench
 from app.unlearning.verifying.verdicts import Criterion, Measurement, Place, all_passed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from app.errors import NotApplicable
-from app.method_specs import LEAST_REFERENCES
+from app.specs.claims import LEAST_REFERENCES
 from app.unlearning.measuring.closeness import three_sample_test
 from app.unlearning.measuring.features import layer_similarity
 from app.unlearning.measuring.membership import membership_attack

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from app.method_specs import EVIDENCE, LEAST_REFERENCES, Claim
+from app.specs.claims import EVIDENCE, LEAST_REFERENCES, Claim
 from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.method_specs import LEAST_REFERENCES
+from app.specs.claims import LEAST_REFERENCES
 from app.unlearning.verifying.bench import Bench
 from app.unlearning.verifying.observations import MOST_ROWS
 from app.unlearning.verifying.verdicts import Criterion

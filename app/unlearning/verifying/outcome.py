@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.method_specs import CLAIMS, LEAST_REFERENCES, Claim, weakest
+from app.specs.claims import CLAIMS, LEAST_REFERENCES, Claim, weakest
 from app.unlearning import gate
 from app.unlearning.verifying.claims import Sought, SupportedClaim, strongest_claim
 from app.unlearning.verifying.control import compares, telling_figures

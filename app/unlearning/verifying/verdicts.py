@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import Literal
 
-from app.method_specs import LEAST_REFERENCES, Claim
+from app.specs.claims import LEAST_REFERENCES, Claim
 from app.unlearning.measuring.intervals import Estimate, Z
 from app.unlearning.metrics import METRICS, Metric
 

@@ -18,7 +18,9 @@ from app.database.tables import JobRow, ModelRow
 from app.jobs import queue
 from app.jobs.handlers import endings
 from app.settings import Settings
-from app.specs import Mlp, Standard, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import Standard
+from app.specs.training import Training
 from tests.e2e.jobs.toy_jobs import EFFECT, ENDING, TOY_HANDLERS, TOYS
 from tests.e2e.processes import kill, wait_until
 

@@ -13,7 +13,9 @@ from sqlalchemy.exc import StatementError
 
 from app.database.engine import Database
 from app.database.tables import ModelRow
-from app.specs import Architecture, Cnn, Gru, Learning, Mlp, Progressive, Sisa, Standard, Torchvision, Training
+from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
+from app.specs.learning import Learning, Progressive, Sisa, Standard
+from app.specs.training import Training
 
 PAIRS: list[tuple[Architecture, Learning]] = [
     (Mlp(hidden=(7, 5)), Progressive(tasks=((0, 1), (2,)), growth=(3, 3))),

@@ -14,7 +14,7 @@ from app.evidence import statement as module
 from app.evidence.encoding import canonical
 from app.evidence.findings import DoesNotHold, Reason
 from app.evidence.statement import LIMITS, PREDICATE_TYPE, STATEMENT_TYPE, Certificate, Statement, Target, json_schema
-from app.method_specs import Claim
+from app.specs.claims import Claim
 from tests.unit.evidence.certificates import REQUEST, statement_on, write_model
 
 SCHEMA = Path(module.__file__).with_name("unlearning-certificate-v1.schema.json")

@@ -7,7 +7,9 @@ import pytest
 
 from app.database.engine import Database
 from app.database.tables import ModelRow
-from app.specs import Mlp, Standard, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import Standard
+from app.specs.training import Training
 
 
 def new_model(database: Database) -> UUID:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from app.operations.answers import Options, PredictionJson, PredictionsJson, encode_answers
 from app.operations.serving import ServedVersion
 from app.schemas import OnForgotten, Prediction, Predictions
-from app.specs import Mlp, SynapticIntelligence
+from app.specs.architectures import Mlp
+from app.specs.learning import SynapticIntelligence
 from app.unlearning.architectures import build
 
 NAMES = ("shirt", "shoe", "bag", "hat")

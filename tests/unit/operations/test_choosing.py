@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 from typing import Any, get_args
 
 import pytest
@@ -8,19 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from app import specs
 from app.database.tables import VersionRow
 from app.errors import NotApplicable
-from app.method_specs import METHOD_SPECS, MethodName, Target
 from app.operations import choosing, costs, targets
 from app.operations.lookups import find_model
 from app.schemas import ForgetCreate
-from app.specs import Architecture, Cnn, Gru, Mlp
+from app.specs.architectures import Architecture, Cnn, Gru, Mlp
+from app.specs.methods import METHOD_SPECS
+from app.specs.methods.edit import EditParameters
+from app.specs.methods.work import TrainedRows, Work
+from app.specs.refusing import Refusal
+from app.specs.target import TargetKind
 from tests.unit.operations.conftest import House
 
 sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-ROWS = costs.TrainedRows([6000] * 10, 1e-5, "cnn", "standard", 5.0)
-NAMES = ["edit", *METHOD_SPECS]
+ROWS = TrainedRows([6000] * 10, 1e-5, "cnn", "standard", 5.0)
+NAMES = list(METHOD_SPECS)
 
 
 def chosen(house: House, **body: Any) -> choosing.Chosen:
@@ -120,47 +122,42 @@ def test_a_method_asked_for_by_name_is_taken(house: House) -> None:
     assert chosen(house, target={"classes": [2]}, method="scrub").method == "scrub"
 
 
-@pytest.mark.parametrize("kind", get_args(Target))
-def test_what_is_preferred_is_for_that_target(kind: Target) -> None:
-    for name in choosing.PREFERENCE[kind]:
-        if name == "edit":
-            assert kind != "samples"
-        else:
-            assert kind in METHOD_SPECS[costs.METHOD_NAMES[name]].targets
+def test_what_is_ranked_for_a_target_is_for_that_target_and_has_a_place_of_its_own() -> None:
+    for kind in get_args(TargetKind):
+        for convolutional in (True, False):
+            ranked = [spec for spec in METHOD_SPECS.values() if spec.rank(kind, convolutional=convolutional) < 1e9]
+            assert ranked
+            assert all(kind in spec.targets for spec in ranked)
+            assert len({spec.rank(kind, convolutional=convolutional) for spec in ranked}) == len(ranked)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(speed=st.floats(1e-7, 1e-2), factor=st.floats(1.5, 100))
 def test_a_slower_machine_takes_longer_by_as_much(name: str, speed: float, factor: float) -> None:
     def seconds(per_image: float) -> float:
-        rows = costs.TrainedRows(ROWS.by_class, per_image, "cnn", "standard", 5.0)
-        return costs.Work(rows, 6000, 54000).seconds(name, choosing.default_parameters(name), "none")
+        rows = TrainedRows(ROWS.by_class, per_image, "cnn", "standard", 5.0)
+        return costs.seconds(Work(rows, 6000, 54000), name, METHOD_SPECS[name].parameters(), "none")
 
     assert seconds(speed * factor) == pytest.approx(factor * seconds(speed), abs=0.06 * (1 + factor))
 
 
 def test_a_refusal_that_trains_costs_more_than_none() -> None:
-    work = costs.Work(ROWS, 6000, 54000)
-    taken = {refusal: work.seconds("edit", specs.EditParameters(), refusal) for refusal in get_args(specs.Refusal)}
+    work = Work(ROWS, 6000, 54000)
+    taken = {refusal: costs.seconds(work, "edit", EditParameters(), refusal) for refusal in get_args(Refusal)}
     assert taken["none"] == taken["calibrate"] < min(taken["push"], taken["guard"])
 
 
 def test_ssd_costs_as_many_images_as_there_are() -> None:
     fewer, more = (
-        costs.Work(ROWS, rows // 10, rows - rows // 10).seconds("ssd", choosing.default_parameters("ssd"), "none")
+        costs.seconds(Work(ROWS, rows // 10, rows - rows // 10), "ssd", METHOD_SPECS["ssd"].parameters(), "none")
         for rows in (300_000, 600_000)
     )
     assert more - fewer == pytest.approx(2 * 300_000 * ROWS.seconds_per_image, rel=0.2)
 
 
 def test_no_more_values_are_expected_to_be_tried_than_there_are() -> None:
-    candidates: dict[MethodName, int] = {name: _num_candidates(name) for name in costs.EXPECTED_TRIES}
-    assert all(1 <= costs.EXPECTED_TRIES[name] <= most for name, most in candidates.items())
-
-
-def _num_candidates(name: MethodName) -> int:
-    """How many values the method's own file lists; its name in the package is that of the function."""
-    module = importlib.import_module(f"app.unlearning.methods.{name}")
-    lists = ("LEARNING_RATES", "FORGET_WEIGHTS", "SELECTIONS", "RETAIN_SCALES")
-    found = next(getattr(module, constant) for constant in lists if hasattr(module, constant))
-    return min(len(values) for values in found.values()) if isinstance(found, dict) else len(found)
+    tuned = [spec.tuned for spec in METHOD_SPECS.values() if spec.tuned is not None]
+    assert len(tuned) == 7
+    for each in tuned:
+        fewest = min(len(values) for values in (each.values, each.values_of_samples) if values)
+        assert 1 <= each.expected_tries <= fewest

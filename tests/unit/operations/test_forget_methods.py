@@ -9,11 +9,12 @@ from sqlalchemy import func, select
 
 from app.database.tables import ForgetRequestRow, TombstoneRow, VersionRow
 from app.errors import ClaimOutOfReach, NotApplicable
-from app.method_specs import METHOD_SPECS, Claim
 from app.operations import audit, forget, models, versions
 from app.operations.forgetting_run import Done
 from app.operations.pages import PageQuery
 from app.schemas import ForgetCreate, ForgetPlan, ForgetReport, ForgetRequest, Forgotten, VerificationReport
+from app.specs.claims import Claim
+from app.specs.methods import METHOD_SPECS
 from app.store.manifest import CARD
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
@@ -237,7 +238,7 @@ def test_a_budget_that_cannot_be_met_fails_and_the_old_version_serves_on(house: 
 def test_a_method_that_changes_nothing_fails(
     house: House, target: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    idle = Method(METHOD_SPECS["euk"], lambda original, *_, **__: Computed(original, {}))
+    idle = Method(METHOD_SPECS["euk"], lambda case, *_, **__: Computed(case.original, {}))
     monkeypatch.setitem(METHODS, "euk", idle)
     classes = [] if target else [2]
     request = done(house, house.forget(*classes, **target, **EUK, **BLIND))

@@ -39,7 +39,7 @@ from app.operations.predict import Body, predict
 from app.operations.serving import ServedVersion, ServedVersions
 from app.predictor.client import Predictor
 from app.schemas import Predictions
-from app.specs import Learning, SynapticIntelligence
+from app.specs.learning import Learning, SynapticIntelligence
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 from app.unlearning.architectures import STANDARD

@@ -12,11 +12,14 @@ from sqlalchemy import select
 from app.database.tables import ModelRow
 from app.datasets.loading import load
 from app.errors import NotApplicable
-from app.method_specs import METHOD_SPECS
 from app.operations import costs
 from app.operations.forget import plan
 from app.schemas import ForgetCreate, ForgetRequest
-from app.specs import Mlp, Sisa, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import Sisa
+from app.specs.methods import METHOD_SPECS
+from app.specs.methods.work import Work
+from app.specs.training import Training
 from app.store import checkpoints, weights
 from app.store.manifest import CHECKPOINTS
 from app.store.versions import VersionStore
@@ -163,8 +166,8 @@ def test_what_forgetting_is_expected_to_take_grows_with_the_shards_that_are_hit(
     assert rows is not None
     parameters = METHOD_SPECS["sisa"].parameters()
     images = replace(rows, seconds_per_image=1.0)
-    one, more = (costs.Work(images, hit, 1000).seconds("sisa", parameters, "none") for hit in (1, 100))
-    measuring = (costs.Work(images, hit, 1000).measuring() for hit in (1, 100))
+    one, more = (costs.seconds(Work(images, hit, 1000), "sisa", parameters, "none") for hit in (1, 100))
+    measuring = (costs.measuring(Work(images, hit, 1000)) for hit in (1, 100))
     assert one - next(measuring) < more - next(measuring)
 
 

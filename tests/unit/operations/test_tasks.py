@@ -33,7 +33,8 @@ from app.operations.lookups import find_model, find_version
 from app.operations.pages import PageQuery
 from app.operations.tasks import resolve
 from app.schemas import Model, ModelCreate, TrainRequest, Version
-from app.specs import Cnn, Mlp, Progressive, Standard, SynapticIntelligence, Torchvision
+from app.specs.architectures import Cnn, Mlp, Torchvision
+from app.specs.learning import Progressive, Standard, SynapticIntelligence
 from app.store import weights
 from app.store.manifest import IMPORTANCE, WEIGHTS
 from app.store.versions import VersionStore

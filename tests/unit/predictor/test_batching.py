@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.predictor.batching import Batches, Question
 from app.predictor.protocol import LARGEST_FORWARD, VersionKey
-from app.specs import Mlp
+from app.specs.architectures import Mlp
 from app.unlearning.architectures import build
 from app.unlearning.guard import Guarded
 

@@ -14,7 +14,7 @@ from app.errors import VersionCorrupted
 from app.predictor.batching import Question
 from app.predictor.loaded import IDLE_SECONDS, LoadedVersions, probabilities
 from app.predictor.protocol import VersionKey
-from app.specs import Mlp
+from app.specs.architectures import Mlp
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 from app.unlearning.architectures import build

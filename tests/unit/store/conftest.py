@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.schemas import Forgotten, VersionMetrics
-from app.specs import Mlp, Standard
+from app.specs.architectures import Mlp
+from app.specs.learning import Standard
 from app.store import environment, weights
 from app.store.manifest import WEIGHTS, Manifest
 from app.store.versions import VersionStore

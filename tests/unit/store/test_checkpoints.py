@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from app.durable_files import digest_of
 from app.errors import GateMissed, VersionCorrupted
-from app.specs import Mlp, Sisa, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import Sisa
+from app.specs.training import Training
 from app.store import checkpoints, weights
 from app.store.manifest import CHECKPOINTS, MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore

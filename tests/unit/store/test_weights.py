@@ -11,7 +11,8 @@ import torch
 from app.durable_files import digest_of
 from app.errors import GateMissed, StorageUnavailable, VersionCorrupted
 from app.schemas import Forgotten
-from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, SynapticIntelligence, Torchvision
+from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
+from app.specs.learning import SynapticIntelligence
 from app.store import weights
 from app.store.manifest import CARD, IMPORTANCE, MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore

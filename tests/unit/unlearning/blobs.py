@@ -7,23 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from app.specs import (
-    Architecture,
-    Edit,
-    EditParameters,
-    GuardParameters,
-    Learning,
-    Mlp,
-    Refusal,
-    Scope,
-    Selection,
-    Strategy,
-    Training,
-)
+from app.specs.architectures import Architecture, Mlp
+from app.specs.learning import Learning
+from app.specs.methods.edit import EditSettings, Scope, Selection, Strategy
+from app.specs.refusing import GuardParameters, Refusal
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.continual import Learned, learn_tasks
 from app.unlearning.data import Dataset
+from app.unlearning.partition import Partition
 from app.unlearning.training import fit
 
 CPU = torch.device("cpu")
@@ -94,9 +89,11 @@ def edit_of(
     push_steps: int = 60,
     refusal_budget: float = 0.01,
     seed: int = 0,
-) -> Edit:
-    """An edit with few steps of its push or its guard."""
-    parameters = EditParameters(
+) -> ForgetSpec:
+    """A request for `edit` with few steps of its push or its guard."""
+    settings = EditSettings(
+        strategy=strategy,
+        scope=scope,
         selection=selection,
         share=share,
         threshold=threshold,
@@ -104,7 +101,14 @@ def edit_of(
         refusal_budget=refusal_budget,
         utility_budget=0.05,
     )
-    return Edit(classes, strategy, scope, refusal, parameters, seed, guard=QUICK_GUARD)
+    return ForgetSpec(Target(classes), parameters=settings, refusal=refusal, guard=QUICK_GUARD, seed=seed)
+
+
+def target_of(partition: Partition) -> Target:
+    """What was named for this partition."""
+    if partition.forget_classes:
+        return Target(partition.forget_classes)
+    return Target(samples=tuple(torch.cat([partition.train.forget, partition.calibration.forget]).tolist()))
 
 
 def same_bits(first: Classifier, second: Classifier) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Mlp, Torchvision, TorchvisionName
+from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision, TorchvisionName
 from app.unlearning.architectures import HalvingPool, build
 from tests.unit.unlearning.blobs import same_bits
 

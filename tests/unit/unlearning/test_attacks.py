@@ -9,7 +9,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import Mlp, Training
+from app.specs.architectures import Mlp
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.attacks import fit_probe, prototype_answers, rows_per_class
 from app.unlearning.context import Context

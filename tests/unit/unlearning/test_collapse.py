@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from app.specs.refusing import Refusing
 from app.unlearning.architectures import Classifier
 from app.unlearning.attacks import fit_probe
 from app.unlearning.collapse import COLLAPSE_WEIGHT, spread_of_forgotten
@@ -17,7 +18,7 @@ from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import calibrate, push
 from app.unlearning.verification import answers
-from tests.unit.unlearning.blobs import CPU, blobs, edit_of, fitted, same_bits
+from tests.unit.unlearning.blobs import CPU, blobs, fitted, same_bits
 
 DATA = blobs(noise=70)
 PARTITION = Partition.of(DATA, [1, 2])
@@ -70,7 +71,7 @@ def test_collapse_hides_which_forgotten_class_it_was_and_keeps_what_push_does() 
     found = []
     for weight in (0.0, COLLAPSE_WEIGHT):
         model = deepcopy(struck)
-        push(model, DATA, PARTITION, edit_of(1, 2, push_steps=200), Context(), collapse_weight=weight)
+        push(model, DATA, PARTITION, Refusing(push_steps=200, collapse_weight=weight), Context())
         calibrate(model, DATA, PARTITION.calibration.retain, 0.01, CPU)
         served = answers(model, DATA.test_images, DATA.test_labels, torch.arange(len(DATA.test_labels)))
         assert (served.of_classes([1, 2]).refusal_rate() or 0) > 0.9
@@ -85,11 +86,10 @@ def test_without_a_weight_nothing_is_penalised_and_with_one_the_same_seed_gives_
     struck = fitted(DATA)
     strike(struck, PARTITION)
     plain, zero, first, second = (deepcopy(struck) for _ in range(4))
-    edit = edit_of(1, 2, push_steps=5)
-    push(plain, DATA, PARTITION, edit, Context())
-    push(zero, DATA, PARTITION, edit, Context(), collapse_weight=0.0)
-    push(first, DATA, PARTITION, edit, Context(), collapse_weight=1.0)
-    push(second, DATA, PARTITION, edit, Context(), collapse_weight=1.0)
+    push(plain, DATA, PARTITION, Refusing(push_steps=5), Context())
+    push(zero, DATA, PARTITION, Refusing(push_steps=5, collapse_weight=0.0), Context())
+    push(first, DATA, PARTITION, Refusing(push_steps=5, collapse_weight=1.0), Context())
+    push(second, DATA, PARTITION, Refusing(push_steps=5, collapse_weight=1.0), Context())
     assert same_bits(plain, zero)
     assert same_bits(first, second)
     assert not same_bits(plain, first)

@@ -6,19 +6,21 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.method_parameters import FinetuneParameters, RetrainParameters, SalunParameters
-from app.method_specs import Unlearning
-from app.specs import Edit, Training
+from app.specs.methods.finetune import FinetuneParameters
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.methods.salun import SalunParameters
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import Training
+from app.unlearning.case import Case, Parent
 from app.unlearning.comparing import Comparison, compare, train_references
 from app.unlearning.context import Cancelled, Context
-from app.unlearning.partition import Partition
-from app.unlearning.sample_partition import of_samples
 from tests.unit.unlearning.blobs import blobs, edit_of, fitted
 
 DATA = blobs()
 TRAINING = Training(epochs=3, batch_size=32)
-FINETUNE = Unlearning("finetune", FinetuneParameters(steps=10, learning_rate=0.002), "calibrate")
-RETRAIN = Unlearning("retrain", RetrainParameters(training=TRAINING), "calibrate")
+FINETUNE = ForgetSpec(Target((1,)), "finetune", FinetuneParameters(steps=10, learning_rate=0.002), "calibrate")
+RETRAIN = ForgetSpec(Target((1,)), "retrain", RetrainParameters(training=TRAINING), "calibrate")
 
 
 def stop() -> None:
@@ -27,11 +29,11 @@ def stop() -> None:
 
 @pytest.fixture(scope="module")
 def found() -> Comparison:
-    original, partition = fitted(DATA), Partition.of(DATA, [1])
-    references = train_references(original, DATA, partition, TRAINING, Context(), seeds=[2, 3])
+    case = Case.of(Parent(fitted(DATA)), DATA, Target((1,)))
+    references = train_references(case, TRAINING, Context(), seeds=[2, 3])
     assert list(references) == [2, 3]
-    asked: list[Edit | Unlearning] = [edit_of(1, refusal="calibrate"), FINETUNE, RETRAIN]
-    return compare(original, DATA, partition, asked, Context(), references=references, seed=0)
+    asked = [edit_of(1, refusal="calibrate"), FINETUNE, RETRAIN]
+    return compare(case.parent, DATA, asked, Context(), references=references, seed=0)
 
 
 def test_every_method_has_a_row_beside_original_and_retrained(found: Comparison) -> None:
@@ -53,14 +55,12 @@ def test_the_ratio_to_retraining_is_one_of_cpu_seconds_beside_which_wall_seconds
 
 
 def test_of_references_without_cpu_seconds_no_ratio_is_told() -> None:
-    original, partition = fitted(DATA), Partition.of(DATA, [1])
-    trained = train_references(original, DATA, partition, TRAINING, Context(), seeds=[2, 3])
+    case = Case.of(Parent(fitted(DATA)), DATA, Target((1,)))
+    trained = train_references(case, TRAINING, Context(), seeds=[2, 3])
     unknown = {seed: replace(each, cpu_seconds=None) for seed, each in trained.items()}
     half = unknown | {2: trained[2]}
-    asked: list[Edit | Unlearning] = [edit_of(1, refusal="calibrate")]
-    found, partly = (
-        compare(original, DATA, partition, asked, Context(), references=each, seed=0) for each in (unknown, half)
-    )
+    asked = [edit_of(1, refusal="calibrate")]
+    found, partly = (compare(case.parent, DATA, asked, Context(), references=each, seed=0) for each in (unknown, half))
     assert (found.retrained.cpu_seconds, found.retrained.ratio_to_retraining) == (None, None)
     assert found.rows[0].figures is not None
     assert found.rows[0].figures.ratio_to_retraining is None
@@ -83,10 +83,14 @@ def test_a_method_that_fails_does_not_keep_the_others_from_going_on() -> None:
         original.head.weight[[1, 2, 3]] = 0.0
         original.head.bias[[1, 2, 3]] = 0.0
     samples = DATA.train_rows[DATA.train_labels[DATA.train_rows] == 0][:30].tolist()
-    partition = of_samples(DATA, samples, earlier_classes=[1, 2, 3])
-    references = train_references(original, DATA, partition, TRAINING, Context(), seeds=[1])
-    asked = [Unlearning("salun", SalunParameters()), Unlearning("finetune", FINETUNE.parameters)]
-    failed, went_on = compare(original, DATA, partition, asked, Context(), references=references, seed=0).rows
+    target = Target(samples=tuple(samples))
+    case = Case.of(Parent(original), DATA, target)
+    references = train_references(case, TRAINING, Context(), seeds=[1])
+    asked = [
+        ForgetSpec(target, "salun", SalunParameters(), "none"),
+        ForgetSpec(target, "finetune", FINETUNE.parameters, "none"),
+    ]
+    failed, went_on = compare(case.parent, DATA, asked, Context(), references=references, seed=0).rows
     assert isinstance(failed.error, NotApplicable)
     assert (failed.figures, failed.verdict, failed.claim) == (None, None, None)
     assert went_on.error is None
@@ -95,7 +99,7 @@ def test_a_method_that_fails_does_not_keep_the_others_from_going_on() -> None:
 
 
 def test_cancelling_ends_the_comparison_and_not_one_row_of_it() -> None:
-    original, partition = fitted(DATA), Partition.of(DATA, [1])
-    references = train_references(original, DATA, partition, TRAINING, Context(), seeds=[1])
+    case = Case.of(Parent(fitted(DATA)), DATA, Target((1,)))
+    references = train_references(case, TRAINING, Context(), seeds=[1])
     with pytest.raises(Cancelled):
-        compare(original, DATA, partition, [FINETUNE], Context(check=stop), references=references, seed=0)
+        compare(case.parent, DATA, [FINETUNE], Context(check=stop), references=references, seed=0)

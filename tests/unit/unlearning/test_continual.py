@@ -7,19 +7,9 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.specs import (
-    Architecture,
-    Cnn,
-    Gru,
-    Learning,
-    Lstm,
-    Mlp,
-    Progressive,
-    SynapticIntelligence,
-    Tasks,
-    Torchvision,
-    Training,
-)
+from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
+from app.specs.learning import Learning, Progressive, SynapticIntelligence, Tasks
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.continual import (

@@ -7,29 +7,39 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.specs import Cnn, Selection, Strategy
-from app.unlearning.architectures import build
+from app.specs.architectures import Cnn
+from app.specs.methods.edit import EditSettings, Selection, Strategy
+from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
-from app.unlearning.editing import edit_weights, replace_output_rows, replacement
 from app.unlearning.importance import hidden_weights, measured_contrast
+from app.unlearning.methods.edit import compute, replace_output_rows, replacement
 from app.unlearning.partition import Partition
 from app.unlearning.weight_choice import top_share
-from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted, same_bits
+from tests.unit.unlearning.blobs import blobs, everything, fitted, same_bits
 
 DATA = blobs()
 PARTITION = Partition.of(DATA, [1])
 
 
+def edited(model: Classifier, settings: EditSettings, seed: int = 0) -> dict[str, int]:
+    """How many values were replaced, in place, by parameter name."""
+    replaced: dict[str, int] = compute(Case(Parent(model), DATA, PARTITION), settings, Context(), seed=seed).told[
+        "replaced"
+    ]
+    return replaced
+
+
 def test_zeroed_rows_are_exactly_zero_and_nothing_else_changes() -> None:
     model = fitted(DATA)
     before = everything(model)
-    replaced = edit_weights(model, DATA, PARTITION, edit_of(1, scope="output"), Context()).replaced
+    replaced = edited(model, EditSettings(scope="output"))
     assert bool((model.head.weight[1] == 0).all())
     assert model.head.bias[1] == 0
     assert replaced == {"head.weight": 32, "head.bias": 1}
     kept = [0, 2, 3]
     for name, tensor in model.state_dict().items():
-        rows = kept if name.startswith("head") else ...
+        rows = kept if name.startswith("head") or name == "forgotten" else ...
         assert torch.equal(tensor[rows], before[name][rows])
 
 
@@ -48,30 +58,28 @@ def test_random_rows_look_like_the_rows_they_replace() -> None:
 @pytest.mark.parametrize("selection", get_args(Selection))
 def test_the_top_share_of_every_hidden_layer_is_edited(strategy: Strategy, selection: Selection) -> None:
     model = fitted(DATA, Cnn(channels=(4, 8), hidden=16), epochs=1)
-    edit = edit_of(1, strategy=strategy, selection=selection, share=0.1)
-    contrast = measured_contrast(model, DATA, PARTITION.train, edit, Context())
+    settings = EditSettings(strategy=strategy, selection=selection, share=0.1)
+    contrast = measured_contrast(model, DATA, PARTITION.train, selection, Context(), seed=0)
     ratios = {name: contrast.ratio(name) for name in hidden_weights(model)}
     before = everything(model)
-    replaced = edit_weights(model, DATA, PARTITION, edit, Context()).replaced
+    replaced = edited(model, settings)
     for name, weight in hidden_weights(model).items():
         changed = (weight != before[name]).flatten()
         assert int(changed.sum()) == replaced[name] == min(round(0.1 * len(changed)), int((ratios[name] > 0).sum()))
         assert ratios[name].flatten()[changed].min() >= ratios[name].flatten()[~changed].max()
         values, old = weight.flatten()[changed], before[name].flatten()[changed]
         if selection == "l2_shrink":
-            torch.testing.assert_close(values, old * edit.parameters.shrink)
+            torch.testing.assert_close(values, old * settings.shrink)
         elif strategy == "zero":
             assert bool((values == 0).all())
 
 
 def test_the_same_seed_gives_the_same_edit() -> None:
-    edited = []
-    for seed in (1, 1, 2):
-        model = fitted(DATA, epochs=1)
-        edit_weights(model, DATA, PARTITION, edit_of(1, strategy="random", seed=seed), Context())
-        edited.append(model)
-    assert same_bits(edited[0], edited[1])
-    assert not same_bits(edited[0], edited[2])
+    models = [fitted(DATA, epochs=1) for _ in range(3)]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        edited(model, EditSettings(strategy="random"), seed)
+    assert same_bits(models[0], models[1])
+    assert not same_bits(models[0], models[2])
 
 
 @given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=200), st.floats(0, 1))

@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import torch
 
-from app.method_parameters import FinetuneParameters
-from app.method_specs import Unlearning
-from app.specs import Edit, EditParameters, GuardParameters, Training
+from app.specs.methods.edit import EditSettings
+from app.specs.methods.finetune import FinetuneParameters
+from app.specs.refusing import GuardParameters
+from app.specs.request import ForgetSpec
+from app.specs.target import Target
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Parent
 from app.unlearning.collapse import spread_of_forgotten
 from app.unlearning.context import Context
 from app.unlearning.data import images_as_float
-from app.unlearning.forgetting import Unlearned, forget, forget_classes, keep_forgotten
+from app.unlearning.forgetting import Unlearned, forget, keep_forgotten
 from app.unlearning.guard_fitting import fit_guard_of
 from app.unlearning.partition import Partition, rows_of
-from app.unlearning.sample_partition import of_samples
 from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, edit_of, fitted
 
@@ -25,7 +28,7 @@ CONTEXT = Context()
 QUICK = GuardParameters(hidden=16, steps=200, batch_size=48, refusal_budget=0.01)
 GUARDING = replace(edit_of(1, refusal="guard", share=0.005), guard=QUICK)
 MODEL = fitted(DATA)
-GUARDED = forget_classes(MODEL, DATA, GUARDING, CONTEXT)
+GUARDED = forget(Parent(MODEL), DATA, GUARDING, CONTEXT)
 
 
 def missed(result: Unlearned) -> list[str]:
@@ -42,9 +45,8 @@ def test_the_figures_of_a_guarded_request_are_those_behind_its_guard() -> None:
 
 
 def test_a_later_request_fits_the_guard_anew_and_says_whose_images_it_read() -> None:
-    partition = Partition.of(DATA, [2], GUARDED.model.forgotten_classes)
     later = edit_of(2, refusal="none", share=0.005)
-    result = forget(GUARDED.model, DATA, partition, later, CONTEXT, guard=GUARDED.guard)
+    result = forget(Parent(GUARDED.model, guard=GUARDED.guard), DATA, later, CONTEXT)
     assert result.guard is not None
     assert GUARDED.guard is not None
     assert result.guard.guarded_classes == (1,)
@@ -56,9 +58,10 @@ def test_a_later_request_fits_the_guard_anew_and_says_whose_images_it_read() -> 
 def test_a_guard_that_is_fitted_anew_never_meets_the_samples_to_forget() -> None:
     assert GUARDED.guard is not None
     samples = rows_of(DATA.train_labels, DATA.train_rows, [0])[:40].tolist()
-    partition = of_samples(DATA, samples, earlier_classes=[1])
-    asked = Unlearning("finetune", FinetuneParameters(steps=20, learning_rate=1e-3))
-    result = forget(GUARDED.model, DATA, partition, asked, CONTEXT, guard=GUARDED.guard, keeping=GUARDING)
+    parameters = FinetuneParameters(steps=20, learning_rate=1e-3)
+    asked = ForgetSpec(Target(samples=tuple(samples)), "finetune", parameters, "none")
+    parent = Parent(GUARDED.model, guard=GUARDED.guard, keeping=GUARDING.refusing)
+    result = forget(parent, DATA, asked, CONTEXT)
     without = fit_guard_of(result.model, DATA.without(samples), (1,), QUICK, CONTEXT, seed=asked.seed)
     assert result.guard is not None
     for name, values in result.guard.state_dict().items():
@@ -66,8 +69,7 @@ def test_a_guard_that_is_fitted_anew_never_meets_the_samples_to_forget() -> None
 
 
 def test_without_the_guard_a_later_request_has_none() -> None:
-    partition = Partition.of(DATA, [2], GUARDED.model.forgotten_classes)
-    result = forget(GUARDED.model, DATA, partition, edit_of(2, refusal="none", share=0.005), CONTEXT)
+    result = forget(Parent(GUARDED.model), DATA, edit_of(2, refusal="none", share=0.005), CONTEXT)
     assert result.guard is None
 
 
@@ -79,7 +81,8 @@ def further_trained(parent: Classifier) -> Classifier:
 
 
 def test_further_training_keeps_a_copy_of_the_guard_calibrated_again() -> None:
-    kept = keep_forgotten(further_trained(GUARDED.model), GUARDED.model, DATA, GUARDING, CONTEXT, guard=GUARDED.guard)
+    parent = Parent(GUARDED.model, guard=GUARDED.guard, keeping=GUARDING.refusing)
+    kept = keep_forgotten(further_trained(GUARDED.model), parent, DATA, CONTEXT)
     assert missed(kept) == []
     assert kept.guard is not None
     assert GUARDED.guard is not None
@@ -94,25 +97,24 @@ def spread(model: Classifier) -> float:
     return float(spread_of_forgotten(features, model.forgotten[DATA.test_labels]))
 
 
-def pushing(weight: float) -> Edit:
+def pushing(weight: float) -> ForgetSpec:
     edit = edit_of(1, 2, push_steps=200)
-    parameters: EditParameters = replace(edit.parameters, collapse_weight=weight)
-    return replace(edit, parameters=parameters)
+    assert isinstance(edit.parameters, EditSettings)
+    return replace(edit, parameters=replace(edit.parameters, collapse_weight=weight))
 
 
 def test_collapse_is_told_in_the_settings_hides_which_class_and_is_carried_on_by_further_training() -> None:
-    plain, hidden = (forget_classes(MODEL, DATA, pushing(weight), CONTEXT) for weight in (0.0, 1.0))
+    plain, hidden = (forget(Parent(MODEL), DATA, pushing(weight), CONTEXT) for weight in (0.0, 1.0))
     assert hidden.report.settings["parameters"]["collapse_weight"] == 1.0
     assert spread(hidden.model) < spread(plain.model) / 2
     trained = further_trained(hidden.model)
-    kept = [keep_forgotten(trained, hidden.model, DATA, pushing(weight), CONTEXT).model for weight in (0.0, 1.0)]
+    parents = [Parent(hidden.model, keeping=pushing(weight).refusing) for weight in (0.0, 1.0)]
+    kept = [keep_forgotten(trained, parent, DATA, CONTEXT).model for parent in parents]
     assert spread(kept[1]) < spread(kept[0]) / 2
 
 
 def test_one_forgotten_class_has_nobody_to_be_told_from() -> None:
     plain, asked = (
-        forget_classes(MODEL, DATA, replace(edit, parameters=replace(edit.parameters, collapse_weight=weight)), CONTEXT)
-        for edit in [edit_of(1, push_steps=20)]
-        for weight in (0.0, 1.0)
+        forget(Parent(MODEL), DATA, replace(pushing(weight), target=Target((1,))), CONTEXT) for weight in (0.0, 1.0)
     )
     assert torch.equal(plain.model.head.weight, asked.model.head.weight)

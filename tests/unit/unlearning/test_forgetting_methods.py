@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from app.errors import GateMissed, NotApplicable
-from app.method_parameters import RetrainParameters
-from app.method_specs import CLAIMS, METHOD_SPECS, Claim, MethodName, Unlearning
-from app.specs import Edit, EditParameters, Refusal
+from app.specs.claims import CLAIMS, Claim
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.edit import EditParameters
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.refusing import Refusal, Refusing
+from app.specs.request import ForgetSpec
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
-from app.unlearning.data import Dataset
 from app.unlearning.effect import Effect, Shift
-from app.unlearning.forgetting import Unlearned, forget, forget_classes
+from app.unlearning.forgetting import Unlearned, forget
 from app.unlearning.gate import judge_method
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
@@ -28,29 +31,29 @@ from app.unlearning.verifying.claims import Evidence, SupportedClaim, strongest_
 from app.unlearning.verifying.deep_verification import VerificationReport, verify
 from app.unlearning.verifying.outcome import Outcome, conclude, supported_claim
 from app.unlearning.verifying.verdicts import Criterion
-from tests.unit.unlearning.blobs import blobs, edit_of, fitted, same_bits
-from tests.unit.unlearning.methods.settings import TRAINING, defaults, retrained
+from tests.unit.unlearning.blobs import blobs, edit_of, fitted, same_bits, target_of
+from tests.unit.unlearning.methods.settings import NAMES, TRAINING, defaults, retrained
 
 DATA = blobs(rows=1200)
 MODEL = fitted(DATA)
 CONTEXT = Context()
-STANDARD: list[MethodName] = [name for name, spec in METHOD_SPECS.items() if "standard" in spec.modes]
+STANDARD: list[MethodName] = NAMES
 CLASS_METHODS = [name for name in STANDARD if "classes" in METHOD_SPECS[name].targets]
 SAMPLES = DATA.train_rows[:60].tolist()
 ONE_CLASS = Partition.of(DATA, [1])
 SOME_SAMPLES = of_samples(DATA, SAMPLES)
 
 
-def asked(name: MethodName, refusal: Refusal = "none", **changes: Any) -> Unlearning:
+def asked(name: MethodName, partition: Partition, refusal: Refusal = "none") -> ForgetSpec:
     """The method with its defaults, and a budget that small sets can keep."""
     parameters = replace(defaults(name), utility_budget=0.05, refusal_budget=0.02)
-    return Unlearning(name, parameters, refusal, seed=3, **changes)
+    return ForgetSpec(target_of(partition), name, parameters, refusal, seed=3)
 
 
 def done(
-    name: MethodName, partition: Partition, refusal: Refusal = "none", *, original: Classifier = MODEL, **changes: Any
+    name: MethodName, partition: Partition, refusal: Refusal = "none", *, original: Classifier = MODEL
 ) -> Unlearned:
-    return forget(original, DATA, partition, asked(name, refusal, **changes), CONTEXT)
+    return forget(Parent(original), DATA, asked(name, partition, refusal), CONTEXT)
 
 
 def verified(
@@ -190,15 +193,15 @@ def test_samples_retrained_without_are_exact() -> None:
 
 def test_edit_is_not_for_samples() -> None:
     with pytest.raises(NotApplicable, match="samples"):
-        forget(MODEL, DATA, SOME_SAMPLES, edit_of(refusal="none"), CONTEXT)
+        forget(Parent(MODEL), DATA, replace(edit_of(refusal="none"), target=target_of(SOME_SAMPLES)), CONTEXT)
 
 
 def test_samples_after_a_pushed_class_keep_it_refused_and_claim_what_push_allows() -> None:
-    first = forget_classes(MODEL, DATA, edit_of(1), CONTEXT).model
+    first = forget(Parent(MODEL), DATA, edit_of(1), CONTEXT).model
     rows = SOME_SAMPLES.train.forget[DATA.train_labels[SOME_SAMPLES.train.forget] != 1]
     partition = of_samples(DATA, rows.tolist(), earlier_classes=[1])
-    keeping = replace(edit_of(1), pushed=(1,))
-    result = forget(first, DATA, partition, asked("euk", pushed=(1,)), CONTEXT, keeping=keeping)
+    parent = Parent(first, pushed=(1,), keeping=edit_of(1).refusing)
+    result = forget(parent, DATA, asked("euk", partition), CONTEXT)
     assert [criterion.name for criterion in result.report.gate if not criterion.passed] == []
     assert "refusal_kept_of_class_1" in {criterion.name for criterion in result.report.gate}
     assert result.model.forgotten_classes == (1,)
@@ -216,14 +219,14 @@ def test_a_class_is_forgotten_after_samples() -> None:
 # --- planted faults ------------------------------------------------------------------------------
 
 
-def _nothing(original: Classifier, *_: Any, **__: Any) -> Computed:
+def _nothing(case: Case, *_: Any, **__: Any) -> Computed:
+    original = case.original
     return Computed(original, {})
 
 
-def _rows_filtered_out(
-    original: Classifier, data: Dataset, partition: Partition, parameters: Any, context: Context, *, seed: int
-) -> Computed:
+def _rows_filtered_out(case: Case, *_: Any, **__: Any) -> Computed:
     """Ascend on the forget set, which was filtered out before: there is nothing to ascend on."""
+    original, data, partition = case.original, case.data, case.partition
     forget_rows = data.train_rows[~torch.isin(data.train_rows, partition.train.forget)]
     forget_rows = forget_rows[torch.isin(forget_rows, partition.train.forget)]
     for row in forget_rows.tolist():
@@ -245,8 +248,9 @@ def test_a_method_that_changes_nothing_fails(
     assert "method_changed_weights" in outcome.missed
 
 
-def _noise(original: Classifier, *_: Any, **__: Any) -> Computed:
+def _noise(case: Case, *_: Any, **__: Any) -> Computed:
     """Every bit differs, and no answer shows it."""
+    original = case.original
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in original.parameters():
@@ -254,12 +258,10 @@ def _noise(original: Classifier, *_: Any, **__: Any) -> Computed:
     return Computed(original, {})
 
 
-def _learning_it(
-    original: Classifier, data: Dataset, partition: Partition, parameters: Any, context: Context, *, seed: int
-) -> Computed:
+def _learning_it(case: Case, parameters: Any, context: Context, *, seed: int) -> Computed:
     """Train on the forget set alone: a large effect, in the wrong direction."""
-    rows = partition.train.forget
-    fit(original, data, rows, replace(TRAINING, epochs=8, learning_rate=0.001, batch_size=16), context)
+    original, rows = case.original, case.partition.train.forget
+    fit(original, case.data, rows, replace(TRAINING, epochs=8, learning_rate=0.001, batch_size=16), context)
     return Computed(original, {})
 
 
@@ -286,7 +288,8 @@ BY_HEART = of_samples(MEMORISED, MEMORISED.train_rows[:100].tolist())
 
 
 def _scaled(factor: float) -> Any:
-    def scale(original: Classifier, *_: Any, **__: Any) -> Computed:
+    def scale(case: Case, *_: Any, **__: Any) -> Computed:
+        original = case.original
         with torch.no_grad():
             original.head.weight.mul_(factor)
             original.head.bias.mul_(factor)
@@ -295,14 +298,14 @@ def _scaled(factor: float) -> Any:
     return scale
 
 
-def ended_beside_retrained(asked_for: Unlearning, count: int, keeping: Edit | None = None) -> Outcome:
+def ended_beside_retrained(asked_for: ForgetSpec, count: int, keeping: Refusing | None = None) -> Outcome:
     training = replace(TRAINING, epochs=30)
     parameters = RetrainParameters(training=training)
     references = {
-        seed: METHODS["retrain"].run(HEART, MEMORISED, BY_HEART, parameters, CONTEXT, seed=seed).model
+        seed: METHODS["retrain"].run(Case(Parent(HEART), MEMORISED, BY_HEART), parameters, CONTEXT, seed=seed).model
         for seed in range(11, 11 + count)
     }
-    result = forget(HEART, MEMORISED, BY_HEART, asked_for, CONTEXT, keeping=keeping)
+    result = forget(Parent(HEART, keeping=keeping), MEMORISED, asked_for, CONTEXT)
     report = verify(
         result.model,
         MEMORISED,
@@ -324,7 +327,7 @@ def test_a_nudge_towards_every_model_is_not_taken_for_forgetting(
 ) -> None:
     """Every answer a little less certain: an effect above the floor, nearer retrained models, and nothing forgotten."""
     monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _scaled(factor)))
-    outcome = ended_beside_retrained(asked("finetune"), count)
+    outcome = ended_beside_retrained(asked("finetune", BY_HEART), count)
     assert (outcome.verdict, level(outcome)) in {("failed", None), ("inconclusive", "edited")}
     if count == 3:
         assert "shown" in outcome.missed
@@ -335,19 +338,19 @@ def test_a_nudge_towards_every_model_is_not_taken_for_forgetting(
 def test_a_few_steps_too_small_to_forget_anything_are_not_passed(name: MethodName, learning_rate: float) -> None:
     few: dict[str, Any] = {"learning_rate": learning_rate, "steps": 5, "utility_budget": 0.05}
     parameters: Any = METHOD_SPECS[name].parameters(**few)
-    outcome = ended_beside_retrained(Unlearning(name, parameters, seed=3), 3)
+    outcome = ended_beside_retrained(ForgetSpec(target_of(BY_HEART), name, parameters, "none", seed=3), 3)
     assert (outcome.verdict, outcome.claim) == ("failed", None)
 
 
 def test_samples_after_a_pushed_class_must_be_absent_or_shown_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = forget_classes(MODEL, DATA, edit_of(1), CONTEXT).model
+    first = forget(Parent(MODEL), DATA, edit_of(1), CONTEXT).model
     rows = SOME_SAMPLES.train.forget[DATA.train_labels[SOME_SAMPLES.train.forget] != 1]
     partition = of_samples(DATA, rows.tolist(), earlier_classes=[1])
-    keeping = replace(edit_of(1), pushed=(1,))
+    parent = Parent(first, pushed=(1,), keeping=edit_of(1).refusing)
     monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _scaled(0.9)))
     expectations: dict[MethodName, str] = {"finetune": "inconclusive", "retrain": "passed"}
     for name, expected in expectations.items():
-        result = forget(first, DATA, partition, asked(name, pushed=(1,)), CONTEXT, keeping=keeping)
+        result = forget(parent, DATA, asked(name, partition), CONTEXT)
         report = verified(result, partition, original=first)
         outcome = conclude(result.report.gate, result.sought, report)
         assert (outcome.verdict, level(outcome)) == (expected, "edited"), name
@@ -364,7 +367,7 @@ def test_training_on_the_samples_that_are_to_be_forgotten_fails(monkeypatch: pyt
     monkeypatch.setitem(METHODS, "finetune", Method(METHOD_SPECS["finetune"], _learning_it))
     data = blobs(rows=600, noise=120.0)  # nothing is certain, so that there is something to learn
     partition = of_samples(data, data.train_rows[:40].tolist())
-    result = forget(fitted(data, epochs=2), data, partition, asked("finetune"), CONTEXT)
+    result = forget(Parent(fitted(data, epochs=2)), data, asked("finetune", partition), CONTEXT)
     assert "direction" in [criterion.name for criterion in result.report.gate if not criterion.passed]
 
 
@@ -393,8 +396,9 @@ def test_what_a_method_leaves_answered_is_told_before_the_row_is_struck(monkeypa
     assert (retraining.forget_accuracy_before_refusal, retraining.left_by_method) == (0.0, False)
 
 
-def _slightly(original: Classifier, *_: Any, **__: Any) -> Computed:
+def _slightly(case: Case, *_: Any, **__: Any) -> Computed:
     """Less certain of everything, and so of the class, which it answers all the same."""
+    original = case.original
     with torch.no_grad():
         original.head.weight.mul_(0.9)
         original.head.bias.mul_(0.9)
@@ -409,9 +413,10 @@ def test_a_push_does_not_hide_that_the_method_did_nothing(monkeypatch: pytest.Mo
 def test_a_budget_that_cannot_be_kept_fails() -> None:
     training = replace(TRAINING, epochs=1, learning_rate=1e-6)
     ruined = replace(
-        asked("retrain"), parameters=RetrainParameters(training=training, utility_budget=0.0, refusal_budget=0.02)
+        asked("retrain", ONE_CLASS),
+        parameters=RetrainParameters(training=training, utility_budget=0.0, refusal_budget=0.02),
     )
-    result = forget(MODEL, DATA, ONE_CLASS, ruined, CONTEXT)
+    result = forget(Parent(MODEL), DATA, ruined, CONTEXT)
     outcome = concluded(result, ONE_CLASS)
     assert (outcome.verdict, outcome.missed) == ("failed", ("retained_accuracy",))
 
@@ -421,7 +426,7 @@ def test_a_budget_that_cannot_be_kept_fails() -> None:
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_no_claim_can_be_built_above_its_evidence(claim: Claim) -> None:
-    result = forget_classes(MODEL, DATA, edit_of(1), CONTEXT)
+    result = forget(Parent(MODEL), DATA, edit_of(1), CONTEXT)
     report = verified(result, ONE_CLASS)
     with pytest.raises(GateMissed):
         Evidence(claim, tuple(criterion for criterion in report.criteria if criterion.needed_for == "approximate"))
@@ -432,7 +437,7 @@ def test_no_claim_can_be_built_above_its_evidence(claim: Claim) -> None:
 
 
 def test_a_gate_that_was_missed_supports_nothing() -> None:
-    result = forget_classes(MODEL, DATA, edit_of(1), CONTEXT)
+    result = forget(Parent(MODEL), DATA, edit_of(1), CONTEXT)
     missed = [replace(criterion, passed=False) for criterion in result.report.gate]
     assert supported_claim(missed, result.sought, verified(result, ONE_CLASS)) is None
     assert strongest_claim([], "exact") is None
@@ -444,13 +449,13 @@ def test_forgetting_ends_when_it_is_cancelled() -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        forget(MODEL, DATA, SOME_SAMPLES, asked("euk"), Context(check=cancel))
+        forget(Parent(MODEL), DATA, asked("euk", SOME_SAMPLES), Context(check=cancel))
 
 
 def test_progress_goes_from_nothing_to_all_and_never_back() -> None:
     fractions: list[float] = []
     context = Context(progress=lambda fraction, _stage, _message: fractions.append(fraction))
-    forget(MODEL, DATA, ONE_CLASS, asked("euk", "push"), context)
+    forget(Parent(MODEL), DATA, asked("euk", ONE_CLASS, "push"), context)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
 

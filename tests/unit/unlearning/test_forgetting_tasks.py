@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import permutations
 from typing import get_args
 
@@ -10,26 +10,18 @@ import torch
 
 from app import schemas
 from app.errors import ClassNotFound, NothingLeft
-from app.reports import TaskMeasurements
-from app.specs import (
-    Architecture,
-    Cnn,
-    Gru,
-    Learning,
-    Lstm,
-    Mlp,
-    Progressive,
-    Refusal,
-    Scope,
-    Strategy,
-    SynapticIntelligence,
-    Tasks,
-    Training,
-)
+from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp
+from app.specs.learning import Learning, Progressive, SynapticIntelligence, Tasks
+from app.specs.methods.edit import Scope, Strategy
+from app.specs.refusing import Refusal
+from app.specs.reports import TaskMeasurements
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.continual import Learned, learn_tasks, with_tasks
-from app.unlearning.forgetting import Unlearned, forget_classes, keep_forgotten
+from app.unlearning.forgetting import Unlearned, keep_forgotten
+from app.unlearning.forgetting import forget as forget_by
 from app.unlearning.gate import judge_forgetting
 from app.unlearning.growing import NO_TASK, owners
 from app.unlearning.importance import hidden_weights
@@ -58,7 +50,7 @@ def forget(
     share: float = 0.02,
 ) -> Unlearned:
     edit = edit_of(*classes, strategy=strategy, scope=scope, refusal=refusal, share=share, push_steps=150)
-    return forget_classes(start.model, DATA, edit, CONTEXT, start.importance)
+    return forget_by(Parent(start.model, start.importance), DATA, edit, CONTEXT)
 
 
 def failed(unlearned: Unlearned) -> list[str]:
@@ -205,8 +197,8 @@ def test_several_tasks_and_a_part_are_forgotten_at_once(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_task_forgotten_class_by_class_is_forgotten(mode: str) -> None:
     part = forget(LEARNED[mode], 2, refusal="push")
-    edit = replace(edit_of(3, push_steps=150), pushed=(2,))
-    whole = forget_classes(part.model, DATA, edit, CONTEXT, part.importance)
+    parent = Parent(part.model, part.importance, pushed=(2,))
+    whole = forget_by(parent, DATA, edit_of(3, push_steps=150), CONTEXT)
     assert failed(whole) == []
     assert whole.report.rehearsed_classes == [2]
     assert 1 not in whole.importance
@@ -229,16 +221,16 @@ def test_a_method_that_ruins_another_task_fails(mode: str) -> None:
     with torch.no_grad():
         result.model.head.weight[[0, 1]] = result.model.head.weight[[1, 0]]
         result.model.head.bias[[0, 1]] = result.model.head.bias[[1, 0]]
-    partition, edit = Partition.of(DATA, [2, 3]), edit_of(2, 3, refusal="none")
-    gate = judge_forgetting(original, result.model, DATA, partition, edit=edit, context=CONTEXT)
+    case = Case(Parent(original), DATA, Partition.of(DATA, [2, 3]))
+    gate = judge_forgetting(case, result.model, edit_of(2, 3, refusal="none").refusing, CONTEXT)
     assert [criterion.name for criterion in gate if not criterion.passed] == ["retained_accuracy"]
 
 
 def test_losing_the_refusal_of_a_task_pushed_earlier_fails() -> None:
     first = forget(LEARNED["progressive"], 0, 1, refusal="push")
     first.model.null_bias.fill_(-1e6)
-    edit = replace(edit_of(2, 3, refusal="none"), pushed=(0, 1))
-    second = forget_classes(first.model, DATA, edit, CONTEXT)
+    parent = Parent(first.model, pushed=(0, 1))
+    second = forget_by(parent, DATA, edit_of(2, 3, refusal="none"), CONTEXT)
     assert failed(second) == ["refusal_kept_of_class_0", "refusal_kept_of_class_1"]
 
 
@@ -273,7 +265,8 @@ def test_what_is_forgotten_stays_so_through_further_tasks(mode: str, refusal: Re
         importance=parent.importance,
         context=CONTEXT,
     )
-    kept = keep_forgotten(further.model, parent.model, DATA, edit_of(0, refusal=refusal, push_steps=150), CONTEXT)
+    keeping = edit_of(0, refusal=refusal, push_steps=150).refusing
+    kept = keep_forgotten(further.model, Parent(parent.model, keeping=keeping), DATA, CONTEXT)
     assert failed(kept) == []
     assert kept.model.forgotten_classes == (0, 1, 2)
     width = parent.model.head.in_features

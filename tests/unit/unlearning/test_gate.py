@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from app.specs import GuardParameters
+from app.specs.refusing import GuardParameters
 from app.unlearning import gate
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.guard import Guard
 from app.unlearning.partition import Partition
@@ -40,10 +41,10 @@ def answers(right: int, *, label: int = 0, refused: bool = False) -> Answers:
 def test_a_pushed_class_stays_refused_within_drift_and_chance_and_above_the_floor(
     before: int, after: int, *, passed: bool
 ) -> None:
-    edit = replace(edit_of(1), pushed=(2,))
-    assert edit.parameters.refusal_drift == 0.01
+    refusing, parent = edit_of(1).refusing, Parent(fitted(blobs(), epochs=1), pushed=(2,))
+    assert refusing.refusal_drift == 0.01
     was, now = (answers(count, label=2, refused=True) for count in (before, after))
-    (criterion,) = gate._still_refused(was, now, edit, None)
+    (criterion,) = gate._still_refused(was, now, parent, refusing.refusal_drift)
     assert criterion.name == "refusal_kept_of_class_2"
     assert criterion.passed is passed
 
@@ -51,10 +52,11 @@ def test_a_pushed_class_stays_refused_within_drift_and_chance_and_above_the_floo
 def test_so_does_one_that_only_the_guard_refused() -> None:
     guard = Guard(GuardParameters(), (1, 8, 8), 4)
     guard.classes[2] = True
+    model = fitted(blobs(), epochs=1)
     was, now = (answers(count, label=2, refused=True) for count in (1000, 500))
-    (criterion,) = gate._still_refused(was, now, edit_of(1), guard)
+    (criterion,) = gate._still_refused(was, now, Parent(model, guard=guard), 0.01)
     assert not criterion.passed
-    assert gate._still_refused(was, now, edit_of(1), None) == []
+    assert gate._still_refused(was, now, Parent(model), 0.01) == []
 
 
 @pytest.mark.parametrize(("after", "passed"), [(995, True), (991, True), (985, True), (981, False)])
@@ -78,8 +80,9 @@ def test_only_calibration_rows_decide() -> None:
     images = data.train_images.clone()
     images[data.train_rows] = 0
     blank = replace(data, train_images=images, test_images=torch.zeros_like(data.test_images))
-    partition, edit = Partition.of(data, [1]), edit_of(1, refusal="none")
+    partition, refusing = Partition.of(data, [1]), edit_of(1, refusal="none").refusing
     found, same = (
-        gate.judge_forgetting(model, other, each, partition, edit=edit, context=Context()) for each in (data, blank)
+        gate.judge_forgetting(Case(Parent(model), each, partition), other, refusing, Context())
+        for each in (data, blank)
     )
     assert found == same

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Progressive, SynapticIntelligence, Training
+from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp
+from app.specs.learning import Progressive, SynapticIntelligence
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.growing import NO_TASK, FrozenBlocks, owners

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from app.errors import InvalidShape, NotApplicable
-from app.specs import Mlp, SynapticIntelligence
+from app.specs.architectures import Mlp
+from app.specs.learning import SynapticIntelligence
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from app.specs import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
+from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
+from app.specs.methods.edit import Selection
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
 from app.unlearning.importance import damped_ratio, empirical_fisher, hidden_weights, measured_contrast, sensitivity
 from app.unlearning.partition import Partition
 from tests.oracles import loop_fisher, loss_change_by_removal
-from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted
+from tests.unit.unlearning.blobs import blobs, everything, fitted
 
 DATA = blobs(rows=80)
 # An inverted residual network: convolutions in groups, activations in place, batch norm.
@@ -121,11 +124,10 @@ def test_biases_batch_norm_and_the_head_are_left_alone() -> None:
 
 @pytest.mark.parametrize("architecture", [Mlp(hidden=(32,)), *RECURRENT])
 @pytest.mark.parametrize("selection", ["importance", "sensitivity"])
-def test_measuring_importance_leaves_no_trace(selection: str, architecture: Architecture) -> None:
+def test_measuring_importance_leaves_no_trace(selection: Selection, architecture: Architecture) -> None:
     model = fitted(DATA, architecture, epochs=1)
     before = everything(model)
-    edit = edit_of(1, selection=selection)  # type: ignore[arg-type]  # by parameter
-    contrast = measured_contrast(model, DATA, Partition.of(DATA, [1]).train, edit, Context())
+    contrast = measured_contrast(model, DATA, Partition.of(DATA, [1]).train, selection, Context(), seed=0)
     ratios = {name: contrast.ratio(name) for name in hidden_weights(model)}
     assert ratios
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -135,9 +137,9 @@ def test_measuring_importance_leaves_no_trace(selection: str, architecture: Arch
 
 def test_a_network_without_hidden_layers_has_no_hidden_weights() -> None:
     model: Classifier = build(Mlp(hidden=()), DATA.input_shape, 4, seed=0)
-    for selection in ("importance", "sensitivity"):
-        edit = edit_of(1, selection=selection)
-        assert measured_contrast(model, DATA, Partition.of(DATA, [1]).train, edit, Context()).forget == {}
+    train, selections = Partition.of(DATA, [1]).train, get_args(Selection)
+    for selection in selections:
+        assert measured_contrast(model, DATA, train, selection, Context(), seed=0).forget == {}
 
 
 def test_measuring_importance_ends_when_it_is_cancelled() -> None:

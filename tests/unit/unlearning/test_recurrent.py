@@ -7,11 +7,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from app.specs import Architecture, Gru, Lstm, Refusal, Scope, Strategy, Training
+from app.specs.architectures import Architecture, Gru, Lstm
+from app.specs.methods.edit import Scope, Strategy
+from app.specs.refusing import Refusal
+from app.specs.training import Training
 from app.unlearning.architectures import build
+from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import in_batches
-from app.unlearning.forgetting import forget_classes
+from app.unlearning.forgetting import forget
 from app.unlearning.partition import Partition
 from app.unlearning.recurrent import RowReader, gate_gradients, per_sample_gradient
 from app.unlearning.refusal import fit_refusal
@@ -92,7 +96,7 @@ def test_every_combination_forgets(
     strategy: Strategy, scope: Scope, refusal: Refusal, architecture: Architecture
 ) -> None:
     edit = edit_of(1, strategy=strategy, scope=scope, refusal=refusal, share=0.005)
-    result = forget_classes(TRAINED[architecture.type], DATA, edit, Context())
+    result = forget(Parent(TRAINED[architecture.type]), DATA, edit, Context())
     assert [criterion.name for criterion in result.report.gate if not criterion.passed] == []
     assert result.report.after.forget_accuracy == 0
     hidden = {name for name in result.report.weights_changed if "_l0" in name and result.report.weights_changed[name]}
@@ -107,7 +111,7 @@ def test_every_combination_forgets(
 def test_the_same_seed_forgets_in_the_same_bits(architecture: Architecture) -> None:
     original = TRAINED[architecture.type]
     before = everything(original)
-    models = [forget_classes(original, DATA, edit_of(1, seed=seed), Context()).model for seed in (1, 1, 2)]
+    models = [forget(Parent(original), DATA, edit_of(1, seed=seed), Context()).model for seed in (1, 1, 2)]
     assert same_bits(models[0], models[1])
     assert not same_bits(models[0], models[2])
     assert all(torch.equal(tensor, before[name]) for name, tensor in original.state_dict().items())
@@ -119,7 +123,7 @@ def test_calibrating_touches_no_weight(architecture: Architecture) -> None:
     model.load_state_dict(TRAINED[architecture.type].state_dict())
     model.mark_forgotten([1])
     before = everything(model)
-    fit_refusal(model, DATA, PARTITION, edit_of(1, refusal="calibrate"), Context())
+    fit_refusal(model, DATA, PARTITION, edit_of(1, refusal="calibrate").refusing, Context())
     assert [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])] == [
         "null_bias"
     ]

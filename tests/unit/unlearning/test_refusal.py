@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import Mlp, Refusal, Torchvision
+from app.specs.architectures import Mlp, Torchvision
+from app.specs.methods.edit import EditSettings
+from app.specs.refusing import Refusal
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
-from app.unlearning.editing import edit_weights
+from app.unlearning.methods import edit
 from app.unlearning.partition import Partition
 from app.unlearning.refusal import (
     FORGET_BATCH,
@@ -40,8 +43,7 @@ def struck(data: Dataset = DATA, model: Classifier = MODEL, *classes: int) -> Cl
     fresh.load_state_dict(model.state_dict())
     for number in classes or (1,):
         partition = Partition.of(data, [number], fresh.forgotten_classes)
-        edit_weights(fresh, data, partition, edit_of(number, scope="output"), Context())
-        fresh.mark_forgotten([number])
+        edit.compute(Case(Parent(fresh), data, partition), EditSettings(scope="output"), Context(), seed=0)
     return fresh
 
 
@@ -107,7 +109,7 @@ def test_refusals_never_cost_more_right_answers_than_the_budget(budget: float) -
 def test_without_push_no_weight_is_touched(refusal: Refusal) -> None:
     model = struck()
     before = everything(model)
-    fit_refusal(model, DATA, PARTITION, edit_of(1, refusal=refusal), Context())
+    fit_refusal(model, DATA, PARTITION, edit_of(1, refusal=refusal).refusing, Context())
     same = {name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])}
     expected = set(before) if refusal == "none" else set(before) - {"null_bias"}
     assert same == expected
@@ -115,7 +117,7 @@ def test_without_push_no_weight_is_touched(refusal: Refusal) -> None:
 
 def test_push_refuses_the_class_and_keeps_the_others() -> None:
     model = struck()
-    fit_refusal(model, DATA, PARTITION, edit_of(1), Context())
+    fit_refusal(model, DATA, PARTITION, edit_of(1).refusing, Context())
     found = answers(model, DATA.test_images, DATA.test_labels, torch.arange(len(DATA.test_labels)))
     refused, false = found.of_classes([1]).refusal_rate(), found.of_classes([0, 2, 3]).refusal_rate()
     assert refused is not None
@@ -132,7 +134,7 @@ def test_push_looks_at_calibration_rows_of_forgotten_classes_and_calibrate_does_
             poisoned(DATA, PARTITION.train.forget, PARTITION.train.retain, PARTITION.calibration.retain),
         ):
             model = struck()
-            fit_refusal(model, data, PARTITION, edit_of(1, refusal=refusal, push_steps=20), Context())
+            fit_refusal(model, data, PARTITION, edit_of(1, refusal=refusal, push_steps=20).refusing, Context())
             found.append(model.null_bias)
     assert torch.equal(*thresholds["calibrate"])
     assert not torch.equal(*thresholds["push"])
@@ -142,8 +144,8 @@ def test_a_pushed_class_without_calibration_rows_is_refused_within_the_whole_bud
     gone = torch.isin(DATA.calibration_rows, PARTITION.calibration.forget)
     data = replace(DATA, calibration_rows=DATA.calibration_rows[~gone], forgotten_rows=PARTITION.calibration.forget)
     model, generous = struck(), struck()
-    fit_refusal(model, data, PARTITION, edit_of(1, push_steps=20), Context())
-    push(generous, data, PARTITION, edit_of(1, push_steps=20), Context())
+    fit_refusal(model, data, PARTITION, edit_of(1, push_steps=20).refusing, Context())
+    push(generous, data, PARTITION, edit_of(1, push_steps=20).refusing, Context())
     calibrate(generous, data, PARTITION.calibration.retain, 0.01, CPU)
     assert torch.equal(model.null_bias, generous.null_bias)
 
@@ -155,7 +157,7 @@ def test_push_leaves_the_output_rows_of_forgotten_classes_as_they_are(strategy: 
         with torch.no_grad():
             model.head.weight[1] = torch.linspace(-1, 1, 32)
     rows = everything(model)
-    push(model, DATA, PARTITION, edit_of(1, push_steps=20), Context())
+    push(model, DATA, PARTITION, edit_of(1, push_steps=20).refusing, Context())
     assert torch.equal(model.head.weight[1], rows["head.weight"][1])
     assert torch.equal(model.head.bias[1], rows["head.bias"][1])
     assert not torch.equal(model.head.weight[0], rows["head.weight"][0])
@@ -166,7 +168,7 @@ def test_push_leaves_the_statistics_of_batch_norm_alone() -> None:
     model = build(Torchvision("resnet18"), data.input_shape, 4, seed=0)
     model.mark_forgotten([1])
     before = everything(model)
-    push(model, data, Partition.of(data, [1]), edit_of(1, push_steps=2), Context())
+    push(model, data, Partition.of(data, [1]), edit_of(1, push_steps=2).refusing, Context())
     statistics = [name for name in before if "running" in name or "num_batches" in name]
     assert statistics
     assert all(torch.equal(model.state_dict()[name], before[name]) for name in statistics)
@@ -178,7 +180,7 @@ def test_push_is_deterministic_by_seed() -> None:
     for seed in (1, 1, 2):
         torch.rand(seed)
         models.append(struck())
-        push(models[-1], DATA, PARTITION, edit_of(1, push_steps=5, seed=seed), Context())
+        push(models[-1], DATA, PARTITION, edit_of(1, push_steps=5, seed=seed).refusing, Context())
     assert same_bits(models[0], models[1])
     assert not same_bits(models[0], models[2])
 
@@ -224,4 +226,4 @@ def test_push_ends_when_it_is_cancelled() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        push(struck(), DATA, PARTITION, edit_of(1, push_steps=10_000), Context(check=check))
+        push(struck(), DATA, PARTITION, edit_of(1, push_steps=10_000).refusing, Context(check=check))

@@ -5,7 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from app.specs import Mlp, SynapticIntelligence, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import SynapticIntelligence
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.continual import learn_tasks

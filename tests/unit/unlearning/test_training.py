@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Mlp, Torchvision, Training
+from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
+from app.specs.training import Training
 from app.unlearning.architectures import build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.partition import rows_of

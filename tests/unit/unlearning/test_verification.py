@@ -7,8 +7,8 @@ import torch
 from pydantic import TypeAdapter
 
 from app import schemas
-from app.reports import Measurements
-from app.specs import Mlp
+from app.specs.architectures import Mlp
+from app.specs.reports import Measurements
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.partition import Partition
 from app.unlearning.verification import answers, measure, sparsity, version_metrics, weights_changed

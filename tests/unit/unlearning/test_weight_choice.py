@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -11,15 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import NotApplicable
-from app.specs import Progressive, Selection, SynapticIntelligence, Tasks, Torchvision
+from app.specs.architectures import Torchvision
+from app.specs.learning import Progressive, SynapticIntelligence, Tasks
+from app.specs.methods.edit import EditSettings, Selection
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.growing import owners
 from app.unlearning.importance import hidden_weights
 from app.unlearning.partition import Partition
 from app.unlearning.synaptic_intelligence import Importance
 from app.unlearning.weight_choice import Choice, choose_weights
-from tests.unit.unlearning.blobs import blobs, edit_of, fitted, learned
+from tests.unit.unlearning.blobs import blobs, fitted, learned
 
 TASKS: Tasks = ((0, 1), (2, 3), (4, 5))
 DATA = blobs(num_classes=6, rows=480)
@@ -38,9 +40,9 @@ def choose(
     earlier: Sequence[int] = (),
 ) -> Choice:
     partition = Partition.of(DATA, classes, earlier, model.learned_classes)
-    edit = edit_of(*classes, share=share, threshold=threshold, selection=selection)
+    settings = EditSettings(share=share, threshold=threshold, selection=selection)
     held = STATIC.importance if importance is None else importance
-    return choose_weights(model, DATA, partition, edit, Context(), importance=held)
+    return choose_weights(Case(Parent(model, held), DATA, partition), settings, Context(), seed=0)
 
 
 def own_share(task: int, *forgotten: int) -> torch.Tensor:
@@ -138,8 +140,8 @@ def test_the_histogram_counts_every_weight_that_has_importance(model: Classifier
 
 def test_at_scope_output_nothing_is_chosen() -> None:
     partition = Partition.of(DATA, [2, 3])
-    edit = replace(edit_of(2, 3), scope="output")
-    assert choose_weights(STATIC.model, DATA, partition, edit, Context(), importance={}) == Choice({}, {})
+    case = Case(Parent(STATIC.model), DATA, partition)
+    assert choose_weights(case, EditSettings(scope="output"), Context(), seed=0) == Choice({}, {})
 
 
 def test_a_task_whose_importance_is_not_known_is_forgotten_at_scope_output_alone() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Gru, Mlp, Torchvision
+from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
 from app.unlearning.architectures import build
 from app.unlearning.data import images_as_float
 from app.unlearning.measuring.features import (

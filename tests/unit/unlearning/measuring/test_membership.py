@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from app.errors import NotApplicable
-from app.specs import Mlp, Training
+from app.specs.architectures import Mlp
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.measuring.closeness import margins

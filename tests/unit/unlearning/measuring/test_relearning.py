@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.specs import Mlp, Training
+from app.specs.architectures import Mlp
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.measuring.relearning import Images, Relearning, anamnesis_index, relearn

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from app.method_parameters import (
-    MethodParameters,
-    NegGradPlusParameters,
-    ProjectionParameters,
-    RetrainParameters,
-    ScrubParameters,
-    SisaParameters,
-    SsdParameters,
-)
-from app.method_specs import METHOD_SPECS, MethodName
-from app.specs import Training
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.neggrad_plus import NegGradPlusParameters
+from app.specs.methods.projection import ProjectionParameters
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.methods.scrub import ScrubParameters
+from app.specs.methods.sisa import SisaParameters
+from app.specs.methods.ssd import SsdParameters
+from app.specs.refusing import Budgets
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float
 from app.unlearning.methods import METHODS
@@ -31,29 +31,31 @@ from tests.unit.unlearning.blobs import fitted
 CONTEXT = Context()
 TRAINING = Training(epochs=6, batch_size=32)
 """As `blobs.fitted` fits."""
-NAMES = [name for name, spec in METHOD_SPECS.items() if "standard" in spec.modes]
+NAMES = [name for name, spec in METHOD_SPECS.items() if "standard" in spec.modes and name != "edit"]
+"""Methods that do not strike by themselves."""
 SAMPLE_METHODS = [name for name in NAMES if "samples" in METHOD_SPECS[name].targets]
 BLIND_METHODS = [name for name in NAMES if not METHOD_SPECS[name].reads_forget_set]
 
 
-def defaults(name: MethodName) -> MethodParameters:
+def defaults(name: MethodName) -> Budgets:
     """The method's own defaults, and a recipe where it needs one."""
     return RetrainParameters(training=TRAINING) if name == "retrain" else METHOD_SPECS[name].parameters()
 
 
-def few_steps(name: MethodName) -> MethodParameters:
+def few_steps(name: MethodName) -> Budgets:
     """Parameters with which the method ends soon, whatever it reaches."""
-    match defaults(name):
-        case RetrainParameters() as parameters:
-            return replace(parameters, training=replace(TRAINING, epochs=1))
-        case ScrubParameters() as parameters:
-            return replace(parameters, learning_rate=0.001, rounds=1, forget_steps=2, retain_steps=2)
-        case SsdParameters() | ProjectionParameters() | SisaParameters() as parameters:
-            return parameters
-        case NegGradPlusParameters() as parameters:
-            return replace(parameters, forget_weight=0.2, steps=4)
-        case parameters:
-            return replace(parameters, learning_rate=0.001, steps=4)
+    parameters = defaults(name)
+    few: dict[str, Any] = {"learning_rate": 0.001, "steps": 4}
+    match parameters:
+        case RetrainParameters():
+            few = {"training": replace(TRAINING, epochs=1)}
+        case ScrubParameters():
+            few = {"learning_rate": 0.001, "rounds": 1, "forget_steps": 2, "retain_steps": 2}
+        case SsdParameters() | ProjectionParameters() | SisaParameters():
+            few = {}
+        case NegGradPlusParameters():
+            few = {"forget_weight": 0.2, "steps": 4}
+    return replace(parameters, **few)
 
 
 def forget(
@@ -66,7 +68,7 @@ def forget(
     context: Context = CONTEXT,
 ) -> MethodResult:
     """The method with its defaults."""
-    return METHODS[name].run(original, data, partition, defaults(name), context, seed=seed)
+    return METHODS[name].run(Case(Parent(original), data, partition), defaults(name), context, seed=seed)
 
 
 def retrained(original: Classifier, data: Dataset, partition: Partition, seed: int) -> Classifier:
@@ -76,7 +78,7 @@ def retrained(original: Classifier, data: Dataset, partition: Partition, seed: i
 
 def before_striking(name: MethodName, original: Classifier, data: Dataset, partition: Partition) -> Classifier:
     """What the method makes of the weights by itself: the classes to forget still compete."""
-    computed = METHODS[name].compute(deepcopy(original), data, partition, defaults(name), CONTEXT, seed=3)
+    computed = METHODS[name].compute(Case(Parent(deepcopy(original)), data, partition), defaults(name), CONTEXT, seed=3)
     return computed.model.eval()
 
 

@@ -5,9 +5,10 @@ import sys
 import pytest
 import torch
 
-from app.method_parameters import EukParameters
-from app.specs import Architecture, Cnn, Gru, Mlp, Torchvision
+from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
+from app.specs.methods.euk import EukParameters
 from app.unlearning.architectures import build
+from app.unlearning.case import Case, Parent
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.euk import layers_to_reset, reset, weight_layers
 from app.unlearning.partition import Partition
@@ -21,7 +22,7 @@ PARTITION = Partition.of(DATA, [1])
 
 
 def test_the_lower_layers_keep_every_bit_and_the_upper_ones_begin_anew() -> None:
-    result = METHODS["euk"].run(CNN, DATA, PARTITION, EukParameters(steps=100), CONTEXT, seed=3)
+    result = METHODS["euk"].run(Case(Parent(CNN), DATA, PARTITION), EukParameters(steps=100), CONTEXT, seed=3)
     changed = weights_changed(CNN, result.model)
     assert [name for name, count in changed.items() if count == 0] == [
         "body.0.weight",
@@ -65,17 +66,17 @@ def test_lower_and_upper_part_together_are_the_network(architecture: Architectur
 
 
 def test_more_layers_than_there_are_means_all_of_them() -> None:
-    result = METHODS["euk"].run(CNN, DATA, PARTITION, EukParameters(layers=9, steps=20), CONTEXT, seed=3)
+    result = METHODS["euk"].run(Case(Parent(CNN), DATA, PARTITION), EukParameters(layers=9, steps=20), CONTEXT, seed=3)
     assert result.settings["layers"] == 4
     assert all(count > 0 for count in weights_changed(CNN, result.model).values())
 
 
 def test_features_too_large_for_memory_are_made_anew_for_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = EukParameters(steps=20)
-    cached = METHODS["euk"].run(CNN, DATA, PARTITION, parameters, CONTEXT, seed=3)
+    cached = METHODS["euk"].run(Case(Parent(CNN), DATA, PARTITION), parameters, CONTEXT, seed=3)
     # The package names the function as its module, which a dotted name would find instead.
     monkeypatch.setattr(sys.modules["app.unlearning.methods.euk"], "_CACHED_VALUES", 10)
-    uncached = METHODS["euk"].run(CNN, DATA, PARTITION, parameters, CONTEXT, seed=3)
+    uncached = METHODS["euk"].run(Case(Parent(CNN), DATA, PARTITION), parameters, CONTEXT, seed=3)
     assert not uncached.settings["features_cached"]
     for name, tensor in cached.model.state_dict().items():
         assert torch.allclose(tensor, uncached.model.state_dict()[name], atol=1e-4)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from app.method_parameters import NegGradPlusParameters, ScrubParameters
+from app.specs.methods.neggrad_plus import NegGradPlusParameters
+from app.specs.methods.scrub import ScrubParameters
+from app.unlearning.case import Case, Parent
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.verification import answers
@@ -14,7 +16,7 @@ PARTITION = Partition.of(DATA, [1])
 
 def test_the_ascent_ends_of_itself_and_the_retain_set_survives_it() -> None:
     parameters = NegGradPlusParameters(forget_weight=0.5, learning_rate=0.005, steps=300)
-    result = METHODS["neggrad_plus"].run(MODEL, DATA, PARTITION, parameters, CONTEXT, seed=3)
+    result = METHODS["neggrad_plus"].run(Case(Parent(MODEL), DATA, PARTITION), parameters, CONTEXT, seed=3)
     found = answers(result.model, DATA.test_images, DATA.test_labels, PARTITION.test.retain)
     assert (found.accuracy() or 0) > 0.95
     assert result.settings["steps_taken"] < 300
@@ -30,7 +32,7 @@ def test_the_weights_alone_no_longer_name_the_class() -> None:
 def test_a_student_without_rounds_of_leaving_keeps_to_its_teacher() -> None:
     gentle, strong = (
         METHODS["scrub"]
-        .run(MODEL, DATA, PARTITION, ScrubParameters(learning_rate=rate, rounds=1), CONTEXT, seed=3)
+        .run(Case(Parent(MODEL), DATA, PARTITION), ScrubParameters(learning_rate=rate, rounds=1), CONTEXT, seed=3)
         .settings["forget_accuracy"]
         for rate in (1e-6, 0.005)
     )

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.method_parameters import ProjectionParameters
-from app.specs import Architecture, Cnn, Mlp, Torchvision
+from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
+from app.specs.methods.projection import ProjectionParameters
 from app.unlearning.architectures import build
+from app.unlearning.case import Case, Parent
 from app.unlearning.data import images_as_float
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.projection import Spectrum, _patches, of_the_first_alone, spectra, take_out
@@ -77,8 +78,10 @@ def test_the_weights_are_those_of_the_paper_where_the_two_projections_do_not_com
     data = blobs(rows=200)
     original, partition = fitted(data), Partition.of(data, [1])
     parameters = ProjectionParameters(retain_scale=30.0, forget_scale=3.0)
-    computed = METHODS["projection"].compute(deepcopy(original), data, partition, parameters, CONTEXT, seed=3)
-    retained = Judge(original, data, partition, 0.01, CONTEXT, seed=3, reads_forget_set=True).rows
+    computed = METHODS["projection"].compute(
+        Case(Parent(deepcopy(original)), data, partition), parameters, CONTEXT, seed=3
+    )
+    retained = Judge(Case(Parent(original), data, partition), 0.01, CONTEXT, seed=3, reads_forget_set=True).rows
     for name, inputs in (("body.1", nn.Flatten()), ("head", original.body)):
         forget, retain = (
             inputs(images_as_float(data.train_images[rows])).detach() for rows in (partition.train.forget, retained)

@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.method_parameters import RetrainParameters
-from app.specs import Mlp, Progressive, SynapticIntelligence, Training
+from app.specs.architectures import Mlp
+from app.specs.learning import Progressive, SynapticIntelligence
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.training import Training
 from app.unlearning.architectures import build
+from app.unlearning.case import Case, Parent
 from app.unlearning.continual import learn_tasks
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
@@ -38,7 +41,7 @@ def test_early_stopping_does_not_look_at_forgotten_calibration_rows() -> None:
     partition = of_samples(DATA, [*held_out, int(DATA.train_rows[0])])
     parameters = RetrainParameters(training=replace(TRAINING, epochs=8, learning_rate=0.05, early_stopping=2))
     found = [
-        METHODS["retrain"].run(MODEL, data, partition, parameters, CONTEXT, seed=1).model
+        METHODS["retrain"].run(Case(Parent(MODEL), data, partition), parameters, CONTEXT, seed=1).model
         for data in (DATA, poisoned(DATA, partition.train.retain, partition.calibration.retain))
     ]
     assert same_bits(*found)
@@ -46,7 +49,7 @@ def test_early_stopping_does_not_look_at_forgotten_calibration_rows() -> None:
 
 def test_without_a_recipe_nothing_is_trained() -> None:
     with pytest.raises(NotApplicable, match="Say how to train"):
-        METHODS["retrain"].run(MODEL, DATA, PARTITION, RetrainParameters(), CONTEXT, seed=0)
+        METHODS["retrain"].run(Case(Parent(MODEL), DATA, PARTITION), RetrainParameters(), CONTEXT, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,9 @@ def test_networks_of_tasks_learn_the_retained_classes_of_each_anew(
     original = learn_tasks(
         fresh, DATA, DATA.train_rows, [0, 1], training, known=(), importance={}, context=CONTEXT
     ).model
-    result = METHODS["retrain"].run(original, DATA, PARTITION, RetrainParameters(training=training), CONTEXT, seed=4)
+    result = METHODS["retrain"].run(
+        Case(Parent(original), DATA, PARTITION), RetrainParameters(training=training), CONTEXT, seed=4
+    )
     assert result.model.learning == learning
     assert result.model.forgotten_classes == (1,)
     assert bool(result.importance) == isinstance(learning, SynapticIntelligence)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.method_parameters import SalunParameters
+from app.specs.methods.salun import SalunParameters
+from app.unlearning.case import Case, Parent
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.salun import salient, wrong_labels
 from app.unlearning.partition import Partition
@@ -21,7 +22,7 @@ PARTITION = Partition.of(DATA, [1])
 
 def test_only_salient_weights_change() -> None:
     parameters = SalunParameters(learning_rate=0.001, share=0.1, steps=20)
-    result = METHODS["salun"].run(MODEL, DATA, PARTITION, parameters, CONTEXT, seed=3)
+    result = METHODS["salun"].run(Case(Parent(MODEL), DATA, PARTITION), parameters, CONTEXT, seed=3)
     masks = salient(MODEL, DATA, PARTITION.train.forget, 0.1, CONTEXT)
     for (name, before), mask in zip(MODEL.named_parameters(), masks, strict=True):
         changed = before != result.model.get_parameter(name)

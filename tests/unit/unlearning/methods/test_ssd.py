@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from app.method_parameters import SsdParameters
+from app.specs.methods.ssd import SsdParameters
+from app.unlearning.case import Case, Parent
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.ssd import IMPORTANCE_BATCH, dampen, head_moments, importance, moments
 from app.unlearning.methods.tuning import Judge
@@ -61,10 +62,10 @@ def test_what_is_dampened_is_that_of_the_paper_with_the_importance_to_every_row(
     data = blobs(rows=2000, noise=90)
     original, partition = fitted(data), Partition.of(data, [1])
     forget = partition.train.forget
-    retained = Judge(original, data, partition, 0.01, CONTEXT, seed=3, reads_forget_set=True).rows
+    retained = Judge(Case(Parent(original), data, partition), 0.01, CONTEXT, seed=3, reads_forget_set=True).rows
     assert len(retained) > 1000
     parameters = SsdParameters(selection=3.0, dampening=1.2)
-    computed = METHODS["ssd"].compute(deepcopy(original), data, partition, parameters, CONTEXT, seed=3)
+    computed = METHODS["ssd"].compute(Case(Parent(deepcopy(original)), data, partition), parameters, CONTEXT, seed=3)
     ours, theirs = (
         loop_gradients(original, data.train_images[rows], data.train_labels[rows])
         for rows in (forget, torch.cat([forget, retained]))
@@ -105,7 +106,7 @@ def test_how_many_rows_are_read_at_once_does_not_matter(at_once: int, monkeypatc
 @pytest.mark.parametrize("batches", [1, 7])
 def test_what_is_told_is_used_and_reported(batches: int) -> None:
     parameters = SsdParameters(selection=5.0 * batches)
-    settings = METHODS["ssd"].run(MODEL, DATA, PARTITION, parameters, CONTEXT, seed=0).settings
+    settings = METHODS["ssd"].run(Case(Parent(MODEL), DATA, PARTITION), parameters, CONTEXT, seed=0).settings
     assert settings["selection"] == 5.0 * batches
     assert [entry["selection"] for entry in settings["tried"]] == [5.0 * batches]
     assert set(settings["dampened"]) == {"body.1.weight", "head.weight", "head.bias"}

@@ -4,12 +4,15 @@ import pytest
 import torch
 
 from app.datasets.loading import load
-from app.method_specs import METHOD_SPECS, MethodName
 from app.settings import Settings
-from app.specs import Mlp, Torchvision, Training
+from app.specs.architectures import Mlp, Torchvision
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.steps import STEPS_BETWEEN_CHECKS
+from app.specs.training import Training
 from app.unlearning.architectures import build
+from app.unlearning.case import Case, Parent
 from app.unlearning.methods import METHODS
-from app.unlearning.methods.steps import STEPS_BETWEEN_CHECKS, Batches, adam, descend, divergence, refresh_statistics
+from app.unlearning.methods.steps import Batches, adam, descend, divergence, refresh_statistics
 from app.unlearning.partition import Partition
 from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, everything
@@ -67,6 +70,6 @@ def test_wrong_answers_of_digits_are_learned_within_the_utility_budget(name: Met
     model = build(Mlp(), data.input_shape, data.num_classes, seed=1)
     fit(model, data, data.train_rows, Training(seed=1), CONTEXT)
     partition = Partition.of(data, [2])
-    result = METHODS[name].run(model, data, partition, METHOD_SPECS[name].parameters(), CONTEXT, seed=1)
+    result = METHODS[name].run(Case(Parent(model), data, partition), METHOD_SPECS[name].parameters(), CONTEXT, seed=1)
     assert result.settings["within_budget"]
     assert result.settings["forget_accuracy"] <= 0.05

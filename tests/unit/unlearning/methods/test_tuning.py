@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.methods.tuning import CLASS_AIM, Attempt, Judge, Score, choose
 from app.unlearning.partition import Partition
@@ -18,7 +19,7 @@ PARTITION = Partition.of(DATA, [1])
 
 
 def judge_of(partition: Partition, *, reads_forget_set: bool = True) -> Judge:
-    return Judge(MODEL, DATA, partition, 0.05, CONTEXT, seed=0, reads_forget_set=reads_forget_set)
+    return Judge(Case(Parent(MODEL), DATA, partition), 0.05, CONTEXT, seed=0, reads_forget_set=reads_forget_set)
 
 
 def raising(forget: float, others: float, part: Context) -> Attempt:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from app.errors import NotApplicable
-from app.specs import Architecture, Cnn, Mlp, Sisa, Torchvision, Training
+from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
+from app.specs.learning import Sisa
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float

@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from app.errors import GateMissed, NotApplicable
-from app.method_parameters import RetrainParameters
-from app.method_specs import CLAIMS, Claim, MethodName
-from app.specs import Refusal, Training
+from app.specs.claims import CLAIMS, Claim
+from app.specs.methods import MethodName
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.refusing import Refusal
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
 from app.unlearning.measuring.closeness import jensen_shannon, margins
@@ -53,7 +56,11 @@ class World:
 
     def retrained(self, seed: int) -> Classifier:
         recipe = RetrainParameters(training=replace(TRAINING, epochs=self.epochs))
-        return METHODS["retrain"].run(self.original, self.data, self.partition, recipe, Context(), seed=seed).model
+        return (
+            METHODS["retrain"]
+            .run(Case(Parent(self.original), self.data, self.partition), recipe, Context(), seed=seed)
+            .model
+        )
 
     def verified(
         self,

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.method_parameters import RetrainParameters
-from app.specs import Architecture, Cnn, Mlp, Training
+from app.specs.architectures import Architecture, Cnn, Mlp
+from app.specs.methods.retrain import RetrainParameters
+from app.specs.training import Training
 from app.unlearning.architectures import Classifier, build
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.methods import METHODS
@@ -66,7 +68,11 @@ class World:
 
     def retrained(self, seed: int) -> Classifier:
         recipe = RetrainParameters(training=replace(RECIPE, seed=seed))
-        return METHODS["retrain"].run(self.original, self.data, self.partition, recipe, Context(), seed=seed).model
+        return (
+            METHODS["retrain"]
+            .run(Case(Parent(self.original), self.data, self.partition), recipe, Context(), seed=seed)
+            .model
+        )
 
     def report(self, unlearned: Classifier, shelf: Shelf | None, depth: Depth = "fast") -> str:
         found = verify(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from app.method_specs import Claim
+from app.specs.claims import Claim
 from app.unlearning import gate
 from app.unlearning.measuring.intervals import Estimate
 from app.unlearning.partition import Partition

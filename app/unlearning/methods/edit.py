@@ -2,56 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from app.specs import Edit, Progressive, Strategy
+from app.specs.learning import Progressive, forgotten_tasks
+from app.specs.methods.edit import EditSettings, Strategy
 from app.unlearning.architectures import Classifier
+from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.growing import NO_TASK, owners
 from app.unlearning.importance import hidden_weights
-from app.unlearning.partition import Partition
-from app.unlearning.synaptic_intelligence import Importance
+from app.unlearning.methods.method import Computed
 from app.unlearning.weight_choice import choose_weights
 
 
-@dataclass(frozen=True)
-class Edited:
-    """What an edit replaced."""
+def compute(case: Case, settings: EditSettings, context: Context, *, seed: int) -> Computed:
+    """Replace weights of the original in place, and strike the classes to forget: their output rows are among these.
 
-    replaced: dict[str, int]
-    """How many values, by parameter name."""
-    importance_histogram: dict[str, list[int]]
-    """See `weight_choice.Choice`."""
-
-
-def edit_weights(
-    model: Classifier,
-    data: Dataset,
-    partition: Partition,
-    edit: Edit,
-    context: Context,
-    *,
-    importance: Importance | None = None,
-) -> Edited:
-    """Replace, in place, the weights of the classes to forget.
-
-    Hidden weights are chosen on the weights as they are before anything is replaced. The classes are not yet struck.
+    Hidden weights are chosen on the weights as they are before anything is replaced. Of the importance of tasks that are
+    wholly forgotten now nothing is kept: it would be a trace of them.
     """
-    choice = choose_weights(model, data, partition, edit, context, importance=importance or {})
-    generator = torch.Generator().manual_seed(edit.seed)
-    replaced = replace_output_rows(model, partition.forget_classes, edit.strategy, generator)
+    context.report(0.0, "editing", "choosing and replacing weights")
+    model, partition = case.original, case.partition
+    choice = choose_weights(case, settings, context, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    replaced = replace_output_rows(model, partition.forget_classes, settings.strategy, generator)
     weights = hidden_weights(model)
     for name, positions in choice.positions.items():
-        if edit.parameters.selection == "l2_shrink":
-            _shrink(weights[name], positions, edit.parameters.shrink)
+        if settings.selection == "l2_shrink":
+            _shrink(weights[name], positions, settings.shrink)
         else:
-            _replace(weights[name], positions, edit.strategy, generator)
+            _replace(weights[name], positions, settings.strategy, generator)
         replaced[name] = len(positions)
-    return Edited(replaced, choice.importance_histogram)
+    model.mark_forgotten(partition.forget_classes)
+    gone = forgotten_tasks(model.learning.tasks, partition.forgotten_classes)
+    return Computed(
+        model,
+        settings={},
+        importance={task: held for task, held in case.parent.importance.items() if task not in gone},
+        told={"replaced": replaced},
+        struck=True,
+        importance_histogram=choice.importance_histogram,
+    )
 
 
 @torch.no_grad()

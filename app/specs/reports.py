@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+MEASURED_ROWS = 10_000
+"""Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
+
 DESCRIBED_BY_DOCSTRINGS = {"use_attribute_docstrings": True}
 """For pydantic, which the wire contract is written in."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.specs import Sisa
+from app.specs.learning import Sisa
 
 
 def epochs_of_slices(epochs: int, slices: int) -> list[int]:

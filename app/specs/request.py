@@ -1,0 +1,35 @@
+"""A request to forget, as it is computed: what, by which method, how it is refused, and by which seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from app.specs.methods import METHOD_SPECS, MethodName
+from app.specs.methods.edit import EditSettings
+from app.specs.methods.method import MethodSpec
+from app.specs.refusing import Budgets, GuardParameters, Refusal, Refusing
+from app.specs.target import Target
+
+
+@dataclass(frozen=True)
+class ForgetSpec:
+    """What a request asks for: the same object from the parsed body to the core, and back out of its row."""
+
+    target: Target
+    method: MethodName = "edit"
+    parameters: Budgets = field(default_factory=EditSettings)
+    """Those of the method, budgets included; of `edit` an `EditSettings`."""
+    refusal: Refusal = "push"
+    guard: GuardParameters = field(default_factory=GuardParameters)
+    """Of the refusal `guard` alone."""
+    seed: int = 0
+
+    @property
+    def refusing(self) -> Refusing:
+        """How the classes are refused, and within which budgets."""
+        return Refusing.within(self.parameters, self.refusal, self.guard, self.seed)
+
+    @property
+    def of_method(self) -> MethodSpec:
+        """What is known of the method."""
+        return METHOD_SPECS[self.method]
