@@ -35,9 +35,9 @@ class Study:
     measures: str
     writes: str
     minutes: float
-    """That its default run takes on two cores."""
+    """That its default run takes on two cores with nothing else to do, to the order of magnitude."""
     gibibytes: float
-    """The most memory that its processes hold at once."""
+    """The most memory that its processes hold together."""
     notes: str = ""
     """What who runs it must know."""
 
