@@ -16,6 +16,7 @@ from app.errors import errors_by_slug
 from app.http_protocol import HttpProtocol
 from app.main import create_app
 from app.settings import Settings
+from tests.waiting import HANGS_AFTER
 
 ADMIN_KEY = "the-admin-key-of-the-tests"
 
@@ -33,7 +34,7 @@ def serving(settings: Settings, database: Database, *, processes: bool = False) 
         thread.start()
         port = listening.getsockname()[1]
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=HANGS_AFTER) as client:
                 yield client
         finally:
             app.state.stopping.set()

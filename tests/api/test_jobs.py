@@ -15,6 +15,7 @@ from app.database.engine import Database
 from app.database.tables import JobRow
 from app.settings import Settings
 from tests.real_server import assert_problem, serving
+from tests.waiting import HANGS_AFTER
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -100,13 +101,13 @@ def test_events_tell_every_state_and_end_with_the_last(client: httpx.Client, dat
 
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watch)
-        assert told.wait(30)
+        assert told.wait(HANGS_AFTER)
         told.clear()
         change(database, job, status="running")
-        assert told.wait(30)
+        assert told.wait(HANGS_AFTER)
         client.post(f"/v1/jobs/{job}/cancel")
         change(database, job, status="failed")
-        statuses = watching.result(30)
+        statuses = watching.result(HANGS_AFTER)
     assert statuses[:2] == ["queued", "running"]
     assert statuses[-1] == "failed"
 
@@ -155,7 +156,7 @@ def test_a_watcher_that_leaves_is_let_go(client: httpx.Client) -> None:
 
 @on_sqlite
 def test_a_server_that_stops_ends_its_streams(settings: Settings, database: Database) -> None:
-    with httpx.Client(timeout=60) as watcher:
+    with httpx.Client(timeout=HANGS_AFTER) as watcher:
         with serving(settings, database) as client:
             url = f"{str(client.base_url).rstrip('/')}/v1/jobs/{create_job(client)}/events".replace(":/v1", "/v1")
             response = watcher.send(watcher.build_request("GET", url), stream=True)

@@ -21,6 +21,7 @@ from app.schemas import Predictions
 from app.settings import Settings
 from tests.real_server import ADMIN_KEY, assert_problem, serving
 from tests.stored_versions import BY_TASK, record_model, record_version, set_state, store_version
+from tests.waiting import HANGS_AFTER
 
 PREDICT = "/v1/models/digits/predict"
 ROW = [0.5] * 16
@@ -194,7 +195,7 @@ def test_without_its_process_a_prediction_is_503(settings: Settings, database: D
     version = store_version(settings.home)
     record_version(database, record_model(database), version)
     with serving(settings, database) as client:
-        response = client.post(PREDICT, json={"inputs": [ROW]}, timeout=60)
+        response = client.post(PREDICT, json={"inputs": [ROW]}, timeout=HANGS_AFTER)
         assert_problem(response, 503, "predictor-unavailable")
         assert response.headers["retry-after"]
 

@@ -21,6 +21,7 @@ from app.problems import problem_of
 from app.settings import Settings
 from tests.real_server import StartServer, assert_problem
 from tests.stored_versions import record_model, record_version, store_version
+from tests.waiting import HANGS_AFTER
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -158,7 +159,7 @@ def test_a_refusal_of_another_origin_leads_to_its_page(proxied: httpx.Client) ->
 
 def test_what_is_no_request_is_told_of_a_page_under_the_prefix_that_is_set(start_server: StartServer) -> None:
     address = start_server(root_path=PREFIX).base_url
-    with socket.create_connection((address.host, address.port or 80), timeout=30) as connection:
+    with socket.create_connection((address.host, address.port or 80), timeout=HANGS_AFTER) as connection:
         connection.sendall(b"no request\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == f"{PREFIX}/problems/malformed-request"

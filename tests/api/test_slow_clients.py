@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from app import http_protocol
+from tests.waiting import HANGS_AFTER, wait_until
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -25,7 +26,9 @@ def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def connected(client: httpx.Client) -> Iterator[socket.socket]:
-    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=30) as connection:
+    with socket.create_connection(
+        (client.base_url.host, client.base_url.port or 80), timeout=HANGS_AFTER
+    ) as connection:
         yield connection
 
 
@@ -107,7 +110,4 @@ def test_a_connection_too_many_is_refused_until_others_have_ended(
             held.enter_context(connected(client)).sendall(HEAD)
         with connected(client) as one_more:
             assert_is_problem(all_of(one_more), 503, "unavailable")
-    give_up_at = time.monotonic() + 30
-    while client.get("/healthz").status_code != 200:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
+    wait_until(lambda: client.get("/healthz").status_code == 200)

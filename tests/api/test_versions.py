@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +17,7 @@ from app.schemas import Version
 from app.settings import Settings
 from tests.real_server import assert_problem
 from tests.stored_versions import StoredVersion, record_model, record_version, set_state, store_version
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -93,10 +93,7 @@ def test_a_download_that_is_broken_off_leaves_no_file_open(
         chunks = response.iter_raw()  # held, because httpx closes the response when its iterator is gone
         next(chunks)
         assert is_open("model.safetensors")
-    give_up_at = time.monotonic() + 30
-    while is_open("model.safetensors"):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
+    wait_until(lambda: not is_open("model.safetensors"))
 
 
 def is_open(name: str) -> bool:

@@ -20,6 +20,7 @@ from app.database.engine import Database
 from app.settings import Settings
 from tests.real_server import ADMIN_KEY, serving
 from tests.stored_versions import record_model, record_version, store_version
+from tests.waiting import HANGS_AFTER
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +77,7 @@ def test_every_answer_is_a_documented_one(url: str, method: str, path: str) -> N
     @given(case=schema[path][method.upper()].as_strategy())
     def check(case: schemathesis.Case[Any]) -> None:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        case.call_and_validate(base_url=url, headers=headers, checks=CHECKED, timeout=60)
+        case.call_and_validate(base_url=url, headers=headers, checks=CHECKED, timeout=HANGS_AFTER)
 
     check()
 

@@ -24,15 +24,15 @@ import pytest
 from tests.declared_defaults import spelled_out
 from tests.e2e.conftest import server, test_images
 from tests.e2e.server_process import ROOT, Server
+from tests.waiting import HANGS_AFTER
 
 __all__ = ["server", "test_images"]  # fixtures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the generator is installed first
+pytestmark = pytest.mark.slow  # the generator is installed first
 
 GENERATOR = "openapi-python-client==0.29.1"
 PACKAGE = "generated_forgettery_client"
 NAME = "generated"
-JOB_SECONDS = 200
 
 Images = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
@@ -43,7 +43,7 @@ class Generated:
     def __init__(self, url: str) -> None:
         self.models = importlib.import_module(f"{PACKAGE}.models")
         opened = importlib.import_module(f"{PACKAGE}.client").Client
-        self.http = opened(base_url=url, timeout=httpx.Timeout(60), raise_on_unexpected_status=True)
+        self.http = opened(base_url=url, timeout=httpx.Timeout(HANGS_AFTER), raise_on_unexpected_status=True)
 
     def call(self, function: str, *path: Any, expected: str, **given: Any) -> Any:
         """What the function answers, which must be of the class that the document promises."""
@@ -55,7 +55,7 @@ class Generated:
 
     def carried_out(self, job: Any) -> Any:
         """The job once it has ended, which must have succeeded."""
-        give_up_at = time.monotonic() + JOB_SECONDS
+        give_up_at = time.monotonic() + HANGS_AFTER
         while job.status in {"queued", "running"}:
             assert time.monotonic() < give_up_at, job
             time.sleep(0.2)

@@ -17,6 +17,7 @@ from app.database.engine import Database
 from app.database.tables import Table
 from app.errors import NotReady
 from app.settings import Settings
+from tests.waiting import HANGS_AFTER
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,7 +105,7 @@ def test_processes_that_upgrade_at_once_do_it_once(database_url: str) -> None:
         subprocess.Popen([sys.executable, "-c", program, database_url], cwd=ROOT, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
-    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=HANGS_AFTER)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
     migrate.check_revision(database_url)
 

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Return when the condition holds; fail if it does not within a time that only a fault exceeds."""
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up_at, "it did not happen"
-        time.sleep(0.02)
+from tests.waiting import wait_until
 
 
 def children_of(pid: int) -> list[int]:
@@ -106,5 +98,5 @@ def processes_of(home: Path) -> dict[int, list[str]]:
 
 
 def assert_no_process_is_left(home: Path) -> None:
-    """All end. The fork server of a worker does so by itself when it has loaded torch, on a busy machine a minute later."""
+    """All end. The fork server of a worker does so by itself, but only when it has loaded torch."""
     wait_until(lambda: not processes_of(home))

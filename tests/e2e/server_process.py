@@ -14,10 +14,9 @@ from typing import Any
 
 from app.client import Client
 from app.errors import Unavailable
+from tests.waiting import HANGS_AFTER
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 90
-STOP_SECONDS = 40
 READABLE_BY_ALL = 0o022
 """The umask of most machines."""
 
@@ -44,12 +43,12 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, key: str | None = None) -> Client:
-        return Client(self.url, self.key if key is None else key)
+        return Client(self.url, self.key if key is None else key, timeout=HANGS_AFTER)
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         self.process = self.launch()
-        give_up_at = time.monotonic() + START_SECONDS
+        give_up_at = time.monotonic() + HANGS_AFTER
         while missing := self._what_is_missing():
             assert self.process.poll() is None, f"the server died:\n{self.log.read_text()}"
             assert time.monotonic() < give_up_at, f"{missing}\n{self.log.read_text()}"
@@ -110,7 +109,7 @@ class Server:
         process, self.process = self.process, None
         process.send_signal(number)
         try:
-            return process.wait(STOP_SECONDS)
+            return process.wait(HANGS_AFTER)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

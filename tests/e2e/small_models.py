@@ -12,7 +12,7 @@ from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCre
 from app.specs.architectures import Mlp
 from app.specs.methods.edit import EditParameters
 from app.specs.training import Training
-from tests.e2e.processes import wait_until
+from tests.waiting import wait_until
 
 SMALL = Mlp(hidden=(16,))
 ONE_EPOCH = Training(epochs=1)

@@ -10,6 +10,7 @@ import httpx
 from app.client import Client
 from tests.declared_defaults import spelled_out
 from tests.e2e.server_process import Server
+from tests.waiting import HANGS_AFTER
 
 MODEL = "/v1/models/generated"
 CREATED = {
@@ -22,7 +23,7 @@ CREATED = {
 
 
 def test_a_model_learns_forgets_and_predicts_with_all_defaults_spelled_out(server: Server) -> None:
-    with httpx.Client(base_url=server.url, timeout=60) as http, server.client() as client:
+    with httpx.Client(base_url=server.url, timeout=HANGS_AFTER) as http, server.client() as client:
         document = http.get("/openapi.json").json()
         carried_out(client, sent(http, document, "ModelCreate", "/v1/models", CREATED))
         example = document["components"]["schemas"]["PredictRequest"]["examples"][0]

@@ -12,7 +12,6 @@ import pytest
 from app.client import Client
 from app.schemas import ForgetRequest
 from tests.e2e.conftest import StartServer
-from tests.e2e.processes import wait_until
 from tests.e2e.small_models import (
     Images,
     assert_disk_and_record_agree,
@@ -21,6 +20,7 @@ from tests.e2e.small_models import (
     forget_slowly,
     learn,
 )
+from tests.waiting import wait_until
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from tests.e2e.conftest import StartServer
 from tests.e2e.processes import descendants_of
 from tests.e2e.server_process import Server
 from tests.e2e.small_models import Images, learn
+from tests.waiting import HANGS_AFTER
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.slow
 PREDICTIONS = 50_000
 CALLERS = 8
 WARM_UP = 5_000
@@ -53,7 +54,7 @@ def _ask(server: Server, bodies: list[bytes], count: int) -> None:
     left = threading.Semaphore(count)
 
     def ask() -> int:
-        connection, asked = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60), 0
+        connection, asked = http.client.HTTPConnection("127.0.0.1", server.port, timeout=HANGS_AFTER), 0
         while left.acquire(blocking=False):
             headers = {"Content-Type": "application/x-npy"}
             connection.request("POST", "/v1/models/digits/predict", bodies[asked % len(bodies)], headers)

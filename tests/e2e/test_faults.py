@@ -13,7 +13,7 @@ from app.client import Client
 from app.errors import AlreadyForgotten
 from app.schemas import ForgetRequest, Job, TrainRequest
 from tests.e2e.conftest import StartServer
-from tests.e2e.processes import Family, assert_no_process_is_left, family_of, freeze, kill, modules_of, thaw, wait_until
+from tests.e2e.processes import Family, assert_no_process_is_left, family_of, freeze, kill, modules_of, thaw
 from tests.e2e.server_process import Server
 from tests.e2e.small_models import (
     ONE_EPOCH,
@@ -24,6 +24,7 @@ from tests.e2e.small_models import (
     learn,
     open_jobs,
 )
+from tests.waiting import wait_until
 
 # --- kills ---------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ def kill_while_models_learn_and_forget(server: Server, victims: list[str], seed:
     server.kill()
     assert_no_process_is_left(server.home)
     server.start()
-    wait_until(lambda: not open_jobs(client), seconds=240)
+    wait_until(lambda: not open_jobs(client))
     jobs = [client.job(number) for number in chaos.jobs]
     # A network so small may not keep what it forgot out of a further training; that job then fails, as promised.
     assert {job.problem.type for job in jobs if job.problem} <= {"/problems/gate-missed"}
@@ -141,7 +142,6 @@ def test_every_job_ends_once_whatever_is_killed(start_server: StartServer, test_
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(3))
 def test_every_job_ends_once_whatever_is_killed_many_times(
     start_server: StartServer, test_images: Images, seed: int

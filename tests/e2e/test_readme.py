@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 from tests.e2e.server_process import ROOT, Server
+from tests.waiting import HANGS_AFTER
 
 ADDRESS = "URL=http://127.0.0.1:8000"
 
@@ -18,7 +19,9 @@ def walk_through() -> list[str]:
 
 def pasted(server: Server, blocks: list[str]) -> subprocess.CompletedProcess[str]:
     script = "\necho ---\n".join(["set -euo pipefail", *blocks]).replace(ADDRESS, f"URL={server.url}")
-    return subprocess.run(["bash"], input=script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        ["bash"], input=script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=HANGS_AFTER
+    )
 
 
 def test_the_walk_through_works_as_written_and_a_second_time(server: Server) -> None:

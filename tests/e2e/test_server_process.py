@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from app.specs.training import Training
 from tests.e2e.conftest import StartServer
 from tests.e2e.processes import assert_no_process_is_left
 from tests.e2e.server_process import READABLE_BY_ALL, ROOT, Server, environment
+from tests.waiting import HANGS_AFTER, wait_until
 
 TINY = Mlp(hidden=(8,))
 
@@ -31,11 +31,13 @@ def create(client: Client, name: str, epochs: int) -> Job:
 
 def wait_until_it_computes(client: Client, job: Job) -> None:
     """Until an attempt is past loading data, so that a kill lands in the middle of the training."""
-    give_up_at = time.monotonic() + 120
-    while (now := client.job(job.id)).progress.fraction < 0.1:
+
+    def computes() -> bool:
+        now = client.job(job.id)
         assert now.status in {"queued", "running"}, now
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
+        return now.progress.fraction >= 0.1
+
+    wait_until(computes)
 
 
 def assert_nothing_is_half_done(client: Client, home: Path, model: str, versions: list[int]) -> None:
@@ -96,10 +98,7 @@ def test_told_to_stop_it_gives_running_jobs_back_and_leaves_no_process(start_ser
     with server.client() as client:
         wait_until_running(client, job)
         client.cancel_job(job.id)
-        give_up_at = time.monotonic() + 60
-        while client.job(job.id).status != "cancelled":
-            assert time.monotonic() < give_up_at
-            time.sleep(0.1)
+        wait_until(lambda: client.job(job.id).status == "cancelled")
         assert list(client.versions("interrupted")) == []
         assert client.verify_audit_log().ok
 
@@ -121,7 +120,7 @@ def test_it_does_not_listen_to_the_network_without_a_key(tmp_path: Path) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANGS_AFTER,
     )
     assert result.returncode == 4
     assert "FORGETTERY_ADMIN_KEY" in result.stderr
@@ -190,14 +189,11 @@ def test_a_worker_of_its_own_does_the_work_of_a_server_without_one(
             assert_private(home)
     finally:
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(40) == 0
+        assert worker.wait(HANGS_AFTER) == 0
 
 
 def wait_until_running(client: Client, job: Job) -> None:
-    give_up_at = time.monotonic() + 120
-    while client.job(job.id).status != "running":
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
+    wait_until(lambda: client.job(job.id).status == "running")
 
 
 def test_a_small_network_is_trained_with_one_thread_unless_another_number_is_set(start_server: StartServer) -> None:

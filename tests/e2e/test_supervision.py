@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import StartServer
-from tests.e2e.processes import assert_no_process_is_left, modules_of, processes_of, wait_until
+from tests.e2e.processes import assert_no_process_is_left, modules_of, processes_of
 from tests.e2e.server_process import ROOT, Server, environment
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("module", ["app.worker_process", "app.predictor.process"])

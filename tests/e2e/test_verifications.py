@@ -5,9 +5,10 @@ from __future__ import annotations
 from app.client import Client
 from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job
 from tests.e2e.conftest import StartServer
-from tests.e2e.processes import children_of, descendants_of, freeze, kill, modules_of, wait_until
+from tests.e2e.processes import children_of, descendants_of, freeze, kill, modules_of
 from tests.e2e.server_process import Server
 from tests.e2e.small_models import assert_disk_and_record_agree, learn
+from tests.waiting import wait_until
 
 
 def forget_by_euk(client: Client, name: str) -> ForgetRequest:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.unit.recorder import Recorder
+from tests.waiting import HANGS_AFTER
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,5 +55,5 @@ def interrupted(recorder: Recorder, *arguments: str, when: Callable[[], bool]) -
     while not when():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=HANGS_AFTER)
     return process.returncode, said

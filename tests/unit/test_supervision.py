@@ -13,10 +13,11 @@ from app import supervision
 from app.predictor import client as predictor
 from app.processes.keeping import keep_running
 from app.settings import Settings
+from tests.waiting import HANGS_AFTER
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(HANGS_AFTER):
         while not condition():  # noqa: ASYNC110  neither a file nor a log raises an event
             await asyncio.sleep(0.01)
 

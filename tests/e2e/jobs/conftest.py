@@ -22,7 +22,8 @@ from app.specs.architectures import Mlp
 from app.specs.learning import Standard
 from app.specs.training import Training
 from tests.e2e.jobs.toy_jobs import EFFECT, ENDING, TOY_HANDLERS, TOYS
-from tests.e2e.processes import kill, wait_until
+from tests.e2e.processes import kill
+from tests.waiting import HANGS_AFTER, wait_until
 
 _ROOT = Path(__file__).parents[3]
 
@@ -113,12 +114,12 @@ class Toys:
             kill(worker.pid, signal.SIGCONT)
             worker.terminate()
         for worker in self.workers:
-            worker.wait(timeout=30)
+            worker.wait(timeout=HANGS_AFTER)
         self.workers.clear()
 
     def wait_for_worker(self, pid: int) -> None:
         """Wait for the end of a worker that was killed."""
-        next(worker for worker in self.workers if worker.pid == pid).wait(timeout=30)
+        next(worker for worker in self.workers if worker.pid == pid).wait(timeout=HANGS_AFTER)
 
     def worker_command(self, lease_seconds: float = 60) -> list[str]:
         """The command line of a worker."""

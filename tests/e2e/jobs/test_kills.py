@@ -6,7 +6,8 @@ import time
 import pytest
 
 from tests.e2e.jobs.conftest import Toys
-from tests.e2e.processes import assert_no_process_is_left, family_of, freeze, kill, thaw, wait_until
+from tests.e2e.processes import assert_no_process_is_left, family_of, freeze, kill, thaw
+from tests.waiting import wait_until
 
 
 def test_every_job_ends_once_whatever_is_killed(toys: Toys) -> None:

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.e2e.jobs.conftest import Toys
-from tests.e2e.processes import children_of, descendants_of, is_alive, kill, wait_until
+from tests.e2e.processes import children_of, descendants_of, is_alive, kill
+from tests.waiting import wait_until
 
 
 def test_jobs_end_as_their_handlers_do(toys: Toys) -> None:
@@ -89,7 +90,7 @@ def test_nothing_of_an_embedded_worker_outlives_its_server(toys: Toys, tmp_path:
     assert len(family) >= 4, "worker, resource tracker, fork server, attempt"
     server.kill()
     server.wait()
-    wait_until(lambda: not any(map(is_alive, family)), seconds=10)
+    wait_until(lambda: not any(map(is_alive, family)))
     (tmp_path / "goal").touch()
     toys.start_worker()
     row = toys.wait(job, "succeeded")
@@ -105,10 +106,10 @@ def test_an_attempt_ends_with_those_it_works_for_and_is_made_again(toys: Toys, t
     fork_server = next(pid for pid in children_of(worker.pid) if attempt in children_of(pid))
     assert len(list(Path(f"/proc/{fork_server}/task").iterdir())) == 1, "only one thread can be forked safely"
     kill({"worker": worker.pid, "fork server": fork_server, "attempt": attempt}[victim])
-    wait_until(lambda: not is_alive(attempt), seconds=10)
+    wait_until(lambda: not is_alive(attempt))
     if victim == "worker":
         worker.wait()
-        wait_until(lambda: not is_alive(fork_server), seconds=10)
+        wait_until(lambda: not is_alive(fork_server))
         toys.start_worker()
     (tmp_path / "goal").touch()
     row = toys.wait(job, "succeeded")

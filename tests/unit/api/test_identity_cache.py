@@ -8,6 +8,7 @@ import pytest
 from app.api.identity_cache import IdentityCache
 from app.errors import Unauthenticated
 from app.operations.api_keys import Identity
+from tests.waiting import HANGS_AFTER
 
 OWNER, LATER = Identity("key:a", frozenset({"predict"})), Identity("key:b", frozenset())
 
@@ -26,7 +27,7 @@ class Keys:
         self.looks += 1
         self.asked.release()
         owner = self.owner
-        assert self.may_answer.wait(timeout=30)
+        assert self.may_answer.wait(timeout=HANGS_AFTER)
         if owner is None:
             raise Unauthenticated
         return owner

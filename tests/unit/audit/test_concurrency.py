@@ -18,6 +18,7 @@ from app.database.engine import Database
 from app.database.tables import AuditEntryRow
 from app.errors import DatabaseUnavailable
 from tests.unit.audit import writers
+from tests.waiting import HANGS_AFTER
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,7 +34,7 @@ def run_writers(mode: str, database: Database) -> dict[str, Any]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=HANGS_AFTER,
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)

@@ -24,6 +24,7 @@ from app.datasets.dataset_spec import DatasetSpec
 from app.datasets.loading import LoadedDataset, load, load_described
 from app.errors import DatasetCorrupted, DatasetNotFound, DatasetUnavailable, StorageUnavailable
 from app.settings import Settings
+from tests.waiting import HANGS_AFTER
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -325,7 +326,7 @@ def test_processes_that_load_for_the_first_time_at_once_agree(settings: Settings
     ]
     for process in processes:
         process.start()
-    found = [answers.get(timeout=120) for _ in processes]
+    found = [answers.get(timeout=HANGS_AFTER) for _ in processes]
     for process in processes:
         process.join()
     assert len({answer[0] for answer in found}) == 3

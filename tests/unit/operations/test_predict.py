@@ -53,6 +53,7 @@ from tests.stored_versions import (
     set_state,
     store_version,
 )
+from tests.waiting import HANGS_AFTER
 
 CALLER = Caller("local", frozenset({"predict"}), "8b7a4a1e-0000-4000-8000-000000000000")
 
@@ -105,7 +106,7 @@ class World:
 
     def run(self, scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async def when_ready() -> None:
-            async with asyncio.timeout(200):
+            async with asyncio.timeout(HANGS_AFTER):
                 while not self.service.predictor.alive:  # noqa: ASYNC110  a flag has no event
                     await asyncio.sleep(0.01)
             await scenario()

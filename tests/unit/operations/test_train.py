@@ -173,7 +173,6 @@ def test_a_name_is_used_once(house: House) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("architecture", "floor"), [("mlp", 0.975), ("cnn", 0.988)])
 def test_the_defaults_learn_the_digits(house: House, architecture: str, floor: float) -> None:
     house.create(name="defaults", architecture={"type": architecture}, training={})

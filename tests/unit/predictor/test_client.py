@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from app.predictor.protocol import VersionKey
 from app.store.manifest import MANIFEST, WEIGHTS
 from app.store.versions import VersionStore
 from tests.stored_versions import BY_TASK, StoredVersion, inputs, store_version
+from tests.waiting import HANGS_AFTER, wait_until
 
 WIDE = (4096, 4096, 4096)
 """Hidden layers that make a forward pass of many rows take a while."""
@@ -76,7 +76,7 @@ def gone(pid: int) -> bool:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(200):
+    async with asyncio.timeout(HANGS_AFTER):
         while not true():  # noqa: ASYNC110  a process id or a flag has no event
             await asyncio.sleep(0.01)
 
@@ -352,10 +352,7 @@ def test_the_process_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
         assert not gone(pid)
         server.kill()
         server.wait()
-    deadline = time.monotonic() + 200
-    while not gone(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: gone(pid))
 
 
 def test_a_predictor_that_was_never_started_refuses_at_once(tmp_path: Path) -> None:
