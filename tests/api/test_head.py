@@ -6,6 +6,7 @@ import pytest
 from app.database.engine import Database
 from app.settings import Settings
 from tests.stored_versions import record_model, record_version, store_version
+from tests.waiting import HANGS_AFTER
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -27,6 +28,6 @@ def test_head_is_get_without_its_body(client: httpx.Client, settings: Settings, 
         assert (head.status_code, head.content) == (got.status_code, b"")
         for name in ("content-type", "content-length", "etag"):
             assert head.headers.get(name) == got.headers.get(name), (path, name)
-    events = client.head(f"{started}/events", timeout=10)  # whose GET would not end
+    events = client.head(f"{started}/events", timeout=HANGS_AFTER)  # whose GET would not end
     assert (events.status_code, events.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
     assert client.head("/v1/models/digits/forget").status_code == 405

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,13 +10,16 @@ from uuid import UUID
 import httpx
 import pytest
 from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
 
+from app.api.idempotency import Idempotency
 from app.database.engine import Database
 from app.database.tables import IdempotencyRow, JobRow, TombstoneRow
 from app.datasets.locations import cache_folder
 from app.settings import Settings
 from tests.real_server import StartServer, assert_problem
 from tests.stored_versions import record_model, record_version, store_version
+from tests.waiting import HANGS_AFTER
 
 BODY = {"name": "digits", "dataset": "mnist"}
 KEY = {"Idempotency-Key": "order-17"}
@@ -93,11 +95,28 @@ def test_an_answer_is_kept_for_a_day(client: httpx.Client, database: Database) -
     assert client.post("/v1/models", json=BODY | {"name": "other"}, headers=KEY).status_code == 202
 
 
-def test_while_the_first_request_runs_the_second_is_409(client: httpx.Client, database: Database) -> None:
+@pytest.fixture
+def key_is_held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a request has the key for itself."""
+    alone, held = Idempotency._alone, threading.Event()
+
+    @contextmanager
+    def noticed(idempotency: Idempotency, session: Session, actor: str, key: str) -> Iterator[None]:
+        with alone(idempotency, session, actor, key):
+            held.set()
+            yield
+
+    monkeypatch.setattr(Idempotency, "_alone", noticed)
+    return held
+
+
+def test_while_the_first_request_runs_the_second_is_409(
+    client: httpx.Client, database: Database, key_is_held: threading.Event
+) -> None:
     with ThreadPoolExecutor(1) as pool:
         with writers_waiting(database):
             first = pool.submit(client.post, "/v1/models", json=BODY, headers=KEY)
-            time.sleep(1)
+            assert key_is_held.wait(HANGS_AFTER)
             second = client.post("/v1/models", json=BODY, headers=KEY)
             assert_problem(second, 409, "idempotency-key-in-use")
         assert first.result().status_code == 202
@@ -106,13 +125,13 @@ def test_while_the_first_request_runs_the_second_is_409(client: httpx.Client, da
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_while_the_first_request_runs_on_one_server_the_second_is_409_on_another(
-    start_server: StartServer, database: Database
+    start_server: StartServer, database: Database, key_is_held: threading.Event
 ) -> None:
     one, other = start_server(), start_server()
     with ThreadPoolExecutor(1) as pool:
         with writers_waiting(database):
             first = pool.submit(one.post, "/v1/models", json=BODY, headers=KEY)
-            time.sleep(1)
+            assert key_is_held.wait(HANGS_AFTER)
             assert_problem(other.post("/v1/models", json=BODY, headers=KEY), 409, "idempotency-key-in-use")
         assert first.result().status_code == 202
 

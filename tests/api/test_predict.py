@@ -21,7 +21,7 @@ from app.schemas import Predictions
 from app.settings import Settings
 from tests.real_server import ADMIN_KEY, assert_problem, serving
 from tests.stored_versions import BY_TASK, record_model, record_version, set_state, store_version
-from tests.waiting import HANGS_AFTER
+from tests.waiting import HANGS_AFTER, wait_until
 
 PREDICT = "/v1/models/digits/predict"
 ROW = [0.5] * 16
@@ -163,6 +163,7 @@ def test_predictions_are_counted(client: httpx.Client) -> None:
 
 def test_no_request_after_a_switch_is_answered_by_the_old_version(client: httpx.Client, stored: Database) -> None:
     stop = threading.Event()
+    early: list[int] = []
     late: list[int] = []
     switched_at = [float("inf")]
 
@@ -171,22 +172,20 @@ def test_no_request_after_a_switch_is_answered_by_the_old_version(client: httpx.
             while not stop.is_set():
                 asked_at = time.monotonic()
                 answered_by = asking.predict("digits", [ROW]).version
-                if asked_at > switched_at[0]:
-                    late.append(answered_by)
+                (late if asked_at > switched_at[0] else early).append(answered_by)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    wait_until(lambda: len(early) >= 30)
     assert client.put("/v1/models/digits/serving", json={"version": 1}).status_code == 200
     switched_at[0] = time.monotonic()
-    time.sleep(0.5)
+    wait_until(lambda: len(late) >= 100)
     stop.set()
     for thread in threads:
         thread.join()
     with stored.reading() as session:
         assert find_model(session, "digits").serving_version == 1
-    assert late
     assert set(late) == {1}
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,14 @@ CALLER = Caller("local", frozenset({"admin"}), "00000000-0000-0000-0000-00000000
 OWNER = "host:1:1:boot"
 TASKS = [[0, 1], [2, 3], [4, 5]]
 """Of MNIST; the other classes are not learned yet."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the tests of this folder on PostgreSQL to the slow ones: what they do twice is to compute."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "postgresql" in item.name:
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,13 @@ def house(_trained: House, database: Database, settings: Settings) -> House:
 def task_house(_trained_by_task: House, database: Database, settings: Settings) -> House:
     """The same in which `digits` and `growing` have one version each, of TASKS and of the first two of them."""
     return copied(_trained_by_task, database, settings)
+
+
+def furnished(source: House, home: Path) -> House:
+    """A house like `source` in a folder of its own, on SQLite, for a fixture to change once and tests to copy."""
+    settings = Settings(home=home, download=False, torch_threads=1)
+    migrate.upgrade(settings.resolved_database_url)
+    return copied(source, Database(settings.resolved_database_url), settings)
 
 
 def copied(source: House, database: Database, settings: Settings) -> House:

@@ -32,6 +32,7 @@ def finished(house: House, job: Job) -> Job:
         return jobs.get_job(session, job.id)
 
 
+@pytest.mark.slow
 def test_methods_stand_side_by_side_and_nothing_is_published(house: House) -> None:
     failing = {"method": "euk", "parameters": {"steps": 5, "layers": 1000}}
     job = finished(house, ask(house, target={"classes": [2]}, methods=[*CHEAP, failing]))
@@ -82,6 +83,7 @@ def test_what_a_reference_took_counts_only_where_as_many_threads_compute(house: 
     assert compare._cpu_seconds(manifest.model_copy(update={"environment": more})) is None
 
 
+@pytest.mark.slow
 def test_samples_are_compared_without_a_refusal(house: House) -> None:
     methods = [{"method": "finetune", "parameters": {"steps": 20, "learning_rate": 0.002}}]
     job = finished(house, ask(house, target={"samples": list(range(200))}, methods=methods))

@@ -87,6 +87,7 @@ def test_what_was_verified_stands_in_the_report_in_the_manifest_and_in_the_model
     assert "There are 3 retrained models or more to compare with; there is none." in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_class_is_judged_beside_three_references_and_what_was_missed_is_named(house: House) -> None:
     finetune: dict[str, Any] = {
@@ -112,6 +113,7 @@ def test_a_class_is_judged_beside_three_references_and_what_was_missed_is_named(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_samples_of_a_model_that_remembers_none_are_inconclusive_beside_any_references(house: House) -> None:
     finetune: dict[str, Any] = {

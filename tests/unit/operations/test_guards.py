@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pytest
 
 from app.comparison_schemas import CompareCreate
-from app.database import migrate
 from app.database.engine import Database
 from app.database.tables import VersionRow
 from app.errors import GuardNotFound, JobRunning, StorageUnavailable, VersionCorrupted, VersionGone
@@ -24,7 +23,7 @@ from app.settings import Settings
 from app.store.guards import load_guard
 from app.store.manifest import GUARD
 from app.store.versions import VersionStore
-from tests.unit.operations.conftest import CALLER, House, copied
+from tests.unit.operations.conftest import CALLER, House, copied, furnished
 from tests.unit.operations.test_forget import events, states
 
 QUICK = {"steps": 120, "hidden": 16, "refusal_budget": 0.03}
@@ -40,9 +39,7 @@ def completed(house: House, request: ForgetRequest) -> None:
 @pytest.fixture(scope="session")
 def _guarded(_trained: House, tmp_path_factory: pytest.TempPathFactory) -> House:
     """A home in which version 2 forgot class 2 and refuses it by a guard, on SQLite."""
-    settings = Settings(home=tmp_path_factory.mktemp("guarded"), download=False, torch_threads=1)
-    migrate.upgrade(settings.resolved_database_url)
-    house = copied(_trained, Database(settings.resolved_database_url), settings)
+    house = furnished(_trained, tmp_path_factory.mktemp("guarded"))
     request = house.forget(2, refusal="guard", guard=QUICK, parameters={"utility_budget": 0.05})
     house.work()
     completed(house, request)

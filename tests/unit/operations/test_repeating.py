@@ -9,13 +9,15 @@ import pytest
 import torch
 from sqlalchemy import select
 
+from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.datasets.loading import load
 from app.operations import verifications, versions
 from app.schemas import Verification, VerificationReport, VerifyCreate
+from app.settings import Settings
 from app.store.manifest import MANIFEST, Manifest
 from app.store.versions import VersionStore
-from tests.unit.operations.conftest import CALLER, House
+from tests.unit.operations.conftest import CALLER, House, copied, furnished
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -79,11 +81,18 @@ def assert_same_bits(report: VerificationReport) -> None:
     assert absent(report) is True
 
 
-@pytest.fixture
-def retrained(house: House) -> House:
+@pytest.fixture(scope="module")
+def _retrained(_trained: House, tmp_path_factory: pytest.TempPathFactory) -> House:
     """Version 2 was retrained without class 2."""
+    house = furnished(_trained, tmp_path_factory.mktemp("retrained"))
     forget(house, 2, method="retrain", refusal="calibrate", seed=4)
     return house
+
+
+@pytest.fixture
+def retrained(_retrained: House, database: Database, settings: Settings) -> House:
+    """A house of its own with those versions."""
+    return copied(_retrained, database, settings)
 
 
 @pytest.fixture
@@ -141,6 +150,7 @@ def test_other_data_are_named(retrained: House) -> None:
     assert "data set is no longer" in why_not(repeated(retrained))
 
 
+@pytest.mark.slow
 def test_samples_forgotten_one_request_after_the_other_are_left_out_once_more(house: House) -> None:
     first, second = load("mnist", house.settings).dataset.train_rows[:6].tolist()[::3], [0, 1, 2]
     forget(house, samples=[row for row in first if row not in second], method="retrain", reference="none", seed=3)
@@ -165,6 +175,7 @@ def test_shards_go_on_from_the_same_checkpoints_until_these_are_purged(house: Ho
     assert "purged, and sisa needs it" in why_not(repeated(house, name="shards"))
 
 
+@pytest.mark.slow
 def test_layers_that_all_begin_anew_are_learned_once_more_and_other_ones_refute_the_claim(house: House) -> None:
     forget(house, 2, refusal="calibrate", **EUK)
     report = repeated(house)

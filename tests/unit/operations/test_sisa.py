@@ -9,12 +9,14 @@ import pytest
 import torch
 from sqlalchemy import select
 
+from app.database.engine import Database
 from app.database.tables import ModelRow
 from app.datasets.loading import load
 from app.errors import NotApplicable
 from app.operations import costs
 from app.operations.forget import plan
 from app.schemas import ForgetCreate, ForgetRequest
+from app.settings import Settings
 from app.specs.architectures import Mlp
 from app.specs.learning import Sisa
 from app.specs.methods import METHOD_SPECS
@@ -29,7 +31,7 @@ from app.unlearning.data import Dataset
 from app.unlearning.partition import rows_of
 from app.unlearning.sisa.learning import Recipe, provenance_of, train_sharded
 from app.unlearning.sisa.placement import Placement
-from tests.unit.operations.conftest import House
+from tests.unit.operations.conftest import House, copied, furnished
 from tests.unit.unlearning.blobs import same_bits
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -37,9 +39,10 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 LEARNING = Sisa(shards=2, slices=2)
 
 
-@pytest.fixture
-def sharded(house: House) -> House:
+@pytest.fixture(scope="module")
+def _sharded(_trained: House, tmp_path_factory: pytest.TempPathFactory) -> House:
     """A house in which `shards` has one version, learned in LEARNING."""
+    house = furnished(_trained, tmp_path_factory.mktemp("sharded"))
     house.create(
         name="shards",
         architecture={"type": "mlp", "hidden": [16]},
@@ -48,6 +51,12 @@ def sharded(house: House) -> House:
     )
     house.work()
     return house
+
+
+@pytest.fixture
+def sharded(_sharded: House, database: Database, settings: Settings) -> House:
+    """A house of its own with that model."""
+    return copied(_sharded, database, settings)
 
 
 @pytest.fixture

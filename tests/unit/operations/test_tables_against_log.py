@@ -11,11 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.audit import guards
+from app.database.engine import Database
 from app.operations import api_keys, audit, jobs, models, versions
 from app.operations.callers import Caller
 from app.schemas import ApiKeyCreate, AuditProblem, AuditVerification
+from app.settings import Settings
 from tests.unit.audit.conftest import Outsider
-from tests.unit.operations.conftest import CALLER, House
+from tests.unit.operations.conftest import CALLER, House, copied, furnished
 
 SAMPLES = (3, 4, 8)
 """None of them of class 2."""
@@ -51,12 +53,19 @@ def index_of(house: House, event: str, version: int | None = None) -> int:
     return found
 
 
-@pytest.fixture
-def forgetful(house: House) -> House:
+@pytest.fixture(scope="module")
+def _forgetful(_trained: House, tmp_path_factory: pytest.TempPathFactory) -> House:
     """Version 1 remembers class 2 and is quarantined, version 2 serves."""
+    house = furnished(_trained, tmp_path_factory.mktemp("forgetful"))
     house.forget(2, refusal="calibrate", **BLIND)
     house.work()
     return house
+
+
+@pytest.fixture
+def forgetful(_forgetful: House, database: Database, settings: Settings) -> House:
+    """A house of its own with those versions."""
+    return copied(_forgetful, database, settings)
 
 
 def test_a_house_in_which_all_was_done_by_the_service_contradicts_nothing(house: House) -> None:

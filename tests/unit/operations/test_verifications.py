@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.comparison_schemas import CompareCreate
+from app.database.engine import Database
 from app.database.tables import ForgetRequestRow, JobRow
 from app.datasets.loading import load
 from app.errors import (
@@ -25,7 +26,8 @@ from app.operations import audit, compare, jobs, models, verifications, verifyin
 from app.operations.handlers import HANDLERS
 from app.operations.pages import PageQuery
 from app.schemas import Verification, VerifyCreate
-from tests.unit.operations.conftest import CALLER, House
+from app.settings import Settings
+from tests.unit.operations.conftest import CALLER, House, copied, furnished
 
 FAST: dict[str, Any] = {"depth": "fast", "reference": "none"}
 
@@ -57,12 +59,19 @@ def purge(house: House, number: int) -> None:
     versions.purge_version(house.database, house.settings, CALLER, "digits", number)
 
 
-@pytest.fixture
-def forgotten(house: House) -> House:
+@pytest.fixture(scope="module")
+def _forgotten(_trained: House, tmp_path_factory: pytest.TempPathFactory) -> House:
     """Version 2 has forgotten class 2."""
+    house = furnished(_trained, tmp_path_factory.mktemp("forgotten"))
     house.forget(2, refusal="calibrate")
     house.work()
     return house
+
+
+@pytest.fixture
+def forgotten(_forgotten: House, database: Database, settings: Settings) -> House:
+    """A house of its own with those versions."""
+    return copied(_forgotten, database, settings)
 
 
 def test_every_forget_request_leaves_a_verification(forgotten: House) -> None:
@@ -79,6 +88,7 @@ def test_every_forget_request_leaves_a_verification(forgotten: House) -> None:
     assert (event.version, event.forget_request) == (2, found.forget_request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_deep_verification_holds_original_and_retrained_models_against_each_other(forgotten: House) -> None:
     asked = verify(forgotten, 2)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.database.engine import database_now
+from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow, VersionRow
 from app.durable_files import remove
 from app.errors import (
@@ -24,8 +24,9 @@ from app.errors import (
 )
 from app.operations import housekeeping, models, versions
 from app.operations.pages import PageQuery
+from app.settings import Settings
 from app.store.manifest import WEIGHTS
-from tests.unit.operations.conftest import CALLER, House
+from tests.unit.operations.conftest import CALLER, House, copied, furnished
 from tests.unit.operations.test_forget import events, log_holds, states
 
 
@@ -33,12 +34,19 @@ def weights_of(house: House, number: int) -> bool:
     return (house.settings.home / "models" / "digits" / str(number) / WEIGHTS).exists()
 
 
-@pytest.fixture
-def forgetful(house: House) -> House:
+@pytest.fixture(scope="module")
+def _forgetful(_trained: House, tmp_path_factory: pytest.TempPathFactory) -> House:
     """Version 1 remembers class 2 and is quarantined, version 2 serves."""
+    house = furnished(_trained, tmp_path_factory.mktemp("forgetful"))
     house.forget(2, refusal="none")
     house.work()
     return house
+
+
+@pytest.fixture
+def forgetful(_forgetful: House, database: Database, settings: Settings) -> House:
+    """A house of its own with those versions."""
+    return copied(_forgetful, database, settings)
 
 
 def test_a_version_that_remembers_can_never_serve_again(forgetful: House) -> None:

@@ -299,7 +299,6 @@ def test_stopping_at_once_after_starting_leaves_nothing_behind(tmp_path: Path) -
 
 def test_a_process_that_hangs_is_replaced(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     version = store_version(service.home)
-    monkeypatch.setattr(client, "SILENCE_SECONDS", 0.5)
 
     async def scenario(predictor: Predictor) -> None:
         rows = inputs(1).numpy()
@@ -307,8 +306,10 @@ def test_a_process_that_hangs_is_replaced(service: Service, monkeypatch: pytest.
         first = predictor.process_id
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        with pytest.raises(PredictorUnavailable):
-            await ask(predictor, version, rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "SILENCE_SECONDS", 0.5)
+            with pytest.raises(PredictorUnavailable):
+                await ask(predictor, version, rows)
         await ask(predictor, version, rows)
         assert predictor.process_id != first
 
