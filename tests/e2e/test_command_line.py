@@ -148,6 +148,7 @@ def test_a_running_job_is_cancelled(server: Server) -> None:
     assert server.run_json("versions", "list", "cancelled") == []
 
 
+@pytest.mark.slow
 def test_the_demonstration_starts_a_server_where_none_runs_and_stops_it(server: Server, tmp_path: Path) -> None:
     home = tmp_path / "home of the demonstration"
     nobody = {"FORGETTERY_URL": f"http://127.0.0.1:{free_port()}", "FORGETTERY_HOME": str(home)}

@@ -22,6 +22,8 @@ from tests.e2e.small_models import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def mounted(folder: Path, *arguments: str) -> Iterator[None]:

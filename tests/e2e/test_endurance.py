@@ -18,7 +18,7 @@ from tests.e2e.server_process import Server
 from tests.e2e.small_models import Images, learn
 from tests.waiting import HANGS_AFTER
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 PREDICTIONS = 50_000
 CALLERS = 8
 WARM_UP = 5_000

@@ -137,11 +137,12 @@ def assert_each_took_effect_once(client: Client, jobs: list[Job]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_job_ends_once_whatever_is_killed(start_server: StartServer, test_images: Images) -> None:
     kill_while_models_learn_and_forget(start_server(), ["attempt", "worker", "server"] * 2, 1, test_images)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3))
 def test_every_job_ends_once_whatever_is_killed_many_times(
     start_server: StartServer, test_images: Images, seed: int

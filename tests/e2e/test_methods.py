@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from app.schemas import ForgetCreate, ForgetRequest
 from tests.e2e.server_process import Server
 from tests.e2e.small_models import learn
 
+pytestmark = pytest.mark.slow
 NAME = "methods"
 EUK: dict[str, Any] = {"method": "euk", "parameters": {"layers": 1, "steps": 150, "utility_budget": 0.05}}
 RETRAIN: dict[str, Any] = {"method": "retrain", "refusal": "calibrate", "parameters": {"utility_budget": 0.05}}

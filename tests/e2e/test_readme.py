@@ -7,9 +7,12 @@ import re
 import subprocess
 from typing import Any
 
+import pytest
+
 from tests.e2e.server_process import ROOT, Server
 from tests.waiting import HANGS_AFTER
 
+pytestmark = pytest.mark.slow
 ADDRESS = "URL=http://127.0.0.1:8000"
 
 

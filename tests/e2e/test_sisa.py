@@ -12,6 +12,7 @@ from app.errors import NotApplicable
 from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, TrainRequest
 from tests.e2e.server_process import Server
 
+pytestmark = pytest.mark.slow
 NAME = "shards-end-to-end"
 SMALL = ["--mode", "sisa", "--shards", "3", "--slices", "2", "--hidden", "16", "--epochs", "2"]
 TWO, SEVEN = "docs/examples/two.png", "docs/examples/seven.png"

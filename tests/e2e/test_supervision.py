@@ -42,7 +42,14 @@ def test_a_killed_server_takes_its_processes_along(start_server: StartServer) ->
 
 
 @pytest.mark.parametrize("module", ["app.worker_process", "app.predictor.process"])
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        0,
+        pytest.param(1, marks=pytest.mark.slow),
+        *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 10)),
+    ],
+)
 def test_a_server_killed_while_its_processes_start_takes_them_along(tmp_path: Path, module: str, seed: int) -> None:
     server = Server(tmp_path / "home")
     process = server.launch()

@@ -14,6 +14,7 @@ from app.client import Client
 from app.schemas import ForgetCreate, ForgetTarget, TrainRequest
 from tests.e2e.server_process import Server
 
+pytestmark = pytest.mark.slow
 NAME = "tasks-end-to-end"
 SMALL = ["--mode", "synaptic_intelligence", "--hidden", "16", "--task", "0,1", "--task", "2,3", "--task", "4,5"]
 TWO, SEVEN = "docs/examples/two.png", "docs/examples/seven.png"

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests.e2e.server_process import ROOT, Server
 from tests.e2e.test_readme import documents
 
+pytestmark = pytest.mark.slow
 ADDRESS = "http://127.0.0.1:8000"
 
 

@@ -27,6 +27,11 @@ from tests.waiting import HANGS_AFTER, wait_until
 
 _ROOT = Path(__file__).parents[3]
 
+sqlite_first = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+"""On both databases, of which only SQLite is quick enough for every run."""
+
 
 class Toys:
     """A database with toy jobs, and worker processes that compute them."""

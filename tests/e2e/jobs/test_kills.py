@@ -5,26 +5,28 @@ import time
 
 import pytest
 
-from tests.e2e.jobs.conftest import Toys
+from tests.e2e.jobs.conftest import Toys, sqlite_first
 from tests.e2e.processes import assert_no_process_is_left, family_of, freeze, kill, thaw
 from tests.waiting import wait_until
 
 
+@sqlite_first
 def test_every_job_ends_once_whatever_is_killed(toys: Toys) -> None:
     _kill_while_jobs_run(toys, jobs=8, kills=6, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3))
 def test_every_job_ends_once_whatever_is_killed_many_times(toys: Toys, seed: int) -> None:
     _kill_while_jobs_run(toys, jobs=60, kills=60, seed=seed)
 
 
+@pytest.mark.slow
 def test_every_job_ends_once_whatever_is_killed_while_it_starts(toys: Toys) -> None:
     _kill_what_starts(toys, rounds=1, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(3))
 def test_every_job_ends_once_whatever_is_killed_while_it_starts_many_times(toys: Toys, seed: int) -> None:
     _kill_what_starts(toys, rounds=12, seed=seed)

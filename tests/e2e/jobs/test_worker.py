@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.e2e.jobs.conftest import Toys
+from tests.e2e.jobs.conftest import Toys, sqlite_first
 from tests.e2e.processes import children_of, descendants_of, is_alive, kill
 from tests.waiting import wait_until
 
 
+@sqlite_first
 def test_jobs_end_as_their_handlers_do(toys: Toys) -> None:
     toys.start_worker()
     succeeds, refused, crashes, idle, dies = (
@@ -41,6 +42,7 @@ def test_jobs_end_as_their_handlers_do(toys: Toys) -> None:
     assert sorted(toys.endings()) == sorted((str(job), "failed") for job in problems)
 
 
+@sqlite_first
 def test_two_workers_run_the_jobs_of_one_model_one_after_the_other(toys: Toys) -> None:
     model = toys.new_model()
     jobs = [toys.submit_about(model, "have_an_effect", steps=2) for _ in range(5)]
@@ -158,6 +160,7 @@ def test_an_attempt_that_is_over_leaves_nothing_staged(toys: Toys, tmp_path: Pat
     wait_until(lambda: not any((toys.settings.home / "staging").iterdir()))
 
 
+@sqlite_first
 def test_a_frozen_owners_late_write_is_refused(toys: Toys, tmp_path: Path) -> None:
     frozen = toys.start_worker(lease_seconds=2)
     job = toys.submit("wait_for_file", started=str(tmp_path / "started"), goal=str(tmp_path / "goal"))
