@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 
 from app.client import Client
 from tests.declared_defaults import spelled_out
@@ -22,6 +23,7 @@ CREATED = {
 }
 
 
+@pytest.mark.slow
 def test_a_model_learns_forgets_and_predicts_with_all_defaults_spelled_out(server: Server) -> None:
     with httpx.Client(base_url=server.url, timeout=HANGS_AFTER) as http, server.client() as client:
         document = http.get("/openapi.json").json()

@@ -154,6 +154,7 @@ def test_every_job_ends_once_whatever_is_killed_many_times(
 # --- requests at once ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_forget_requests_at_once_both_happen_or_one_is_told_of_the_other(
     server: Server, test_images: Images
 ) -> None:

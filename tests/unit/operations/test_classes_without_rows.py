@@ -65,7 +65,7 @@ def test_a_result_that_is_exact_is_not_failed_by_the_class_that_is_gone(emptied:
     "refusing",
     [
         pytest.param({"refusal": "calibrate"}, id="calibrate"),
-        pytest.param({"refusal": "push"}, id="push"),
+        pytest.param({"refusal": "push"}, id="push", marks=pytest.mark.slow),
         pytest.param({"refusal": "guard", "guard": QUICK_GUARD, **ROOM}, id="guard", marks=pytest.mark.slow),
     ],
 )

@@ -160,6 +160,7 @@ def test_samples_forgotten_one_request_after_the_other_are_left_out_once_more(ho
     assert report.claim == "exact"
 
 
+@pytest.mark.slow
 def test_shards_go_on_from_the_same_checkpoints_until_these_are_purged(house: House) -> None:
     house.create(
         name="shards",
@@ -194,6 +195,7 @@ def test_what_has_no_proof_is_not_repeated(house: House) -> None:
     assert "edit made began from weights that knew" in why_not(repeated(house))
 
 
+@pytest.mark.slow
 def test_weights_that_push_trained_are_not_repeated(house: House) -> None:
     forget(house, 2, method="retrain", refusal="push", reference="none")
     assert "The refusal push" in why_not(repeated(house))

@@ -68,6 +68,7 @@ def forgetful(_forgetful: House, database: Database, settings: Settings) -> Hous
     return copied(_forgetful, database, settings)
 
 
+@pytest.mark.slow
 def test_a_house_in_which_all_was_done_by_the_service_contradicts_nothing(house: House) -> None:
     house.forget(2, refusal="calibrate", **BLIND)
     house.work()
@@ -142,6 +143,7 @@ def test_a_tombstone_of_another_class_is_named_on_both_sides(forgetful: House) -
     assert "knows of no tombstone of class 7" in problems[1].reason
 
 
+@pytest.mark.slow
 def test_a_tombstone_of_a_sample_that_was_deleted_is_named_by_number_never_by_id(house: House) -> None:
     house.forget(samples=SAMPLES, method="euk", **BLIND)
     house.work()

@@ -50,6 +50,7 @@ def test_every_combination_forgets(strategy: Strategy, scope: Scope, refusal: Re
         assert result.report.after.refusal_rate > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [Cnn(channels=(16,), hidden=32), Torchvision("shufflenet_v2_x0_5")])
 def test_other_networks_forget_too(architecture: Architecture) -> None:
     data = blobs(rows=480)

@@ -196,6 +196,7 @@ def test_edit_is_not_for_samples() -> None:
         forget(Parent(MODEL), DATA, replace(edit_of(refusal="none"), target=target_of(SOME_SAMPLES)), CONTEXT)
 
 
+@pytest.mark.slow
 def test_samples_after_a_pushed_class_keep_it_refused_and_claim_what_push_allows() -> None:
     first = forget(Parent(MODEL), DATA, edit_of(1), CONTEXT).model
     rows = SOME_SAMPLES.train.forget[DATA.train_labels[SOME_SAMPLES.train.forget] != 1]
@@ -333,6 +334,7 @@ def test_a_nudge_towards_every_model_is_not_taken_for_forgetting(
         assert "shown" in outcome.missed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["salun", "bad_teacher", "finetune"])
 @pytest.mark.parametrize("learning_rate", [1e-6, 1e-5])
 def test_a_few_steps_too_small_to_forget_anything_are_not_passed(name: MethodName, learning_rate: float) -> None:

@@ -143,6 +143,7 @@ def test_progress_never_goes_back_and_ends_with_all(name: MethodName) -> None:
     assert fractions[-1] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "architecture"),
     [

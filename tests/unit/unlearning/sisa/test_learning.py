@@ -82,6 +82,7 @@ def test_forgetting_gives_the_bits_of_training_without_the_samples_from_the_star
     assert same(forgotten.model, without(SHARDED, samples))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [Cnn(channels=(4,), hidden=8), Torchvision("resnet18")])
 def test_other_networks_forget_as_exactly(architecture: Architecture) -> None:
     rows = DATA.train_rows[:60]
