@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from app import __version__, logs, worker
+from app import __version__, logs
 from app.api import (
     api_keys,
     audit,
@@ -36,13 +36,14 @@ from app.api.problems import install_problem_handlers
 from app.api.request_context import RequestContext
 from app.api.resources import Resources
 from app.database.engine import Database
-from app.home import keep_private, open_home
-from app.operations.serving import ServedVersions
-from app.precautions import doubts
-from app.predictor.client import Predictor
-from app.server import run_server
+from app.prediction.client import Predictor
+from app.prediction.serving import ServedVersions
+from app.service import worker
+from app.service.home import keep_private, open_home
+from app.service.precautions import doubts
+from app.service.server import run_server
+from app.service.supervision import supervised_worker
 from app.settings import Settings
-from app.supervision import supervised_worker
 
 __all__ = ["create_app", "serve", "work"]
 
@@ -111,7 +112,7 @@ def serve(settings: Settings) -> None:
 
 
 def work(settings: Settings) -> None:
-    """Compute jobs until SIGTERM. Raises what `app.worker.work` raises."""
+    """Compute jobs until SIGTERM. Raises what `app.service.worker.work` raises."""
     _prepare(settings)
     worker.work(settings)
 

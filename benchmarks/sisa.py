@@ -12,13 +12,13 @@ from app.specs.architectures import Mlp
 from app.specs.learning import Sisa
 from app.specs.sharding import expected_share
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.judging.measurements import version_metrics
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.sisa.learning import Recipe, forget_samples, provenance_of, train_sharded
+from app.unlearning.learning.training import fit
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.sisa.learning import Recipe, forget_samples, provenance_of, train_sharded
-from app.unlearning.training import fit
-from app.unlearning.verification import version_metrics
 from benchmarks.study import Study, dataset, prepare
 from benchmarks.writing import table
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch.nn import functional
 
-from app.threads import usable_cores
-from app.unlearning.architectures import Classifier, build
+from app.jobs.threads import usable_cores
+from app.unlearning.learning.architectures import Classifier, build
 from benchmarks.study import ARCHITECTURES, Study
 from benchmarks.writing import number, table
 

@@ -12,12 +12,12 @@ from torch.nn import functional
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float
 from app.unlearning.forgetting import forget as forget_by
-from app.unlearning.training import fit
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, machine, prepare
 from benchmarks.writing import number, section, table, write
 

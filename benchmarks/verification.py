@@ -17,18 +17,18 @@ from app.specs.methods.edit import EditParameters
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.training import Training
 from app.store.observations import Observations
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.judging.verifying.claims import Sought
+from app.unlearning.judging.verifying.deep_verification import verify
+from app.unlearning.judging.verifying.kept import Shelf, observe_or_recall
+from app.unlearning.judging.verifying.observations import draw_sets
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.training import fit
-from app.unlearning.verifying.claims import Sought
-from app.unlearning.verifying.deep_verification import verify
-from app.unlearning.verifying.kept import Shelf, observe_or_recall
-from app.unlearning.verifying.observations import draw_sets
 from benchmarks.methods.setting import NUM_SAMPLES
 from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, prepare
 from benchmarks.writing import number, table

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from app.unlearning.architectures import Classifier
 from app.unlearning.data import images_as_float
+from app.unlearning.learning.architectures import Classifier
 
 
 def naive_merkle_root(entries: Sequence[bytes]) -> bytes:

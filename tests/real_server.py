@@ -13,8 +13,8 @@ import uvicorn
 
 from app.database.engine import Database
 from app.errors import errors_by_slug
-from app.http_protocol import HttpProtocol
 from app.main import create_app
+from app.service.http_protocol import HttpProtocol
 from app.settings import Settings
 from tests.waiting import HANGS_AFTER
 

@@ -13,14 +13,14 @@ from sqlalchemy.orm import Session
 
 from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
-from app.predictor.protocol import VersionKey
+from app.prediction.protocol import VersionKey
 from app.schemas import Forgotten, VersionMetrics
 from app.specs.architectures import Mlp
 from app.specs.learning import Learning, SynapticIntelligence, forgotten_tasks
 from app.store import weights
 from app.store.manifest import WEIGHTS, Environment, Manifest
 from app.store.versions import VersionStore
-from app.unlearning.architectures import STANDARD, Classifier, build
+from app.unlearning.learning.architectures import STANDARD, Classifier, build
 
 INPUT_SHAPE = (1, 4, 4)
 CLASS_NAMES = ("zero", "one", "two")

@@ -11,7 +11,7 @@ from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ApiKeyInPath
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
 from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, InvalidPageToken, LastAdminKey
-from app.operations import api_keys
+from app.operations.administration import api_keys
 from app.schemas import ApiKey, ApiKeyCreate, ApiKeyCreated, Page
 
 router = APIRouter(prefix="/v1/api-keys", tags=["api keys"])

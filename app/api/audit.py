@@ -13,7 +13,7 @@ from app.api.openapi import answers
 from app.api.parameters import ModelFilter
 from app.api.resources import PageParameters, ReadingSession
 from app.errors import InvalidPageToken
-from app.operations import audit
+from app.operations.administration import audit
 from app.schemas import AuditEvent, AuditVerification, Page
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])

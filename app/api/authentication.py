@@ -18,9 +18,9 @@ from app.addresses import is_loopback
 from app.api.queries import refuse_unknown_parameters
 from app.api.resources import Resources, ResourcesDependency
 from app.errors import ForeignHost, ForeignOrigin
-from app.operations import api_keys
-from app.operations.api_keys import Identity
-from app.operations.callers import Caller
+from app.operations.administration import api_keys
+from app.operations.administration.api_keys import Identity
+from app.operations.caller import Caller
 
 _bearer = HTTPBearer(
     scheme_name="ApiKey",

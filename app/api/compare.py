@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import examples
-from app.api.answers import accepted
 from app.api.authentication import Forgetter, Reader
 from app.api.bodies import CompareBody, described
+from app.api.headers import accepted
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import Responses, answers, answers_to_body
 from app.api.parameters import JobInPath, ModelInPath
@@ -29,7 +29,7 @@ from app.errors import (
     SampleNotFound,
     TaskNotFound,
 )
-from app.operations import compare, plots
+from app.operations.comparing import compare, plots
 from app.schemas import Job
 
 router = APIRouter(prefix="/v1", tags=["forget"])

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.api import examples
-from app.api.answers import accepted, json_answer
 from app.api.authentication import Forgetter, Reader
 from app.api.bodies import ForgetBody, described
+from app.api.headers import accepted, json_answer
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import Responses, answers, answers_to_body
 from app.api.parameters import ForgetRequestInPath, ModelFilter, ModelInPath
@@ -31,7 +31,7 @@ from app.errors import (
     SampleNotFound,
     TaskNotFound,
 )
-from app.operations import forget
+from app.operations.forgetting import forget
 from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
 
 router = APIRouter(prefix="/v1", tags=["forget"])

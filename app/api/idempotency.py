@@ -29,8 +29,8 @@ from app.api.resources import ResourcesDependency
 from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow
 from app.errors import IdempotencyKeyInUse, IdempotencyKeyReused
-from app.operations.callers import Caller
-from app.operations.housekeeping import IDEMPOTENCY_KEPT
+from app.operations.administration.housekeeping import IDEMPOTENCY_KEPT
+from app.operations.caller import Caller
 
 REPLAYED_HEADER = "Idempotency-Replayed"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 
-from app.operations.api_keys import Identity
+from app.operations.administration.api_keys import Identity
 
 
 class IdentityCache:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.resources import Resources
 from app.errors import Unavailable
-from app.operations import jobs
+from app.operations.administration import jobs
 from app.schemas import Job
 
 _LOOK_SECONDS = 0.25

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from app.api import examples
-from app.api.answers import json_answer
 from app.api.authentication import AnyCaller, Reader
+from app.api.headers import json_answer
 from app.api.idempotency import IdempotencyDependency
 from app.api.job_events import changes, look, was_told_all
 from app.api.openapi import Responses, answers
@@ -25,7 +25,7 @@ from app.errors import (
     JobNotFound,
     PayloadTooLarge,
 )
-from app.operations import jobs
+from app.operations.administration import jobs
 from app.schemas import Job, JobKind, JobStatus, Page
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

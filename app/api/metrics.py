@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from app import __version__
-from app.operations.figures import BOUNDS, Figures
+from app.operations.administration.figures import BOUNDS, Figures
 from app.schemas import JobStatus, Verdict
 
 

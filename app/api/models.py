@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from app.api import examples
-from app.api.answers import accepted
 from app.api.authentication import Administrator, Reader, Trainer
 from app.api.bodies import ModelCreateBody, ServingBody, TrainBody, described
+from app.api.headers import accepted
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ModelInPath
@@ -38,7 +38,8 @@ from app.errors import (
     VersionNotFound,
     VersionRemembers,
 )
-from app.operations import models, train, versions
+from app.operations.models import models, versions
+from app.operations.training import train
 from app.schemas import Model, ModelAndJob, ModelCreate, Page, ServingRequest, TrainRequest
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

@@ -27,10 +27,10 @@ from app.errors import (
     VersionGone,
     VersionNotFound,
 )
-from app.operations import predict
-from app.operations.answers import Options
-from app.operations.callers import Caller
-from app.operations.inputs import ALIASES, IMAGE_TYPES, JSON_TYPE, MEDIA_TYPES, NPY_TYPE
+from app.operations.caller import Caller
+from app.operations.models import predict
+from app.prediction.answers import Options
+from app.prediction.inputs import ALIASES, IMAGE_TYPES, JSON_TYPE, MEDIA_TYPES, NPY_TYPE
 from app.schemas import Invert, OnForgotten, Predictions
 
 router = APIRouter(prefix="/v1/models/{model}", tags=["predict"])

@@ -16,8 +16,8 @@ from app.api.metrics import Metrics
 from app.api.parameters import WholeNumber
 from app.database.engine import Database
 from app.operations.pages import PageQuery
-from app.operations.serving import ServedVersions
-from app.predictor.client import Predictor
+from app.prediction.client import Predictor
+from app.prediction.serving import ServedVersions
 from app.settings import Settings
 
 

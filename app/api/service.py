@@ -14,7 +14,7 @@ from app.api.openapi import Responses, answers, open_route
 from app.api.problems import problem_response
 from app.api.resources import ReadingSession, ResourcesDependency
 from app.errors import NotReady
-from app.operations import figures, readiness
+from app.operations.administration import figures, readiness
 from app.schemas import Health, Readiness
 
 router = APIRouter(tags=["service"])

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.api import examples
-from app.api.answers import accepted
 from app.api.authentication import Forgetter, Reader
 from app.api.bodies import VerifyBody, described
+from app.api.headers import accepted
 from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ModelFilter, ModelInPath, VerificationInPath, VersionInPath, WholeNumber
@@ -28,7 +28,7 @@ from app.errors import (
     VersionGone,
     VersionNotFound,
 )
-from app.operations import verifications
+from app.operations.verifying import verifications
 from app.schemas import Depth, Page, Verification, VerifyCreate
 
 router = APIRouter(prefix="/v1", tags=["verifications"])

@@ -10,8 +10,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.api import examples
-from app.api.answers import json_answer
 from app.api.authentication import Forgetter, Reader
+from app.api.headers import json_answer
 from app.api.openapi import Responses, answers
 from app.api.parameters import ModelInPath, VersionInPath
 from app.api.resources import DatabaseResource, PageParameters, ReadingSession, SettingsResource
@@ -28,7 +28,7 @@ from app.errors import (
     VersionNotFound,
     VersionServing,
 )
-from app.operations import guards, model_cards, versions
+from app.operations.models import guards, model_cards, versions
 from app.schemas import Page, Version, VersionState
 
 router = APIRouter(prefix="/v1/models/{model}/versions", tags=["versions"])

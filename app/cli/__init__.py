@@ -1,6 +1,6 @@
 """The `forgettery` command: thin commands over the client; `serve`, `worker`, `db` and `demo` over the server.
 
-Exit codes: 0 done, 1 unexpected, 2 wrong usage, and one per branch of the error tree (`app.cli.exits`).
+Exit codes: 0 done, 1 unexpected, 2 wrong usage, and one per branch of the error tree (`app.cli.exit_codes`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from app.cli import (
     verify,
     versions,
 )
-from app.cli.exits import EXIT_CODE_HELP, exit_code, paragraph
+from app.cli.exit_codes import EXIT_CODE_HELP, exit_code, paragraph
 from app.errors import ForgetteryError
 
 app = typer.Typer(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from app.cli.calls import LOCAL
-from app.cli.exits import INTERRUPTED
+from app.cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from app.client import Client

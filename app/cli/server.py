@@ -44,7 +44,7 @@ def worker() -> None:
 @database.command()
 def upgrade() -> None:
     """Bring the database of FORGETTERY_DATABASE_URL to the schema of this version; safe to repeat."""
-    migrate, home = server_part("app.database.migrate"), server_part("app.home")
+    migrate, home = server_part("app.database.migrate"), server_part("app.service.home")
     chosen = settings()
     home.keep_private()
     if chosen.embedded_database:

@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from app.datasets.dataset_spec import DatasetSpec
-from app.durable_files import storage_faults, sync_folder, write_durably
 from app.errors import DatasetCorrupted
+from app.files import storage_faults, sync_folder, write_durably
 
 
 @dataclass(frozen=True)

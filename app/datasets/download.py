@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 
 from app.datasets.dataset_spec import DatasetSpec, Download
-from app.durable_files import storage_faults, sync_file, sync_folder
 from app.errors import DatasetUnavailable
+from app.files import storage_faults, sync_file, sync_folder
 
 _TIMEOUT = httpx.Timeout(15.0, connect=3.0)
 _CHECK_TIMEOUT = httpx.Timeout(3.0)

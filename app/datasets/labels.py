@@ -9,8 +9,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from app.durable_files import storage_faults, sync_folder, write_durably
 from app.errors import DatasetCorrupted
+from app.files import storage_faults, sync_folder, write_durably
 
 _HEADER_BYTES = 1024  # of a .npy file, at most
 

@@ -20,8 +20,8 @@ from app.datasets.locations import Archive, LooseFiles, cache_folder, cached, do
 from app.datasets.locations import placing_advice as advice
 from app.datasets.split import split, split_digest
 from app.datasets.unpacking import unpack
-from app.durable_files import storage_faults
 from app.errors import DatasetUnavailable
+from app.files import storage_faults
 from app.settings import Settings
 from app.unlearning.data import Dataset
 

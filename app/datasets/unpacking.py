@@ -20,8 +20,8 @@ from typing import IO, cast
 
 from app.datasets.dataset_spec import DataFile, DatasetSpec
 from app.datasets.locations import Archive, LooseFiles
-from app.durable_files import storage_faults
 from app.errors import DatasetCorrupted, DatasetUnavailable
+from app.files import storage_faults
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _IDX_UNSIGNED_BYTE = 8

@@ -27,10 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from app.durable_files import storage_faults, sync_folder, write_durably
 from app.errors import InvalidInput
 from app.evidence.encoding import decode_base64, encode_base64
 from app.evidence.note import NoteKey, NoteSigner
+from app.files import storage_faults, sync_folder, write_durably
 
 CERTIFICATE_KEY, CERTIFICATE_PUBLIC = "certificate.key", "certificate.pub"
 LOG_KEY, LOG_PUBLIC = "log.key", "log.pub"

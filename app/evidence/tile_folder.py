@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from app.durable_files import storage_faults
 from app.evidence.checkpoint import Checkpoint
 from app.evidence.findings import DoesNotHold, Reason
 from app.evidence.merkle import HASH_BYTES, CompactRange, leaf_hash
 from app.evidence.note import MAX_NOTE_BYTES
 from app.evidence.reading import read_file
 from app.evidence.tiles import WIDTH, Tile, TileHashes, tile_root
+from app.files import storage_faults
 
 CHECKPOINT = "checkpoint"
 MAX_ENTRY_BYTES = 0xFFFF

@@ -25,8 +25,8 @@ from app.jobs.attempt import Attempt
 from app.jobs.engine import ATTEMPTS_AT_ONCE, Order
 from app.jobs.handlers import Handler
 from app.jobs.queue import LostClaim
+from app.jobs.threads import job_threads
 from app.processes.lifelines import end_with_parent, end_with_writer
-from app.threads import job_threads
 
 _NICENESS = 10
 """An attempt gives way to the server and the predictor, so that predictions stay quick while a model trains."""

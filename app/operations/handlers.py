@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from app.jobs.handlers import Handler
-from app.operations import compare, forgetting_run, references, train, verifications, verifying_run
+from app.operations.comparing import compare
+from app.operations.forgetting import forgetting_run
+from app.operations.training import train
+from app.operations.verifying import references, verifications, verifying_run
 
 _PRELOAD = (
     "app.unlearning.comparing",
-    "app.unlearning.continual",
+    "app.unlearning.learning.continual",
     "app.unlearning.forgetting",
-    "app.unlearning.training",
-    "app.unlearning.verifying.outcome",
+    "app.unlearning.learning.training",
+    "app.unlearning.judging.verifying.outcome",
     "app.datasets.loading",
     "app.store.weights",
     "torch._dynamo",  # which the first optimizer of a process imports, some seconds that each job would pay

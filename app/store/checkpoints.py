@@ -12,8 +12,8 @@ from app.specs.learning import Sisa
 from app.store.manifest import CHECKPOINTS, Manifest, Sharded
 from app.store.versions import file_name
 from app.store.weights import checked_manifest, load_tensors, save_tensors
-from app.unlearning.architectures import build
-from app.unlearning.sisa.shards import Provenance
+from app.unlearning.learning.architectures import build
+from app.unlearning.learning.sisa.shards import Provenance
 
 _ROWS = "rows"
 

@@ -8,8 +8,8 @@ from app.errors import VersionCorrupted
 from app.store.manifest import GUARD, GuardRecord
 from app.store.versions import file_name
 from app.store.weights import checked_manifest, load_tensors, save_tensors
-from app.unlearning.architectures import seeded
-from app.unlearning.guard import Guard
+from app.unlearning.learning.architectures import seeded
+from app.unlearning.refusing.guard import Guard
 
 
 def save_guard(guard: Guard, path: Path) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from app.durable_files import digest_of
 from app.errors import VersionCorrupted
+from app.files import digest_of
 from app.schemas import Claim, Forgotten, ModelName, Origin, VersionMetrics
 from app.specs.architectures import Architecture
 from app.specs.fields import Seed

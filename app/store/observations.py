@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from app.durable_files import digest_of, remove
+from app.files import digest_of, remove
 
 MOST_FILES = 16
 """The most files in one folder; the oldest are removed first."""

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from app.durable_files import file_digest, remove, storage_faults, sync_file, sync_folder, write_durably
 from app.errors import InvalidValue, StorageUnavailable, VersionCorrupted
+from app.files import file_digest, remove, storage_faults, sync_file, sync_folder, write_durably
 from app.store.manifest import CARD, MANIFEST, MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from app.store.model_card import render
 

@@ -14,13 +14,13 @@ from safetensors.torch import load as parse
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from app.durable_files import digest_of, write_durably
 from app.errors import GateMissed, VersionCorrupted
+from app.files import digest_of, write_durably
 from app.specs.learning import SynapticIntelligence, forgotten_tasks
 from app.store.manifest import IMPORTANCE, MANIFEST, MAX_MANIFEST_BYTES, WEIGHTS, Manifest, parse_manifest
 from app.store.versions import check_digest, file_name, read_bounded
-from app.unlearning.architectures import Classifier, build
-from app.unlearning.synaptic_intelligence import Importance
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.synaptic_intelligence import Importance
 
 _LENGTH_BYTES = 8
 _HEADER_BYTES_OF_NONE = 8  # an empty JSON object, padded

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from app.specs.claims import Claim
 from app.specs.refusing import Refusing
 from app.specs.target import Target
-from app.unlearning.architectures import Classifier
 from app.unlearning.data import Dataset
-from app.unlearning.guard import Guard
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.synaptic_intelligence import Importance
 from app.unlearning.partition import Partition
+from app.unlearning.refusing.guard import Guard
 from app.unlearning.sample_partition import of_samples, without_forgotten
-from app.unlearning.synaptic_intelligence import Importance
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,14 @@ from app.specs.methods.retrain import RetrainParameters
 from app.specs.reports import Measurements
 from app.specs.request import ForgetSpec
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case, Parent, partition_of
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import Unlearned, forget
-from app.unlearning.methods import METHODS
-from app.unlearning.partition import Partition
-from app.unlearning.stopwatch import Spent
-from app.unlearning.verification import measure
-from app.unlearning.verifying.deep_verification import Verdict, judge
-from app.unlearning.verifying.figures import attack, margin, point, probe_recall
-from app.unlearning.verifying.observations import (
+from app.unlearning.judging.measurements import measure
+from app.unlearning.judging.verifying.deep_verification import Verdict, judge
+from app.unlearning.judging.verifying.figures import attack, margin, point, probe_recall
+from app.unlearning.judging.verifying.observations import (
     Observation,
     Sets,
     draw_sets,
@@ -34,7 +30,11 @@ from app.unlearning.verifying.observations import (
     observe_original,
     observe_struck,
 )
-from app.unlearning.verifying.outcome import conclude
+from app.unlearning.judging.verifying.outcome import conclude
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.methods import METHODS
+from app.unlearning.partition import Partition
+from app.unlearning.stopwatch import Spent
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,23 @@ from app.specs.methods.method import reasons_against
 from app.specs.refusing import PushParameters, Refusing
 from app.specs.reports import Measurements
 from app.specs.request import ForgetSpec
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.effect import MOST_LEFT_BY_METHOD, effect_of
-from app.unlearning.gate import Criterion, judge_forgetting, judge_keeping, judge_method
-from app.unlearning.guard import Guard
-from app.unlearning.guard_fitting import fit_guard_of, recalibrated
+from app.unlearning.judging.effect import MOST_LEFT_BY_METHOD, effect_of
+from app.unlearning.judging.gate import Criterion, judge_forgetting, judge_keeping, judge_method
+from app.unlearning.judging.measurements import measure, measured_rows, weights_changed
+from app.unlearning.judging.verifying.claims import AbsenceProof, Sought, weights_digest
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.synaptic_intelligence import Importance
+from app.unlearning.learning.training import deterministic_algorithms
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import MethodResult
 from app.unlearning.partition import Partition
-from app.unlearning.refusal import fit_refusal, partly_forgotten_tasks, push_steps
+from app.unlearning.refusing.guard import Guard
+from app.unlearning.refusing.guard_fitting import fit_guard_of, recalibrated
+from app.unlearning.refusing.refusal import fit_refusal, partly_forgotten_tasks, push_steps
 from app.unlearning.stopwatch import Spent, Stopwatch
-from app.unlearning.synaptic_intelligence import Importance
-from app.unlearning.training import deterministic_algorithms
-from app.unlearning.verification import measure, measured_rows, weights_changed
-from app.unlearning.verifying.claims import AbsenceProof, Sought, weights_digest
 
 
 @dataclass(frozen=True)

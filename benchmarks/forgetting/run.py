@@ -17,15 +17,15 @@ from app.specs.refusing import GuardParameters, Refusal
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import Unlearned
 from app.unlearning.forgetting import forget as forget_by
+from app.unlearning.judging.measurements import version_metrics
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
-from app.unlearning.verification import version_metrics
 from benchmarks.forgetting import STUDY
 from benchmarks.forgetting.report import report
 from benchmarks.study import ARCHITECTURES, add_architectures, dataset, machine, prepare

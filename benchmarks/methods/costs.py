@@ -16,17 +16,17 @@ from torch.nn import functional
 from app.specs import target as forgetting
 from app.specs.methods.edit import EditSettings
 from app.specs.request import ForgetSpec
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float, in_batches
 from app.unlearning.forgetting import forget
-from app.unlearning.importance import empirical_fisher
+from app.unlearning.judging.verifying.claims import Sought
+from app.unlearning.judging.verifying.deep_verification import judge
+from app.unlearning.judging.verifying.observations import draw_sets, observe, observe_struck
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.training import fit
+from app.unlearning.methods.importance import empirical_fisher
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
-from app.unlearning.verifying.claims import Sought
-from app.unlearning.verifying.deep_verification import judge
-from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
 from benchmarks.methods.models import original, reference
 from benchmarks.methods.requests import Clock
 from benchmarks.methods.setting import FIRST_SEED, Case, Target, compared_classes

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from app.operations import costs
+from app.operations.forgetting import costs
 from app.specs.methods import METHOD_SPECS, MethodName
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.methods.work import TrainedRows, Work
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget
-from app.unlearning.training import fit
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from benchmarks.study import ARCHITECTURES, Study, add_architectures, dataset, prepare
 from benchmarks.writing import number, table
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from app.unlearning.context import Context
-from app.unlearning.measuring.closeness import jensen_shannon
-from app.unlearning.measuring.intervals import share
-from app.unlearning.measuring.membership import area_under_curve, calibrated
+from app.unlearning.judging.measuring.closeness import jensen_shannon
+from app.unlearning.judging.measuring.intervals import share
+from app.unlearning.judging.measuring.membership import area_under_curve, calibrated
+from app.unlearning.judging.verifying.deep_verification import judge
+from app.unlearning.judging.verifying.figures import accuracy, attack, margin, probe_recall, prototype_recall
+from app.unlearning.judging.verifying.observations import Observation, Outputs, Sets
 from app.unlearning.partition import Partition
-from app.unlearning.verifying.deep_verification import judge
-from app.unlearning.verifying.figures import accuracy, attack, margin, probe_recall, prototype_recall
-from app.unlearning.verifying.observations import Observation, Outputs, Sets
 from benchmarks.methods.requests import Result
 
 _CONTEXT = Context()

@@ -11,12 +11,12 @@ import torch
 
 from app.specs.methods.retrain import RetrainParameters
 from app.unlearning import case as unlearning
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
 from benchmarks.methods.setting import Case
 from benchmarks.study import ARCHITECTURES
 

@@ -13,15 +13,15 @@ from app.specs.methods.retrain import RetrainParameters
 from app.specs.refusing import Budgets
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget
-from app.unlearning.guard import Guard
+from app.unlearning.judging.verifying.claims import Sought
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.sisa.learning import Recipe, train_sharded
 from app.unlearning.partition import Partition
-from app.unlearning.sisa.learning import Recipe, train_sharded
-from app.unlearning.verifying.claims import Sought
+from app.unlearning.refusing.guard import Guard
 from benchmarks.methods.setting import REFERENCE_SEED, RETRAIN_SEED, Case, Row
 from benchmarks.study import ARCHITECTURES
 

@@ -9,10 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from app.errors import NotApplicable
-from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
-from app.unlearning.verifying.observations import draw_sets, observe, observe_struck
+from app.unlearning.judging.verifying.observations import draw_sets, observe, observe_struck
+from app.unlearning.learning.architectures import Classifier
 from benchmarks.methods import STUDY
 from benchmarks.methods.figures import Beside, figures
 from benchmarks.methods.models import original, reference

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from app.unlearning.data import Dataset
-from app.unlearning.verification import sparsity
+from app.unlearning.judging.measurements import sparsity
 from benchmarks.reproduction.setting import (
     NUM_CLASSES,
     TASKS,

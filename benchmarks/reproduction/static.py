@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.unlearning.data import Dataset
-from app.unlearning.verification import sparsity
-from app.unlearning.weight_choice import top_share
+from app.unlearning.judging.measurements import sparsity
+from app.unlearning.methods.weight_choice import top_share
 from benchmarks.reproduction.setting import (
     NUM_CLASSES,
     TASKS,

@@ -57,7 +57,7 @@ def _family(ancestor: int) -> list[int]:
 
 def _role(pid: int) -> str:
     command = (Path("/proc") / str(pid) / "cmdline").read_text().replace("\0", " ")
-    roles = {"app.predictor": "predictor", "worker_process": "worker", "forkserver": "fork server", " serve": "API"}
+    roles = {"app.prediction": "predictor", "worker_process": "worker", "forkserver": "fork server", " serve": "API"}
     return next((role for mark, role in roles.items() if mark in command), "resource tracker")
 
 

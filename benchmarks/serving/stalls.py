@@ -24,9 +24,9 @@ import uvloop
 from fastapi import FastAPI
 
 from app import logs
-from app.home import open_home
-from app.http_protocol import HttpProtocol
 from app.main import create_app
+from app.service.home import open_home
+from app.service.http_protocol import HttpProtocol
 from app.settings import Settings
 from app.specs.architectures import Mlp
 from benchmarks.serving.running import npy, running_server, train, wait

@@ -18,14 +18,14 @@ from app.specs.refusing import PUSH_STEPS, Refusal
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
 from app.specs.training import ARCHITECTURE_OF_MODE, TRAINING_OF_MODE, Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Parent
 from app.unlearning.context import Context
-from app.unlearning.continual import Learned, learn_tasks
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import forget as forget_by
-from app.unlearning.training import raw_logits
-from app.unlearning.verification import sparsity
+from app.unlearning.judging.measurements import sparsity
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.continual import Learned, learn_tasks
+from app.unlearning.learning.training import raw_logits
 from benchmarks.reproduction.setting import TASKS
 from benchmarks.tasks.probe import ProbeImages, probe
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from app.specs.learning import Standard, full_grown
 from app.specs.training import ARCHITECTURE_OF_MODE, Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.data import Dataset
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import rows_of
-from app.unlearning.training import fit
 from benchmarks.reproduction.setting import TASKS
 from benchmarks.tasks.run import CONTEXT, LEARNING, default_training, fresh, learn
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import httpx
 import pytest
 
-from app import http_protocol
+from app.service import http_protocol
 from tests.waiting import HANGS_AFTER, wait_until
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

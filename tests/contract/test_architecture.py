@@ -56,7 +56,7 @@ def test_the_commands_of_the_client_are_ready_without_loading_the_client() -> No
         "app.datasets.catalogue",
         "app.store.versions",
         "app.jobs.worker",
-        "app.predictor.client",
+        "app.prediction.client",
     ],
 )
 def test_the_api_process_and_the_worker_load_no_torch(module: str) -> None:

@@ -16,9 +16,9 @@ from starlette.routing import Match
 from app.api.enum_meanings import enums
 from app.audit.events import EVENTS
 from app.cli import app as command_line
-from app.cli.exits import EXIT_CODES
+from app.cli.exit_codes import EXIT_CODES
 from app.main import create_app
-from app.operations.publishing import publish
+from app.operations.training.publishing import publish
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]

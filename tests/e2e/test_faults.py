@@ -98,7 +98,7 @@ class Chaos:
 
     def _family(self) -> Family:
         assert self.server.process is not None
-        worker = modules_of(self.server.process.pid).get("app.worker_process")
+        worker = modules_of(self.server.process.pid).get("app.service.worker_process")
         return Family(0, [], []) if worker is None else family_of(worker)
 
 

@@ -18,7 +18,7 @@ from tests.e2e.server_process import ROOT, Server, environment
 from tests.waiting import wait_until
 
 
-@pytest.mark.parametrize("module", ["app.worker_process", "app.predictor.process"])
+@pytest.mark.parametrize("module", ["app.service.worker_process", "app.prediction.process"])
 def test_a_process_of_the_server_that_is_killed_comes_back(start_server: StartServer, module: str) -> None:
     server = start_server()
     assert server.process is not None
@@ -41,7 +41,7 @@ def test_a_killed_server_takes_its_processes_along(start_server: StartServer) ->
     wait_until(lambda: not any(Path(f"/proc/{process_id}").exists() for process_id in started))
 
 
-@pytest.mark.parametrize("module", ["app.worker_process", "app.predictor.process"])
+@pytest.mark.parametrize("module", ["app.service.worker_process", "app.prediction.process"])
 @pytest.mark.parametrize(
     "seed",
     [

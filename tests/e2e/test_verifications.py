@@ -29,7 +29,7 @@ def reference_of(client: Client) -> Job:
 def attempts_of(server: Server) -> list[int]:
     """The living processes in which jobs are computed."""
     assert server.process is not None
-    return family_of(modules_of(server.process.pid)["app.worker_process"]).attempts
+    return family_of(modules_of(server.process.pid)["app.service.worker_process"]).attempts
 
 
 def works_on_the_reference(client: Client, attempts: list[int]) -> bool:

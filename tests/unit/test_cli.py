@@ -13,7 +13,7 @@ import pytest
 
 from app import errors
 from app.cli.demo_digits import test_digits as first_test_digits
-from app.cli.exits import EXIT_CODES, exit_code, paragraph
+from app.cli.exit_codes import EXIT_CODES, exit_code, paragraph
 from app.cli.terminal import print_json
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.durable_files import remove
+from app.files import remove
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.precautions import doubts
+from app.service.precautions import doubts
 from app.settings import Settings
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app import supervision
-from app.predictor import client as predictor
+from app.prediction import client as predictor
 from app.processes.keeping import keep_running
+from app.service import supervision
 from app.settings import Settings
 from tests.waiting import HANGS_AFTER
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from app.jobs.threads import is_small, job_threads, usable_cores
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
-from app.threads import is_small, job_threads, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,6 @@ def test_a_quota_of_the_first_kind_of_cgroups_bounds_the_cores(tmp_path: Path, o
 
 def test_affinity_bounds_the_cores() -> None:
     core = min(os.sched_getaffinity(0))
-    program = (
-        f"import os; os.sched_setaffinity(0, {{{core}}}); from app.threads import usable_cores; print(usable_cores())"
-    )
+    program = f"import os; os.sched_setaffinity(0, {{{core}}}); from app.jobs.threads import usable_cores; print(usable_cores())"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout == "1\n"

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from app.specs.methods.bad_teacher import TUNED, BadTeacherParameters
 from app.specs.methods.steps import SETTLING_STEPS_AFTER_WRONG_ANSWERS
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case
 from app.unlearning.context import Context
+from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.methods.method import Computed, strike
 from app.unlearning.methods.steps import (
     Batches,

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from app.specs.learning import Progressive, forgotten_tasks
 from app.specs.methods.edit import EditSettings, Strategy
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.growing import NO_TASK, owners
-from app.unlearning.importance import hidden_weights
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.growing import NO_TASK, owners
+from app.unlearning.methods.importance import hidden_weights
 from app.unlearning.methods.method import Computed
-from app.unlearning.weight_choice import choose_weights
+from app.unlearning.methods.weight_choice import choose_weights
 
 
 def compute(case: Case, settings: EditSettings, context: Context, *, seed: int) -> Computed:

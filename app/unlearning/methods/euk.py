@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from app.specs.methods.euk import EukParameters
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import raw_logits
 from app.unlearning.methods.method import Computed, strike
 from app.unlearning.methods.steps import Batches, cross_entropy, descend, images_of
 from app.unlearning.methods.tuning import Judge
-from app.unlearning.training import raw_logits
 
 _ROUND = 100  # steps after which held-out rows say whether more is learned
 _PATIENCE = 3  # rounds without a better held-out loss

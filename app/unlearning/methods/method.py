@@ -12,13 +12,13 @@ from torch import Tensor
 from app.errors import FieldError, NotApplicable
 from app.specs.methods.method import MethodSpec, reasons_against
 from app.specs.refusing import Budgets
-from app.unlearning.architectures import Classifier, seeded
 from app.unlearning.case import Case
 from app.unlearning.context import Context
+from app.unlearning.learning.architectures import Classifier, seeded
+from app.unlearning.learning.synaptic_intelligence import Importance
+from app.unlearning.learning.training import deterministic_algorithms
 from app.unlearning.partition import Partition
 from app.unlearning.stopwatch import Spent, Stopwatch
-from app.unlearning.synaptic_intelligence import Importance
-from app.unlearning.training import deterministic_algorithms
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.specs.methods.projection import FORGET_ROWS, RETAIN_ROWS, TUNED, ProjectionParameters
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
+from app.unlearning.learning.architectures import Classifier
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose

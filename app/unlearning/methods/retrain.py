@@ -8,15 +8,15 @@ from app.errors import NotApplicable
 from app.specs.learning import Sisa
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.continual import learn_tasks
 from app.unlearning.data import Dataset
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.continual import learn_tasks
+from app.unlearning.learning.sisa.learning import Recipe, train_sharded
+from app.unlearning.learning.training import fit
 from app.unlearning.methods.method import Computed, strike
 from app.unlearning.partition import Partition
-from app.unlearning.sisa.learning import Recipe, train_sharded
-from app.unlearning.training import fit
 
 
 def compute(case: Case, parameters: RetrainParameters, context: Context, *, seed: int) -> Computed:

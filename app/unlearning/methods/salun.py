@@ -10,10 +10,10 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.specs.methods.salun import TUNED, SalunParameters
 from app.specs.methods.steps import SETTLING_STEPS_AFTER_WRONG_ANSWERS
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, in_batches
+from app.unlearning.learning.architectures import Classifier
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import (
     Batches,

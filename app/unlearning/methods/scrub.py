@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from app.specs.methods.scrub import TUNED, ScrubParameters
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.learning.architectures import Classifier
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import (
     Batches,

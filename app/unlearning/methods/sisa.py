@@ -7,8 +7,8 @@ from dataclasses import asdict
 from app.specs.methods.sisa import SisaParameters
 from app.unlearning.case import Case
 from app.unlearning.context import Context
+from app.unlearning.learning.sisa.learning import forget_samples, provenance_of
 from app.unlearning.methods.method import Computed
-from app.unlearning.sisa.learning import forget_samples, provenance_of
 
 
 def compute(

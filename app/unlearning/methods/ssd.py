@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from app.specs.methods.ssd import TUNED, SsdParameters
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, in_batches
-from app.unlearning.importance import ByTensor, Moments, gradient_moments
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.methods.importance import ByTensor, Moments, gradient_moments
 from app.unlearning.methods.method import Computed
 from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from app.specs.methods.steps import SETTLING_STEPS, STEPS_BETWEEN_CHECKS
-from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context, Throttle
 from app.unlearning.data import Dataset, images_at, in_batches
+from app.unlearning.learning.architectures import Classifier
 
 _STATISTICS_ROWS = 2000
 _STATISTICS_BATCH = 200

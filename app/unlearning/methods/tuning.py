@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from app.specs.methods.work import MOST_JUDGED_ROWS
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case
 from app.unlearning.context import Context
-from app.unlearning.training import raw_logits
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.training import raw_logits
 
 CLASS_AIM = 0.01
 """Share of a class's training images that may still be given its label: one retrained without it gives it to none."""

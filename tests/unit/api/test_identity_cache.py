@@ -7,7 +7,7 @@ import pytest
 
 from app.api.identity_cache import IdentityCache
 from app.errors import Unauthenticated
-from app.operations.api_keys import Identity
+from app.operations.administration.api_keys import Identity
 from tests.waiting import HANGS_AFTER
 
 OWNER, LATER = Identity("key:a", frozenset({"predict"})), Identity("key:b", frozenset())

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from app.database.engine import Database
-from app.operations import audit
+from app.operations.administration import audit
 from app.schemas import AuditProblem
 from tests.unit.audit.conftest import SQLITE_GUARDS, Outsider
 

@@ -18,9 +18,11 @@ from app.database.engine import Database
 from app.database.tables import Table
 from app.jobs import queue
 from app.jobs.attempt import Attempt
-from app.operations import forget, models, train
-from app.operations.callers import Caller
+from app.operations.caller import Caller
+from app.operations.forgetting import forget
 from app.operations.handlers import HANDLERS
+from app.operations.models import models
+from app.operations.training import train
 from app.schemas import ForgetCreate, ForgetRequest, Job, ModelCreate, TrainRequest
 from app.settings import Settings
 

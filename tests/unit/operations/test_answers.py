@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.operations.answers import Options, PredictionJson, PredictionsJson, encode_answers
-from app.operations.serving import ServedVersion
+from app.prediction.answers import Options, PredictionJson, PredictionsJson, encode_answers
+from app.prediction.serving import ServedVersion
 from app.schemas import OnForgotten, Prediction, Predictions
 from app.specs.architectures import Mlp
 from app.specs.learning import SynapticIntelligence
-from app.unlearning.architectures import build
+from app.unlearning.learning.architectures import build
 
 NAMES = ("shirt", "shoe", "bag", "hat")
 VERSION = ServedVersion(uuid4(), "clothes", 3, "sha256:ab", "sha256:cd", (1, 1, 4), NAMES, forgotten=(0, 2))

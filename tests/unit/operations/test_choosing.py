@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.database.tables import VersionRow
 from app.errors import NotApplicable
-from app.operations import choosing, costs, targets
+from app.operations.forgetting import choosing, costs, targets
 from app.operations.lookups import find_model
 from app.schemas import ForgetCreate
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp

@@ -9,8 +9,9 @@ import pytest
 
 from app.database.engine import Database
 from app.errors import ClassForgotten, NotApplicable
-from app.operations import forget, train
+from app.operations.forgetting import forget
 from app.operations.pages import PageQuery
+from app.operations.training import train
 from app.schemas import ForgetCreate, ForgetRequest, TrainRequest
 from app.settings import Settings
 from tests.unit.operations.conftest import CALLER, House, copied, furnished

@@ -8,8 +8,9 @@ from sqlalchemy import func, select
 from app.comparison_schemas import CompareCreate, Comparison
 from app.database.tables import AuditEntryRow, ReferenceRow, TombstoneRow, VersionRow
 from app.errors import AlreadyForgotten, Conflict, InvalidInput, JobNotFound, ModelNotFound, NotApplicable
-from app.operations import compare, jobs, plots
-from app.operations.reference_files import store_of
+from app.operations.administration import jobs
+from app.operations.comparing import compare, plots
+from app.operations.verifying.reference_files import store_of
 from app.schemas import Job
 from tests.unit.operations.conftest import CALLER, House
 

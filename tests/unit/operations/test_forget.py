@@ -24,8 +24,10 @@ from app.errors import (
 )
 from app.jobs import queue
 from app.jobs.queue import LostClaim
-from app.operations import audit, forget, forgetting_run, jobs, models, versions
+from app.operations.administration import audit, jobs
+from app.operations.forgetting import forget, forgetting_run
 from app.operations.handlers import HANDLERS
+from app.operations.models import models, versions
 from app.operations.pages import PageQuery
 from app.schemas import ForgetCreate, ForgetRequest
 from app.store.manifest import WEIGHTS

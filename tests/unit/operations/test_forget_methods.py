@@ -9,20 +9,22 @@ from sqlalchemy import func, select
 
 from app.database.tables import ForgetRequestRow, TombstoneRow, VersionRow
 from app.errors import ClaimOutOfReach, NotApplicable
-from app.operations import audit, forget, models, versions
-from app.operations.forgetting_run import Done
+from app.operations.administration import audit
+from app.operations.forgetting import forget
+from app.operations.forgetting.forgetting_run import Done
+from app.operations.models import models, versions
 from app.operations.pages import PageQuery
 from app.schemas import ForgetCreate, ForgetPlan, ForgetReport, ForgetRequest, Forgotten, VerificationReport
 from app.specs.claims import Claim
 from app.specs.methods import METHOD_SPECS
 from app.store.manifest import CARD
+from app.unlearning.judging.verifying.claims import Evidence, SupportedClaim
+from app.unlearning.judging.verifying.control import Control
+from app.unlearning.judging.verifying.deep_verification import VerificationReport as CoreReport
+from app.unlearning.judging.verifying.outcome import Outcome
+from app.unlearning.judging.verifying.verdicts import Criterion
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
-from app.unlearning.verifying.claims import Evidence, SupportedClaim
-from app.unlearning.verifying.control import Control
-from app.unlearning.verifying.deep_verification import VerificationReport as CoreReport
-from app.unlearning.verifying.outcome import Outcome
-from app.unlearning.verifying.verdicts import Criterion
 from tests.unit.operations.conftest import House
 
 SAMPLES = list(range(100, 220))

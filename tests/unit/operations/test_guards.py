@@ -13,11 +13,15 @@ from app.database.engine import Database
 from app.database.tables import VersionRow
 from app.errors import GuardNotFound, JobRunning, StorageUnavailable, VersionCorrupted, VersionGone
 from app.jobs.attempt import Attempt
-from app.operations import compare, guards, housekeeping, models, publishing, verifications, verifying_run, versions
-from app.operations.answers import Options
-from app.operations.predict import Body, predict
-from app.operations.serving import ServedVersions
-from app.predictor.client import Predictor
+from app.operations.administration import housekeeping
+from app.operations.comparing import compare
+from app.operations.models import guards, models, versions
+from app.operations.models.predict import Body, predict
+from app.operations.training import publishing
+from app.operations.verifying import verifications, verifying_run
+from app.prediction.answers import Options
+from app.prediction.client import Predictor
+from app.prediction.serving import ServedVersions
 from app.schemas import ForgetRequest, VerifyCreate, Version
 from app.settings import Settings
 from app.store.guards import load_guard

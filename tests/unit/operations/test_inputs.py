@@ -19,10 +19,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from app.errors import InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
-from app.operations import inputs, pictures
-from app.operations.answers import Options
-from app.operations.inputs import decode, decode_json, decode_npy
-from app.operations.pictures import decode_image
+from app.prediction import inputs, pictures
+from app.prediction.answers import Options
+from app.prediction.inputs import decode, decode_json, decode_npy
+from app.prediction.pictures import decode_image
 from app.schemas import PredictRequest
 
 GREY = (1, 4, 3)

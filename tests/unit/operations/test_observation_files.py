@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.operations import housekeeping, models
+from app.operations.administration import housekeeping
+from app.operations.models import models
 from tests.unit.operations.conftest import CALLER, House
 
 EUK: dict[str, Any] = {

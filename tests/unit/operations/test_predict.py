@@ -33,16 +33,16 @@ from app.errors import (
     VersionGone,
     VersionNotFound,
 )
-from app.operations.answers import EncodedAnswers, Options
-from app.operations.callers import Caller
-from app.operations.predict import Body, predict
-from app.operations.serving import ServedVersion, ServedVersions
-from app.predictor.client import Predictor
+from app.operations.caller import Caller
+from app.operations.models.predict import Body, predict
+from app.prediction.answers import EncodedAnswers, Options
+from app.prediction.client import Predictor
+from app.prediction.serving import ServedVersion, ServedVersions
 from app.schemas import Predictions
 from app.specs.learning import Learning, SynapticIntelligence
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
-from app.unlearning.architectures import STANDARD
+from app.unlearning.learning.architectures import STANDARD
 from tests.stored_versions import (
     BY_TASK,
     StoredVersion,

@@ -10,8 +10,10 @@ from app.database.tables import JobRow, ReferenceRow
 from app.errors import AttemptsExhausted, VersionGone
 from app.jobs import queue
 from app.jobs.handlers import endings
-from app.operations import housekeeping, jobs, models, reference_files, verifications
+from app.operations.administration import housekeeping, jobs
 from app.operations.handlers import HANDLERS
+from app.operations.models import models
+from app.operations.verifying import reference_files, verifications
 from app.schemas import ForgetRequest, VerifyCreate
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House

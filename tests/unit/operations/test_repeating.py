@@ -12,7 +12,8 @@ from sqlalchemy import select
 from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.datasets.loading import load
-from app.operations import verifications, versions
+from app.operations.models import versions
+from app.operations.verifying import verifications
 from app.schemas import Verification, VerificationReport, VerifyCreate
 from app.settings import Settings
 from app.store.manifest import MANIFEST, Manifest

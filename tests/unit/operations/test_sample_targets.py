@@ -10,7 +10,7 @@ from app.database.tables import JobRow
 from app.datasets import labels
 from app.datasets.split import split
 from app.errors import AlreadyForgotten, DatasetCorrupted, ForgetteryError, InvalidInput, NotApplicable, SampleNotFound
-from app.operations import forget
+from app.operations.forgetting import forget
 from app.operations.pages import PageQuery
 from app.schemas import ForgetCreate, ForgetPlan
 from tests.unit.operations.conftest import CALLER, House

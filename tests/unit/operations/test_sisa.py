@@ -13,8 +13,8 @@ from app.database.engine import Database
 from app.database.tables import ModelRow
 from app.datasets.loading import load
 from app.errors import NotApplicable
-from app.operations import costs
-from app.operations.forget import plan
+from app.operations.forgetting import costs
+from app.operations.forgetting.forget import plan
 from app.schemas import ForgetCreate, ForgetRequest
 from app.settings import Settings
 from app.specs.architectures import Mlp
@@ -25,12 +25,12 @@ from app.specs.training import Training
 from app.store import checkpoints, weights
 from app.store.manifest import CHECKPOINTS
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.sisa.learning import Recipe, provenance_of, train_sharded
+from app.unlearning.learning.sisa.placement import Placement
 from app.unlearning.partition import rows_of
-from app.unlearning.sisa.learning import Recipe, provenance_of, train_sharded
-from app.unlearning.sisa.placement import Placement
 from tests.unit.operations.conftest import House, copied, furnished
 from tests.unit.unlearning.blobs import same_bits
 

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.audit import guards
+from app.audit import triggers
 from app.database.engine import Database
-from app.operations import api_keys, audit, jobs, models, versions
-from app.operations.callers import Caller
+from app.operations.administration import api_keys, audit, jobs
+from app.operations.caller import Caller
+from app.operations.models import models, versions
 from app.schemas import ApiKeyCreate, AuditProblem, AuditVerification
 from app.settings import Settings
 from tests.unit.audit.conftest import Outsider
@@ -102,10 +103,10 @@ def test_a_job_that_commits_between_log_and_tables_is_not_seen_half(
     def committing_meanwhile(session: Session) -> Iterator[AuditProblem]:
         house.forget(2, refusal="calibrate", **BLIND)
         house.work()
-        return guards.guard_problems(session)
+        return triggers.guard_problems(session)
 
     with monkeypatch.context() as patched:
-        patched.setattr("app.operations.audit.guard_problems", committing_meanwhile)
+        patched.setattr("app.operations.administration.audit.guard_problems", committing_meanwhile)
         meanwhile = verified(house)
     assert (meanwhile.size, meanwhile.problems) == (size, [])
     assert verified(house).size > size

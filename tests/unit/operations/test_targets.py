@@ -21,7 +21,8 @@ from app.errors import (
     SampleNotFound,
     TaskNotFound,
 )
-from app.operations import forget, jobs
+from app.operations.administration import jobs
+from app.operations.forgetting import forget
 from app.schemas import ForgetCreate, ForgetPlan
 from tests.unit.operations.conftest import CALLER, House
 from tests.unit.operations.test_tasks import GROWN, details, importance_of, model, network, serve, version

@@ -27,18 +27,20 @@ from app.errors import (
 from app.jobs import queue
 from app.jobs.attempt import Attempt
 from app.jobs.queue import LostClaim
-from app.operations import audit, jobs, models, train, versions
+from app.operations.administration import audit, jobs
 from app.operations.handlers import HANDLERS
 from app.operations.lookups import find_model, find_version
+from app.operations.models import models, versions
 from app.operations.pages import PageQuery
-from app.operations.tasks import resolve
+from app.operations.training import train
+from app.operations.training.tasks import resolve
 from app.schemas import Model, ModelCreate, TrainRequest, Version
 from app.specs.architectures import Cnn, Mlp, Torchvision
 from app.specs.learning import Progressive, Standard, SynapticIntelligence
 from app.store import weights
 from app.store.manifest import IMPORTANCE, WEIGHTS
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier
+from app.unlearning.learning.architectures import Classifier
 from tests.unit.operations.conftest import CALLER, TASKS, House
 
 MNIST = catalogue.find("mnist")

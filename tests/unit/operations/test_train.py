@@ -5,8 +5,11 @@ from sqlalchemy import select
 
 from app.database.tables import JobRow, VersionRow
 from app.errors import ClassForgotten, ClassNotFound, GateMissed, ModelExists, NotApplicable
-from app.operations import audit, forget, jobs, models, publishing, train, versions
+from app.operations.administration import audit, jobs
+from app.operations.forgetting import forget
+from app.operations.models import models, versions
 from app.operations.pages import PageQuery
+from app.operations.training import publishing, train
 from app.schemas import ForgetCreate, TrainRequest, Version
 from app.store.manifest import CARD, WEIGHTS
 from app.store.versions import VersionStore

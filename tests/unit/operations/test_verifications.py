@@ -22,9 +22,12 @@ from app.errors import (
 )
 from app.jobs import queue
 from app.jobs.handlers import endings
-from app.operations import audit, compare, jobs, models, verifications, verifying_run, versions
+from app.operations.administration import audit, jobs
+from app.operations.comparing import compare
 from app.operations.handlers import HANDLERS
+from app.operations.models import models, versions
 from app.operations.pages import PageQuery
+from app.operations.verifying import verifications, verifying_run
 from app.schemas import Verification, VerifyCreate
 from app.settings import Settings
 from tests.unit.operations.conftest import CALLER, House, copied, furnished

@@ -12,7 +12,6 @@ from sqlalchemy import update
 
 from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow, VersionRow
-from app.durable_files import remove
 from app.errors import (
     JobRunning,
     ModelExists,
@@ -22,7 +21,9 @@ from app.errors import (
     VersionRemembers,
     VersionServing,
 )
-from app.operations import housekeeping, models, versions
+from app.files import remove
+from app.operations.administration import housekeeping
+from app.operations.models import models, versions
 from app.operations.pages import PageQuery
 from app.settings import Settings
 from app.store.manifest import WEIGHTS

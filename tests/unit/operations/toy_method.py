@@ -9,7 +9,10 @@ import app
 from app.comparison_schemas import CompareCreate
 from app.database import migrate
 from app.database.engine import Database
-from app.operations import catalogue, compare, forget, jobs
+from app.operations import catalogue
+from app.operations.administration import jobs
+from app.operations.comparing import compare
+from app.operations.forgetting import forget
 from app.operations.pages import PageQuery
 from app.schemas import ForgetCreate
 from app.settings import Settings

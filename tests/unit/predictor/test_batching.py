@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.predictor.batching import Batches, Question
-from app.predictor.protocol import LARGEST_FORWARD, VersionKey
+from app.prediction.batching import Batches, Question
+from app.prediction.protocol import LARGEST_FORWARD, VersionKey
 from app.specs.architectures import Mlp
-from app.unlearning.architectures import build
-from app.unlearning.guard import Guarded
+from app.unlearning.learning.architectures import build
+from app.unlearning.refusing.guard import Guarded
 
 VERSIONS = {
     VersionKey(model, number, "sha256:ab", "sha256:cd"): Guarded(build(Mlp(hidden=()), (1, 1, 1), 2, seed=0))

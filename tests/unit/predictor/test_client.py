@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from app.errors import InternalError, PredictorUnavailable, VersionCorrupted
-from app.predictor import client
-from app.predictor.client import Floats, Predictor
-from app.predictor.protocol import VersionKey
+from app.prediction import client
+from app.prediction.client import Floats, Predictor
+from app.prediction.protocol import VersionKey
 from app.store.manifest import MANIFEST, WEIGHTS
 from app.store.versions import VersionStore
 from tests.stored_versions import BY_TASK, StoredVersion, inputs, store_version
@@ -260,7 +260,7 @@ def test_a_process_that_cannot_be_started_now_is_started_later(
 
 
 def test_the_process_imports_torch_and_its_client_does_not() -> None:
-    script = "import sys, app.predictor.client; sys.exit('torch' in sys.modules)"
+    script = "import sys, app.prediction.client; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
@@ -335,7 +335,7 @@ def test_the_process_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
     script = textwrap.dedent("""
         import asyncio, sys
         from pathlib import Path
-        from app.predictor.client import Floats, Predictor
+        from app.prediction.client import Floats, Predictor
 
         async def main():
             predictor = Predictor(Path(sys.argv[1]))

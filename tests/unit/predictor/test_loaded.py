@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import VersionCorrupted
-from app.predictor.batching import Question
-from app.predictor.loaded import IDLE_SECONDS, LoadedVersions, probabilities
-from app.predictor.protocol import VersionKey
+from app.prediction.batching import Question
+from app.prediction.loaded import IDLE_SECONDS, LoadedVersions, probabilities
+from app.prediction.protocol import VersionKey
 from app.specs.architectures import Mlp
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
-from app.unlearning.architectures import build
-from app.unlearning.guard import Guarded
+from app.unlearning.learning.architectures import build
+from app.unlearning.refusing.guard import Guarded
 from tests.stored_versions import BY_TASK, StoredVersion, inputs, store_version
 
 

@@ -4,9 +4,9 @@ import socket
 import threading
 from pathlib import Path
 
-from app.predictor.loaded import IDLE_SECONDS, LoadedVersions
-from app.predictor.loop import Loop
-from app.predictor.protocol import Answer, Ask, FrameReader, Header, Ready, Refusal, encode
+from app.prediction.loaded import IDLE_SECONDS, LoadedVersions
+from app.prediction.loop import Loop
+from app.prediction.protocol import Answer, Ask, FrameReader, Header, Ready, Refusal, encode
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 from tests.stored_versions import StoredVersion, inputs, store_version

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.predictor.protocol import Answer, Ask, FrameReader, Header, Ready, Refusal, VersionKey, encode
+from app.prediction.protocol import Answer, Ask, FrameReader, Header, Ready, Refusal, VersionKey, encode
 
 IDS = st.integers(0, 2**62)
 SIZES = st.integers(0, 2**31)

@@ -13,7 +13,7 @@ from app.specs.learning import Standard
 from app.store import environment, weights
 from app.store.manifest import WEIGHTS, Manifest
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier, build
+from app.unlearning.learning.architectures import Classifier, build
 
 Stage = Callable[..., tuple[Path, Manifest]]
 

@@ -8,16 +8,16 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from app.durable_files import digest_of
 from app.errors import GateMissed, VersionCorrupted
+from app.files import digest_of
 from app.specs.architectures import Mlp
 from app.specs.learning import Sisa
 from app.specs.training import Training
 from app.store import checkpoints, weights
 from app.store.manifest import CHECKPOINTS, MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore
-from app.unlearning.architectures import build
-from app.unlearning.sisa.shards import Provenance
+from app.unlearning.learning.architectures import build
+from app.unlearning.learning.sisa.shards import Provenance
 
 LEARNING = Sisa(shards=3, slices=2)
 PLACES = ((0, 0), (0, 1), (2, 1))

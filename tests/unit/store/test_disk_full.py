@@ -12,7 +12,7 @@ from app.errors import StorageUnavailable
 from app.store import weights
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier
+from app.unlearning.learning.architectures import Classifier
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_a_failed_publication_shows_nothing(store: VersionStore, stage: Any) -> 
 WRITE_UNDER_A_LIMIT = """
 import resource, sys
 from pathlib import Path
-from app.durable_files import write_durably
+from app.files import write_durably
 from app.errors import StorageUnavailable
 from app.store.versions import VersionStore
 staged = VersionStore(Path(sys.argv[1])).stage("attempt-1")

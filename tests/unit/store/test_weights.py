@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from app.durable_files import digest_of
 from app.errors import GateMissed, StorageUnavailable, VersionCorrupted
+from app.files import digest_of
 from app.schemas import Forgotten
 from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
 from app.specs.learning import SynapticIntelligence
 from app.store import weights
 from app.store.manifest import CARD, IMPORTANCE, MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore
-from app.unlearning.architectures import Classifier, build
+from app.unlearning.learning.architectures import Classifier, build
 
 
 @pytest.fixture

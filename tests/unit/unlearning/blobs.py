@@ -14,12 +14,12 @@ from app.specs.refusing import GuardParameters, Refusal
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
-from app.unlearning.continual import Learned, learn_tasks
 from app.unlearning.data import Dataset
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.continual import Learned, learn_tasks
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
 
 CPU = torch.device("cpu")
 QUICK_GUARD = GuardParameters(hidden=16, steps=80, batch_size=48, refusal_budget=0.01)

@@ -10,7 +10,7 @@ from torch import nn
 
 from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision, TorchvisionName
-from app.unlearning.architectures import HalvingPool, build
+from app.unlearning.learning.architectures import HalvingPool, build
 from tests.unit.unlearning.blobs import same_bits
 
 ARCHITECTURES: list[Architecture] = [Mlp(), Mlp(hidden=()), Mlp(hidden=(8, 4)), Cnn(), Cnn(channels=(4,), hidden=5)]

@@ -11,13 +11,13 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.specs.architectures import Mlp
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
-from app.unlearning.attacks import fit_probe, prototype_answers, rows_per_class
 from app.unlearning.context import Context
-from app.unlearning.measuring.features import layer_features
-from app.unlearning.measuring.intervals import gap
+from app.unlearning.judging.attacks import fit_probe, prototype_answers, rows_per_class
+from app.unlearning.judging.measuring.features import layer_features
+from app.unlearning.judging.measuring.intervals import gap
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, fitted
 
 

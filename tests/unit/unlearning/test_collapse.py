@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from app.specs.refusing import Refusing
-from app.unlearning.architectures import Classifier
-from app.unlearning.attacks import fit_probe
-from app.unlearning.collapse import COLLAPSE_WEIGHT, spread_of_forgotten
 from app.unlearning.context import Context
-from app.unlearning.measuring.features import layer_features
+from app.unlearning.judging.attacks import fit_probe
+from app.unlearning.judging.measurements import answers
+from app.unlearning.judging.measuring.features import layer_features
+from app.unlearning.learning.architectures import Classifier
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
-from app.unlearning.refusal import calibrate, push
-from app.unlearning.verification import answers
+from app.unlearning.refusing.feature_collapse import COLLAPSE_WEIGHT, spread_of_forgotten
+from app.unlearning.refusing.refusal import calibrate, push
 from tests.unit.unlearning.blobs import CPU, blobs, fitted, same_bits
 
 DATA = blobs(noise=70)

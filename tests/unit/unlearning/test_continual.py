@@ -10,9 +10,9 @@ from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
 from app.specs.learning import Learning, Progressive, SynapticIntelligence, Tasks
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
-from app.unlearning.continual import (
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.continual import (
     AccuracyMatrix,
     Learned,
     average_forgetting,
@@ -20,7 +20,7 @@ from app.unlearning.continual import (
     learn_tasks,
     with_tasks,
 )
-from app.unlearning.growing import owners
+from app.unlearning.learning.growing import owners
 from tests.unit.unlearning.blobs import blobs, everything, same_bits
 
 TASKS: Tasks = ((0, 1), (2, 3), (4, 5))

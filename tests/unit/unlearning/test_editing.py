@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from app.specs.architectures import Cnn
 from app.specs.methods.edit import EditSettings, Selection, Strategy
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
-from app.unlearning.importance import hidden_weights, measured_contrast
+from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.methods.edit import compute, replace_output_rows, replacement
+from app.unlearning.methods.importance import hidden_weights, measured_contrast
+from app.unlearning.methods.weight_choice import top_share
 from app.unlearning.partition import Partition
-from app.unlearning.weight_choice import top_share
 from tests.unit.unlearning.blobs import blobs, everything, fitted, same_bits
 
 DATA = blobs()

@@ -13,14 +13,14 @@ from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
 from app.specs.methods.edit import Scope, Strategy
 from app.specs.refusing import Refusal
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
 from app.unlearning.forgetting import Unlearned, forget, keep_forgotten
-from app.unlearning.gate import judge_forgetting, paired_error
+from app.unlearning.judging.gate import judge_forgetting, paired_error
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import Partition, rows_of
-from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted, same_bits
 
 DATA = blobs()

@@ -12,15 +12,15 @@ from app.specs.refusing import GuardParameters
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Parent
-from app.unlearning.collapse import spread_of_forgotten
 from app.unlearning.context import Context
 from app.unlearning.data import images_as_float
 from app.unlearning.forgetting import Unlearned, forget, keep_forgotten
-from app.unlearning.guard_fitting import fit_guard_of
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import Partition, rows_of
-from app.unlearning.training import fit
+from app.unlearning.refusing.feature_collapse import spread_of_forgotten
+from app.unlearning.refusing.guard_fitting import fit_guard_of
 from tests.unit.unlearning.blobs import blobs, edit_of, fitted
 
 DATA = blobs()

@@ -16,21 +16,21 @@ from app.specs.methods.edit import EditParameters
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.refusing import Refusal, Refusing
 from app.specs.request import ForgetSpec
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
-from app.unlearning.effect import Effect, Shift
 from app.unlearning.forgetting import Unlearned, forget
-from app.unlearning.gate import judge_method
+from app.unlearning.judging.effect import Effect, Shift
+from app.unlearning.judging.gate import judge_method
+from app.unlearning.judging.verifying.claims import Evidence, SupportedClaim, strongest_claim
+from app.unlearning.judging.verifying.deep_verification import VerificationReport, verify
+from app.unlearning.judging.verifying.outcome import Outcome, conclude, supported_claim
+from app.unlearning.judging.verifying.verdicts import Criterion
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import Computed, Method
 from app.unlearning.partition import Partition, Rows
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.training import fit
-from app.unlearning.verifying.claims import Evidence, SupportedClaim, strongest_claim
-from app.unlearning.verifying.deep_verification import VerificationReport, verify
-from app.unlearning.verifying.outcome import Outcome, conclude, supported_claim
-from app.unlearning.verifying.verdicts import Criterion
 from tests.unit.unlearning.blobs import blobs, edit_of, fitted, same_bits, target_of
 from tests.unit.unlearning.methods.settings import NAMES, TRAINING, defaults, retrained
 

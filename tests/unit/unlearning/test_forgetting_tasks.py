@@ -16,15 +16,15 @@ from app.specs.methods.edit import Scope, Strategy
 from app.specs.refusing import Refusal
 from app.specs.reports import TaskMeasurements
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
-from app.unlearning.continual import Learned, learn_tasks, with_tasks
 from app.unlearning.forgetting import Unlearned, keep_forgotten
 from app.unlearning.forgetting import forget as forget_by
-from app.unlearning.gate import judge_forgetting
-from app.unlearning.growing import NO_TASK, owners
-from app.unlearning.importance import hidden_weights
+from app.unlearning.judging.gate import judge_forgetting
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.continual import Learned, learn_tasks, with_tasks
+from app.unlearning.learning.growing import NO_TASK, owners
+from app.unlearning.methods.importance import hidden_weights
 from app.unlearning.partition import Partition
 from tests.unit.unlearning.blobs import blobs, edit_of, learned, same_bits
 

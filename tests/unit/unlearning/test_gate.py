@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from app.specs.refusing import GuardParameters
-from app.unlearning import gate
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
-from app.unlearning.guard import Guard
+from app.unlearning.judging import gate
+from app.unlearning.judging.measurements import Answers
 from app.unlearning.partition import Partition
+from app.unlearning.refusing.guard import Guard
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.verification import Answers
 from tests.unit.unlearning.blobs import blobs, edit_of, fitted
 
 COUNT = 1000

@@ -9,11 +9,11 @@ from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp
 from app.specs.learning import Progressive, SynapticIntelligence
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
-from app.unlearning.growing import NO_TASK, FrozenBlocks, owners
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.growing import NO_TASK, FrozenBlocks, owners
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import rows_of
-from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, everything
 
 DATA = blobs(num_classes=6, rows=240)

@@ -13,15 +13,15 @@ from safetensors.torch import load_file, save_file
 from app.errors import InvalidShape, NotApplicable
 from app.specs.architectures import Mlp
 from app.specs.learning import SynapticIntelligence
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
-from app.unlearning.guard import Guard, Guarded
-from app.unlearning.guard_fitting import calibrate_guard, fit_guard, fit_guard_of, recalibrated
+from app.unlearning.judging.measurements import Answers, answers
+from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
+from app.unlearning.refusing.guard import Guard, Guarded
+from app.unlearning.refusing.guard_fitting import calibrate_guard, fit_guard, fit_guard_of, recalibrated
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.verification import Answers, answers
 from tests.unit.unlearning.blobs import QUICK_GUARD, blobs, everything, fitted, learned
 from tests.unit.unlearning.methods.settings import poisoned
 

@@ -9,10 +9,16 @@ from torch.nn import functional
 
 from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
 from app.specs.methods.edit import Selection
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
-from app.unlearning.importance import damped_ratio, empirical_fisher, hidden_weights, measured_contrast, sensitivity
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.methods.importance import (
+    damped_ratio,
+    empirical_fisher,
+    hidden_weights,
+    measured_contrast,
+    sensitivity,
+)
 from app.unlearning.partition import Partition
 from tests.oracles import loop_fisher, loss_change_by_removal
 from tests.unit.unlearning.blobs import blobs, everything, fitted
@@ -66,8 +72,8 @@ def test_fisher_does_not_depend_on_how_images_are_batched(
 ) -> None:
     model = build(architecture, DATA.input_shape, 4, seed=0)
     whole = empirical_fisher(model, DATA.train_images, DATA.train_labels, Context())
-    monkeypatch.setattr("app.unlearning.importance._BATCH", 7)
-    monkeypatch.setattr("app.unlearning.importance._HELD_VALUES", 1)
+    monkeypatch.setattr("app.unlearning.methods.importance._BATCH", 7)
+    monkeypatch.setattr("app.unlearning.methods.importance._HELD_VALUES", 1)
     for name, values in empirical_fisher(model, DATA.train_images, DATA.train_labels, Context()).items():
         torch.testing.assert_close(values, whole[name])
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from app.unlearning.metrics import METRICS, Metric
+from app.unlearning.judging.metrics import METRICS, Metric
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
@@ -22,7 +22,7 @@ def test_every_metric_says_its_range_and_names_a_function_that_exists_and_a_pape
 
 def test_the_table_is_read_without_torch() -> None:
     found = subprocess.run(
-        [sys.executable, "-c", "import sys, app.unlearning.metrics; print('torch' in sys.modules)"],
+        [sys.executable, "-c", "import sys, app.unlearning.judging.metrics; print('torch' in sys.modules)"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert found.stdout.strip() == "False"

@@ -11,16 +11,16 @@ from app.specs.architectures import Architecture, Gru, Lstm
 from app.specs.methods.edit import Scope, Strategy
 from app.specs.refusing import Refusal
 from app.specs.training import Training
-from app.unlearning.architectures import build
 from app.unlearning.case import Parent
 from app.unlearning.context import Context
 from app.unlearning.data import in_batches
 from app.unlearning.forgetting import forget
+from app.unlearning.judging.measurements import answers
+from app.unlearning.learning.architectures import build
+from app.unlearning.learning.recurrent import RowReader, gate_gradients, per_sample_gradient
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import Partition
-from app.unlearning.recurrent import RowReader, gate_gradients, per_sample_gradient
-from app.unlearning.refusal import fit_refusal
-from app.unlearning.training import fit
-from app.unlearning.verification import answers
+from app.unlearning.refusing.refusal import fit_refusal
 from tests.unit.unlearning.blobs import blobs, edit_of, everything, fitted, same_bits
 
 DATA = blobs()

@@ -12,13 +12,14 @@ from app.errors import NotApplicable
 from app.specs.architectures import Mlp, Torchvision
 from app.specs.methods.edit import EditSettings
 from app.specs.refusing import Refusal
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
+from app.unlearning.judging.measurements import answers
+from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.methods import edit
 from app.unlearning.partition import Partition
-from app.unlearning.refusal import (
+from app.unlearning.refusing.refusal import (
     FORGET_BATCH,
     LEAST_SPENT,
     RETAIN_BATCH,
@@ -27,8 +28,7 @@ from app.unlearning.refusal import (
     push,
     refusal_threshold,
 )
-from app.unlearning.refusal import _PushBatches as PushBatches
-from app.unlearning.verification import answers
+from app.unlearning.refusing.refusal import _PushBatches as PushBatches
 from tests.unit.unlearning.blobs import CPU, blobs, edit_of, everything, fitted, same_bits
 from tests.unit.unlearning.methods.settings import poisoned
 

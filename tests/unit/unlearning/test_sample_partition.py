@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import AlreadyForgotten, InvalidValue, NotApplicable, NothingLeft, SampleNotFound
-from app.unlearning import gate, sample_partition
+from app.unlearning import sample_partition
+from app.unlearning.judging import gate
+from app.unlearning.judging.measurements import answers, measure, version_metrics
+from app.unlearning.judging.verifying.observations import draw_sets
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import MOST_SAMPLES, of_samples
-from app.unlearning.verification import answers, measure, version_metrics
-from app.unlearning.verifying.observations import draw_sets
 from tests.unit.unlearning.blobs import blobs, fitted
 
 DATA = blobs(num_classes=4, rows=80, size=2)

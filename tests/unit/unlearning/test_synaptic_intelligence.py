@@ -8,13 +8,13 @@ from torch.nn import functional
 from app.specs.architectures import Mlp
 from app.specs.learning import SynapticIntelligence
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
-from app.unlearning.continual import learn_tasks
 from app.unlearning.data import images_as_float
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.continual import learn_tasks
+from app.unlearning.learning.synaptic_intelligence import PathIntegral
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import rows_of
-from app.unlearning.synaptic_intelligence import PathIntegral
-from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, everything, same_bits
 
 DATA = blobs(rows=200)

@@ -6,11 +6,11 @@ import torch
 from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
 from app.specs.training import Training
-from app.unlearning.architectures import build
 from app.unlearning.context import Cancelled, Context
+from app.unlearning.judging.measurements import answers, version_metrics
+from app.unlearning.learning.architectures import build
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import rows_of
-from app.unlearning.training import fit
-from app.unlearning.verification import answers, version_metrics
 from tests.unit.unlearning.blobs import blobs, everything, same_bits
 
 DATA = blobs()

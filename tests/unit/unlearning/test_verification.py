@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 from app import schemas
 from app.specs.architectures import Mlp
 from app.specs.reports import Measurements
-from app.unlearning.architectures import Classifier, build
+from app.unlearning.judging.measurements import answers, measure, sparsity, version_metrics, weights_changed
+from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.partition import Partition
-from app.unlearning.verification import answers, measure, sparsity, version_metrics, weights_changed
 from tests.unit.unlearning.blobs import blobs, fitted
 
 DATA = blobs(rows=400)
@@ -78,7 +78,7 @@ def test_changed_weights_are_counted_by_tensor() -> None:
 
 
 def test_measuring_twice_measures_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.unlearning.verification.MEASURED_ROWS", 10)
+    monkeypatch.setattr("app.unlearning.judging.measurements.MEASURED_ROWS", 10)
     model = fitted(DATA, epochs=1)
     assert measure(model, DATA, Partition.of(DATA, [1])) == measure(model, DATA, Partition.of(DATA, [1]))
 

@@ -13,14 +13,14 @@ from app.errors import NotApplicable
 from app.specs.architectures import Torchvision
 from app.specs.learning import Progressive, SynapticIntelligence, Tasks
 from app.specs.methods.edit import EditSettings, Selection
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
-from app.unlearning.growing import owners
-from app.unlearning.importance import hidden_weights
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.growing import owners
+from app.unlearning.learning.synaptic_intelligence import Importance
+from app.unlearning.methods.importance import hidden_weights
+from app.unlearning.methods.weight_choice import Choice, choose_weights
 from app.unlearning.partition import Partition
-from app.unlearning.synaptic_intelligence import Importance
-from app.unlearning.weight_choice import Choice, choose_weights
 from tests.unit.unlearning.blobs import blobs, fitted, learned
 
 TASKS: Tasks = ((0, 1), (2, 3), (4, 5))

@@ -11,17 +11,17 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.specs.architectures import Mlp
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
-from app.unlearning.measuring.closeness import (
+from app.unlearning.judging.measuring.closeness import (
     activation_distance,
     agreement,
     jensen_shannon,
     margins,
     three_sample_test,
 )
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit, raw_logits
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit, raw_logits
 from tests.oracles import looped_jensen_shannon
 from tests.unit.unlearning.blobs import CPU, blobs, fitted
 

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
-from app.unlearning.architectures import build
 from app.unlearning.data import images_as_float
-from app.unlearning.measuring.features import (
+from app.unlearning.judging.measuring.features import (
     MAX_FEATURES,
     MAX_LAYERS,
     layer_features,
@@ -18,6 +17,7 @@ from app.unlearning.measuring.features import (
     layer_similarity,
     linear_cka,
 )
+from app.unlearning.learning.architectures import build
 from tests.oracles import gram_cka
 from tests.unit.unlearning.blobs import blobs
 
@@ -71,7 +71,7 @@ def test_features_do_not_depend_on_which_rows_are_asked_beside_and_leave_no_hook
 ) -> None:
     model = build(Mlp(hidden=(8,)), DATA.input_shape, 4, seed=0)
     whole = layer_features(model, DATA.train_images, ROWS, ["body"])["body"]
-    monkeypatch.setattr("app.unlearning.measuring.features._BATCH", 7)
+    monkeypatch.setattr("app.unlearning.judging.measuring.features._BATCH", 7)
     assert torch.allclose(layer_features(model, DATA.train_images, ROWS, ["body"])["body"], whole)
     assert not any(module._forward_hooks for module in model.modules())
 
@@ -102,7 +102,7 @@ def test_alignment_is_that_of_the_gram_matrices_whatever_the_block(monkeypatch: 
     second[:, :11] += first
     known = gram_cka(first, second)
     assert linear_cka(first, second) == pytest.approx(known)
-    monkeypatch.setattr("app.unlearning.measuring.features.MAX_FEATURES", 4)
+    monkeypatch.setattr("app.unlearning.judging.measuring.features.MAX_FEATURES", 4)
     assert linear_cka(first, second) == pytest.approx(known)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import NotApplicable
-from app.unlearning.measuring.intervals import (
+from app.unlearning.judging.measuring.intervals import (
     Estimate,
     gap,
     independent_difference,

@@ -13,11 +13,10 @@ from torch import Tensor
 from app.errors import NotApplicable
 from app.specs.architectures import Mlp
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Context
-from app.unlearning.measuring.closeness import margins
-from app.unlearning.measuring.intervals import Estimate
-from app.unlearning.measuring.membership import (
+from app.unlearning.judging.measuring.closeness import margins
+from app.unlearning.judging.measuring.intervals import Estimate
+from app.unlearning.judging.measuring.membership import (
     area_under_curve,
     balanced_accuracy,
     best_threshold,
@@ -25,7 +24,8 @@ from app.unlearning.measuring.membership import (
     membership_attack,
     true_positive_rate_at,
 )
-from app.unlearning.training import fit, raw_logits
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit, raw_logits
 from tests.oracles import counted_auc
 from tests.unit.unlearning.blobs import CPU, blobs
 

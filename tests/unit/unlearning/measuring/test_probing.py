@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from app.errors import NotApplicable
-from app.unlearning.attacks import LinearProbe, fit_probe
+from app.unlearning.judging.attacks import LinearProbe, fit_probe
 from tests.oracles import lbfgs_regression
 
 

@@ -6,11 +6,11 @@ import torch
 from app.errors import NotApplicable
 from app.specs.architectures import Mlp
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
-from app.unlearning.measuring.relearning import Images, Relearning, anamnesis_index, relearn
+from app.unlearning.judging.measuring.relearning import Images, Relearning, anamnesis_index, relearn
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, everything, fitted, same_bits
 
 DATA = blobs()

@@ -18,14 +18,14 @@ from app.specs.methods.sisa import SisaParameters
 from app.specs.methods.ssd import SsdParameters
 from app.specs.refusing import Budgets
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset, images_as_float
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.method import MethodResult
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import fitted
 
 CONTEXT = Context()

@@ -7,12 +7,12 @@ import torch
 
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
 from app.specs.methods.euk import EukParameters
-from app.unlearning.architectures import build
 from app.unlearning.case import Case, Parent
+from app.unlearning.judging.measurements import weights_changed
+from app.unlearning.learning.architectures import build
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.euk import layers_to_reset, reset, weight_layers
 from app.unlearning.partition import Partition
-from app.unlearning.verification import weights_changed
 from tests.unit.unlearning.blobs import blobs, everything, fitted
 from tests.unit.unlearning.methods.settings import CONTEXT
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from app.specs.methods.neggrad_plus import NegGradPlusParameters
 from app.specs.methods.scrub import ScrubParameters
 from app.unlearning.case import Case, Parent
+from app.unlearning.judging.measurements import answers
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
-from app.unlearning.verification import answers
 from tests.unit.unlearning.blobs import blobs, fitted
 from tests.unit.unlearning.methods.settings import CONTEXT, before_striking
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
 from app.specs.methods.projection import ProjectionParameters
-from app.unlearning.architectures import build
 from app.unlearning.case import Case, Parent
 from app.unlearning.data import images_as_float
+from app.unlearning.learning.architectures import build
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.projection import Spectrum, _patches, of_the_first_alone, spectra, take_out
 from app.unlearning.methods.tuning import Judge

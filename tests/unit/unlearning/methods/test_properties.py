@@ -12,13 +12,13 @@ from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Gru, Torchvision
 from app.specs.learning import Progressive
 from app.specs.methods import METHOD_SPECS, MethodName
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
+from app.unlearning.judging.measurements import answers, weights_changed
+from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition, rows_of
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.verification import answers, weights_changed
 from tests.unit.unlearning.blobs import blobs, everything, fitted, same_bits
 from tests.unit.unlearning.methods.settings import (
     BLIND_METHODS,

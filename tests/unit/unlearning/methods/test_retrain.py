@@ -10,13 +10,13 @@ from app.specs.architectures import Mlp
 from app.specs.learning import Progressive, SynapticIntelligence
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.training import Training
-from app.unlearning.architectures import build
 from app.unlearning.case import Case, Parent
-from app.unlearning.continual import learn_tasks
+from app.unlearning.judging.measurements import answers
+from app.unlearning.learning.architectures import build
+from app.unlearning.learning.continual import learn_tasks
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.verification import answers
 from tests.unit.unlearning.blobs import blobs, fitted, same_bits
 from tests.unit.unlearning.methods.settings import CONTEXT, TRAINING, forget, poisoned
 

@@ -6,11 +6,11 @@ import torch
 from app.errors import NotApplicable
 from app.specs.methods.salun import SalunParameters
 from app.unlearning.case import Case, Parent
+from app.unlearning.judging.measurements import weights_changed
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.salun import salient, wrong_labels
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.verification import weights_changed
 from tests.oracles import loop_gradients
 from tests.unit.unlearning.blobs import blobs, fitted
 from tests.unit.unlearning.methods.settings import CONTEXT

@@ -9,12 +9,12 @@ from app.specs.architectures import Mlp, Torchvision
 from app.specs.methods import METHOD_SPECS, MethodName
 from app.specs.methods.steps import STEPS_BETWEEN_CHECKS
 from app.specs.training import Training
-from app.unlearning.architectures import build
 from app.unlearning.case import Case, Parent
+from app.unlearning.learning.architectures import build
+from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
 from app.unlearning.methods.steps import Batches, adam, descend, divergence, refresh_statistics
 from app.unlearning.partition import Partition
-from app.unlearning.training import fit
 from tests.unit.unlearning.blobs import blobs, everything
 from tests.unit.unlearning.methods.settings import CONTEXT
 

@@ -13,15 +13,15 @@ from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
 from app.specs.learning import Sisa
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
+from app.unlearning.judging.measurements import answers, measure, weights_changed
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.sisa.learning import Recipe, forget_samples, recipe_of, train_sharded
+from app.unlearning.learning.sisa.placement import Placement
+from app.unlearning.learning.sisa.shards import Provenance
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.sisa.learning import Recipe, forget_samples, recipe_of, train_sharded
-from app.unlearning.sisa.placement import Placement
-from app.unlearning.sisa.shards import Provenance
-from app.unlearning.verification import answers, measure, weights_changed
 from tests.unit.unlearning.blobs import blobs, same_bits
 from tests.unit.unlearning.methods.settings import poisoned
 

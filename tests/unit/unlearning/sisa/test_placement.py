@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.specs.learning import Sisa
-from app.unlearning.sisa.placement import Placement
+from app.unlearning.learning.sisa.placement import Placement
 
 LEARNINGS = st.builds(Sisa, st.integers(1, 6), st.integers(1, 5))
 

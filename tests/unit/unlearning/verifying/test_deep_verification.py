@@ -14,20 +14,15 @@ from app.specs.methods import MethodName
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.refusing import Refusal
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import Dataset
-from app.unlearning.measuring.closeness import jensen_shannon, margins
-from app.unlearning.measuring.membership import area_under_curve
-from app.unlearning.methods import METHODS
-from app.unlearning.metrics import METRICS
-from app.unlearning.partition import Partition
-from app.unlearning.sample_partition import of_samples
-from app.unlearning.training import fit
-from app.unlearning.verifying.claims import AbsenceProof, Evidence, Sought, strongest_claim, weights_digest
-from app.unlearning.verifying.deep_verification import VerificationReport, judge, verify
-from app.unlearning.verifying.observations import (
+from app.unlearning.judging.measuring.closeness import jensen_shannon, margins
+from app.unlearning.judging.measuring.membership import area_under_curve
+from app.unlearning.judging.metrics import METRICS
+from app.unlearning.judging.verifying.claims import AbsenceProof, Evidence, Sought, strongest_claim, weights_digest
+from app.unlearning.judging.verifying.deep_verification import VerificationReport, judge, verify
+from app.unlearning.judging.verifying.observations import (
     Depth,
     Observation,
     Outputs,
@@ -37,7 +32,12 @@ from app.unlearning.verifying.observations import (
     observe_original,
     observe_struck,
 )
-from app.unlearning.verifying.verdicts import EFFECTS, Criterion
+from app.unlearning.judging.verifying.verdicts import EFFECTS, Criterion
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.learning.training import fit
+from app.unlearning.methods import METHODS
+from app.unlearning.partition import Partition
+from app.unlearning.sample_partition import of_samples
 from tests.unit.unlearning.blobs import blobs, everything, fitted
 from tests.unit.unlearning.methods.settings import TRAINING, forget
 

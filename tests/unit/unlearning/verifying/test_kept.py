@@ -11,18 +11,18 @@ from torch import Tensor
 from app.specs.architectures import Architecture, Cnn, Mlp
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.training import Training
-from app.unlearning.architectures import Classifier, build
 from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
+from app.unlearning.judging.verifying.claims import Sought
+from app.unlearning.judging.verifying.deep_verification import verify
+from app.unlearning.judging.verifying.kept import Shelf, observe_or_recall
+from app.unlearning.judging.verifying.observations import Depth, Observation, draw_sets, observe
+from app.unlearning.learning.architectures import Classifier, build
+from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
 from app.unlearning.partition import Partition
 from app.unlearning.sample_partition import of_samples
-from app.unlearning.training import fit
-from app.unlearning.verifying.claims import Sought
-from app.unlearning.verifying.deep_verification import verify
-from app.unlearning.verifying.kept import Shelf, observe_or_recall
-from app.unlearning.verifying.observations import Depth, Observation, draw_sets, observe
 from tests.unit.unlearning.blobs import blobs
 
 ARCHITECTURES: dict[str, Architecture] = {

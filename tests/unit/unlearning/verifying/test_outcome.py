@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from app.specs.claims import Claim
-from app.unlearning import gate
-from app.unlearning.measuring.intervals import Estimate
+from app.unlearning.judging import gate
+from app.unlearning.judging.measuring.intervals import Estimate
+from app.unlearning.judging.verifying.claims import AbsenceProof, Sought
+from app.unlearning.judging.verifying.control import Control
+from app.unlearning.judging.verifying.deep_verification import VerificationReport
+from app.unlearning.judging.verifying.outcome import Outcome, conclude
+from app.unlearning.judging.verifying.verdicts import Criterion, Place, measured
 from app.unlearning.partition import Partition
-from app.unlearning.verifying.claims import AbsenceProof, Sought
-from app.unlearning.verifying.control import Control
-from app.unlearning.verifying.deep_verification import VerificationReport
-from app.unlearning.verifying.outcome import Outcome, conclude
-from app.unlearning.verifying.verdicts import Criterion, Place, measured
 from tests.unit.unlearning.blobs import blobs
 
 CONTROL = Control(None, {}, (), {})

@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 from scipy import stats
 
-from app.unlearning.verifying.verdicts import ONE_SIDED, OUTLIER, TWO_SIDED, Side, tolerance
+from app.unlearning.judging.verifying.verdicts import ONE_SIDED, OUTLIER, TWO_SIDED, Side, tolerance
 
 
 @pytest.mark.parametrize("place", range(len(TWO_SIDED)))

@@ -1,0 +1,1 @@
+"""Keys, jobs, the audit log, housekeeping, and whether the server is ready."""

@@ -1,0 +1,1 @@
+"""Forget: what is asked for, what it would cost, how it is carried out."""

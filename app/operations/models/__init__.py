@@ -1,0 +1,1 @@
+"""Models and versions: create, list, serve, purge, predict."""

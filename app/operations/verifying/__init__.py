@@ -1,0 +1,1 @@
+"""Verify, and the retrained models to compare with."""

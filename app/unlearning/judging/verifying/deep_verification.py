@@ -1,0 +1,244 @@
+"""The verb: verify one unlearned model against the original and retrained ones, and say what that proves and what not.
+
+Nothing is fitted or chosen here: test images are measured on, and thresholds come from retrained models and from
+constants. What is served is judged without naming a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from app.specs.claims import EVIDENCE, LEAST_REFERENCES, Claim
+from app.unlearning.context import Context
+from app.unlearning.data import Dataset
+from app.unlearning.judging.verifying.bench import Bench
+from app.unlearning.judging.verifying.claims import (
+    AbsenceProof,
+    Repetition,
+    Sought,
+    SupportedClaim,
+    held,
+    strongest_claim,
+)
+from app.unlearning.judging.verifying.comparisons import comparison_criteria, effect_criteria, shown
+from app.unlearning.judging.verifying.control import Control, run_control
+from app.unlearning.judging.verifying.deep_comparisons import deep_criteria, deep_shown
+from app.unlearning.judging.verifying.kept import Shelf, observe_or_recall, observe_or_recall_all
+from app.unlearning.judging.verifying.not_proved import does_not_prove
+from app.unlearning.judging.verifying.observations import (
+    Depth,
+    Observation,
+    Sets,
+    draw_sets,
+    observe,
+    observe_all,
+    observe_original,
+    observe_struck,
+)
+from app.unlearning.judging.verifying.verdicts import Criterion, Measurement, together
+from app.unlearning.learning.architectures import Classifier
+from app.unlearning.partition import Partition
+from app.unlearning.refusing.guard import Guard
+
+Verdict = Literal["passed", "failed", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What must hold, what was measured, and what follows from it; the verdict and the claim are derived, not stored."""
+
+    depth: Depth
+    seed: int
+    digest: str
+    """`weights_digest` of the model that was verified."""
+    forget_classes: tuple[int, ...]
+    """The classes that were forgotten; empty where samples were forgotten."""
+    rows: dict[str, int]
+    """How many rows of each set were looked at."""
+    references: tuple[int, ...]
+    """Seeds of the retrained models."""
+    sought: Claim
+    """The claim that method and refusal seek, without regard to what was forgotten before."""
+    criteria: tuple[Criterion, ...]
+    """All criteria, numbered from 1."""
+    shown: tuple[Measurement, ...]
+    """Figures that decide nothing."""
+    control: Control
+    does_not_prove: tuple[str, ...]
+    parent_claim: Claim | None = None
+    """The claim of the version it was made from, which a claim about everything forgotten so far cannot exceed."""
+    repetition: Repetition | None = None
+    """What came of the repetition; None where nobody asked for one."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether everything held that the claim sought needs; deep, only where a control could be run."""
+        outcome = together(held(self.criteria, level) for level in EVIDENCE[self.sought])
+        if outcome is False:
+            return "failed"
+        controlled = self.depth == "fast" or self.control.complete
+        return "passed" if outcome and controlled else "inconclusive"
+
+    @property
+    def supported_claim(self) -> SupportedClaim | None:
+        """The claim with its evidence; None where nothing may be claimed."""
+        return strongest_claim(self.criteria, self.sought, self.parent_claim)
+
+    @property
+    def claim(self) -> Claim | None:
+        """The level of that claim, never above the evidence."""
+        return None if self.supported_claim is None else self.supported_claim.level
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values alone."""
+        found = _as_lists(asdict(self))
+        assert isinstance(found, dict)
+        return {"verdict": self.verdict, "claim": self.claim, **found}
+
+
+def verify(
+    unlearned: Classifier,
+    data: Dataset,
+    partition: Partition,
+    sought: Sought,
+    context: Context,
+    *,
+    original: Classifier | None,
+    references: Mapping[int, Classifier],
+    depth: Depth,
+    seed: int,
+    original_digest: str | None = None,
+    guard: Guard | None = None,
+    shelf: Shelf | None = None,
+) -> VerificationReport:
+    """Verify `unlearned`, as served behind its guard; no model is touched.
+
+    `original` is None once it is purged, and `original_digest` then its `weights_digest`, if that was kept.
+    `references` are models retrained without the forget set, by seed; there may be none. Same models, seed, threads,
+    torch and kind of CPU: same report, also where a fast one finds on the `shelf` what the original and the references
+    were seen to do before. Raises NotApplicable where a set is empty, and what ends the context.
+    """
+    sets = draw_sets(partition, depth, seed)
+    shelf = shelf if depth == "fast" else None  # what only a deep one looks at is not kept
+    part = context.part(0.0, 0.15)
+    before = None if original is None else _observe_original(original, data, sets, part, shelf=shelf)
+    struck = None
+    if original is not None and before is not None:
+        struck = observe_struck(original, before, data, sets, context.part(0.15, 0.2))
+    after = observe(unlearned, data, sets, context.part(0.2, 0.4), before, guard=guard)
+    part = context.part(0.4, 0.9)
+    retrained = _observe_retrained(references.values(), data, sets, part, original=before, shelf=shelf)
+    context.report(0.9, "judging", "criteria and control")
+    report = judge(
+        after,
+        partition,
+        sets,
+        sought,
+        context,
+        original=before,
+        struck=struck,
+        references=dict(zip(references, retrained, strict=True)),
+        original_digest=original_digest,
+    )
+    context.report(1.0, "judging", "done")
+    return report
+
+
+def _observe_original(
+    model: Classifier, data: Dataset, sets: Sets, context: Context, *, shelf: Shelf | None
+) -> Observation:
+    if shelf is None:
+        return observe_original(model, data, sets, context)
+    return observe_or_recall(model, data, sets, context, shelf)
+
+
+def _observe_retrained(
+    models: Iterable[Classifier],
+    data: Dataset,
+    sets: Sets,
+    context: Context,
+    *,
+    original: Observation | None,
+    shelf: Shelf | None,
+) -> list[Observation]:
+    if shelf is None:
+        return observe_all(models, data, sets, context, original)
+    return observe_or_recall_all(models, data, sets, context, shelf)
+
+
+def judge(
+    unlearned: Observation,
+    partition: Partition,
+    sets: Sets,
+    sought: Sought,
+    context: Context,
+    *,
+    original: Observation | None,
+    struck: Observation | None,
+    references: Mapping[int, Observation],
+    original_digest: str | None = None,
+) -> VerificationReport:
+    """The report, from what the models were seen to do on the same sets; runs none of them.
+
+    `struck` is what `observe_struck` gives of the original; None also where there is no original.
+    """
+    digest = original_digest if original is None else original.digest
+    bench = Bench(unlearned, original, digest, references, sets, sought, struck)
+    control, criteria = run_control(bench, _criteria(bench), _criteria, context)
+    if len(references) >= LEAST_REFERENCES:
+        criteria.append(control.criterion())
+    if sought.proof is not None:
+        criteria.append(_absence(sought, sought.proof, unlearned, partition))
+    numbered = tuple(replace(criterion, number=number) for number, criterion in enumerate(criteria, 1))
+    return VerificationReport(
+        depth=sets.depth,
+        seed=sets.seed,
+        digest=unlearned.digest,
+        forget_classes=sets.forget_classes,
+        rows={name: len(getattr(sets, name)) for name in ("forget", "retain", "test_forget", "test_retain")},
+        references=tuple(references),
+        sought=sought.claim,
+        criteria=numbered,
+        shown=tuple(shown(bench) + (deep_shown(bench) if sets.depth == "deep" else [])),
+        control=control,
+        does_not_prove=does_not_prove(bench, criteria),
+        parent_claim=sought.parent_claim,
+    )
+
+
+def _criteria(bench: Bench) -> list[Criterion]:
+    """The criteria of any model, without numbers."""
+    found = effect_criteria(bench)
+    if len(bench.references) < LEAST_REFERENCES:
+        found.append(_too_few_references(bench))
+    if not bench.references:
+        return found
+    found += comparison_criteria(bench)
+    if bench.sets.depth == "deep":
+        found += deep_criteria(bench)
+    return found
+
+
+def _too_few_references(bench: Bench) -> Criterion:
+    """How far retrained models are apart, and so how near one must be, two of them tell at least."""
+    statement = f"There are {LEAST_REFERENCES} retrained models or more to compare with; there is {len(bench.references) or 'none'}."
+    return Criterion(0, "reference", statement, "approximate", None, controlled=False)
+
+
+def _absence(sought: Sought, proof: AbsenceProof, unlearned: Observation, partition: Partition) -> Criterion:
+    """Once the training was repeated, whatever is sought of its weights needs that it gave these."""
+    statement = "The rows that these very weights were fitted to are retained rows, every one."
+    needed_for: Claim = "exact"
+    if proof.repeated_digest is not None:
+        statement += " The training, done once more, gives these weights bit by bit."
+        needed_for = sought.claim
+    return Criterion(0, "absent", statement, needed_for, proof.holds(unlearned.digest, partition), controlled=False)
+
+
+def _as_lists(value: Any) -> Any:
+    """Tuples as lists, at every depth."""
+    if isinstance(value, dict):
+        return {name: _as_lists(entry) for name, entry in value.items()}
+    return [_as_lists(entry) for entry in value] if isinstance(value, list | tuple) else value

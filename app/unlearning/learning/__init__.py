@@ -1,0 +1,1 @@
+"""Networks, and how they learn: all at once, task by task, or in shards."""
