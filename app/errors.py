@@ -53,7 +53,7 @@ class ForgetteryError(Exception):
     slug: ClassVar[str] = "forgettery-error"
     title: ClassVar[str] = "Something went wrong"
     problem: Any = None
-    """The `app.schemas.Problem` that a server answered with; None where the error was raised in this process."""
+    """The `app.contract.problems.Problem` that a server answered with; None where the error was raised in this process."""
 
     def __init__(self, detail: str | None = None, *, errors: list[FieldError] | None = None) -> None:
         self.detail = detail or self.title + "."

@@ -11,10 +11,11 @@ import torch
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from app.contract.models import Forgotten
+from app.contract.versions import VersionMetrics
 from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.prediction.protocol import VersionKey
-from app.schemas import Forgotten, VersionMetrics
 from app.specs.architectures import Mlp
 from app.specs.learning import Learning, SynapticIntelligence, forgotten_tasks
 from app.store import weights

@@ -10,9 +10,10 @@ from app.api.bodies import ApiKeyBody, described
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ApiKeyInPath
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
+from app.contract.keys import ApiKey, ApiKeyCreate, ApiKeyCreated
+from app.contract.lists import Page
 from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, InvalidPageToken, LastAdminKey
 from app.operations.administration import api_keys
-from app.schemas import ApiKey, ApiKeyCreate, ApiKeyCreated, Page
 
 router = APIRouter(prefix="/v1/api-keys", tags=["api keys"])
 

@@ -12,9 +12,10 @@ from app.api.authentication import Auditor
 from app.api.openapi import answers
 from app.api.parameters import ModelFilter
 from app.api.resources import PageParameters, ReadingSession
+from app.contract.audit import AuditEvent, AuditVerification
+from app.contract.lists import Page
 from app.errors import InvalidPageToken
 from app.operations.administration import audit
-from app.schemas import AuditEvent, AuditVerification, Page
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 

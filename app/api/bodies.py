@@ -18,9 +18,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from app.api.validation import error_from_body, without_refused_nulls
-from app.comparison_schemas import CompareCreate
+from app.contract.comparing import CompareCreate
+from app.contract.fields import Asked
+from app.contract.forgetting import ForgetCreate
+from app.contract.keys import ApiKeyCreate
+from app.contract.models import ModelCreate
+from app.contract.training import TrainRequest
+from app.contract.verifying import VerifyCreate
+from app.contract.versions import ServingRequest
 from app.errors import PayloadTooLarge, UnreadableInput
-from app.schemas import ApiKeyCreate, Asked, ForgetCreate, ModelCreate, ServingRequest, TrainRequest, VerifyCreate
 
 Body = TypeVar("Body", bound=Asked)
 
@@ -113,7 +119,7 @@ def _with_names_given_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def described(kind: type[Asked]) -> dict[str, Any]:
-    """The body in the OpenAPI document, which `app.api.openapi` gives the schemas of `app.schemas`."""
+    """The body in the OpenAPI document, which `app.api.openapi` gives the schemas of `app.contract`."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}
     return {"requestBody": {"required": True, "content": content}}
 

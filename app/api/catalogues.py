@@ -9,9 +9,10 @@ from app.api.authentication import Reader
 from app.api.openapi import answers
 from app.api.parameters import DatasetInPath
 from app.api.resources import PageParameters, SettingsResource
+from app.contract.catalogue import ArchitectureInfo, Dataset, MethodInfo
+from app.contract.lists import Page
 from app.errors import DatasetNotFound, InvalidPageToken
 from app.operations import catalogue
-from app.schemas import ArchitectureInfo, Dataset, MethodInfo, Page
 
 router = APIRouter(prefix="/v1", tags=["catalogues"])
 

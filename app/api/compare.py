@@ -13,7 +13,8 @@ from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import Responses, answers, answers_to_body
 from app.api.parameters import JobInPath, ModelInPath
 from app.api.resources import DatabaseResource, SettingsResource, WritingSession
-from app.comparison_schemas import CompareCreate
+from app.contract.comparing import CompareCreate
+from app.contract.jobs import Job
 from app.errors import (
     AlreadyForgotten,
     ClassNotFound,
@@ -30,7 +31,6 @@ from app.errors import (
     TaskNotFound,
 )
 from app.operations.comparing import compare, plots
-from app.schemas import Job
 
 router = APIRouter(prefix="/v1", tags=["forget"])
 

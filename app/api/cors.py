@@ -13,8 +13,8 @@ from app.addresses import followable
 from app.api.idempotency import REPLAYED_HEADER
 from app.api.problems import MEDIA_TYPE
 from app.api.request_context import CLIENT_HEADER, SERVER_HEADER
+from app.contract.problems import problem_of
 from app.errors import Forbidden
-from app.problems import problem_of
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _ASKED = ("Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "Last-Event-ID", CLIENT_HEADER)

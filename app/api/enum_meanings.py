@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app import schemas
+from app.contract.forgetting import AUTO_MEANING
+from app.contract.jobs import JOB_KIND_MEANINGS, JOB_STATUS_MEANINGS, WORK_STATUS_MEANINGS
+from app.contract.keys import API_SCOPE_MEANINGS
+from app.contract.predicting import INVERT_MEANINGS, ON_FORGOTTEN_MEANINGS
+from app.contract.verifying import DEPTH_MEANINGS, REFERENCE_MEANINGS, VERDICT_MEANINGS
+from app.contract.versions import ORIGIN_MEANINGS, VERSION_STATE_MEANINGS
 from app.specs.architectures import TORCHVISION_MEANINGS
 from app.specs.claims import CLAIM_MEANINGS
 from app.specs.learning import MODE_MEANINGS
@@ -31,19 +36,19 @@ _BY_MEMBERS: Mapping[tuple[str, ...], Meanings] = {
         SELECTION_MEANINGS,
         CLAIM_MEANINGS,
         TARGET_MEANINGS,
-        schemas.API_SCOPE_MEANINGS,
-        schemas.REFERENCE_MEANINGS,
-        schemas.VERSION_STATE_MEANINGS,
-        schemas.ORIGIN_MEANINGS,
-        schemas.JOB_KIND_MEANINGS,
-        schemas.JOB_STATUS_MEANINGS,
-        schemas.WORK_STATUS_MEANINGS,
-        schemas.VERDICT_MEANINGS,
-        schemas.DEPTH_MEANINGS,
-        schemas.ON_FORGOTTEN_MEANINGS,
-        schemas.INVERT_MEANINGS,
+        API_SCOPE_MEANINGS,
+        REFERENCE_MEANINGS,
+        VERSION_STATE_MEANINGS,
+        ORIGIN_MEANINGS,
+        JOB_KIND_MEANINGS,
+        JOB_STATUS_MEANINGS,
+        WORK_STATUS_MEANINGS,
+        VERDICT_MEANINGS,
+        DEPTH_MEANINGS,
+        ON_FORGOTTEN_MEANINGS,
+        INVERT_MEANINGS,
         _METHODS,
-        {"auto": schemas.AUTO_MEANING} | _METHODS,
+        {"auto": AUTO_MEANING} | _METHODS,
     )
 }
 _ILLUSTRATIONS = {"default", "example", "examples"}

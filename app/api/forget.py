@@ -15,6 +15,9 @@ from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import Responses, answers, answers_to_body
 from app.api.parameters import ForgetRequestInPath, ModelFilter, ModelInPath
 from app.api.resources import PageParameters, ReadingSession, SettingsResource, WritingSession
+from app.contract.forgetting import ForgetCreate, ForgetPlan, ForgetRequest
+from app.contract.jobs import ForgetStatus
+from app.contract.lists import Page
 from app.errors import (
     AlreadyForgotten,
     ClassNotFound,
@@ -32,7 +35,6 @@ from app.errors import (
     TaskNotFound,
 )
 from app.operations.forgetting import forget
-from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
 
 router = APIRouter(prefix="/v1", tags=["forget"])
 

@@ -11,9 +11,9 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.concurrency import run_in_threadpool
 
 from app.api.resources import Resources
+from app.contract.jobs import Job
 from app.errors import Unavailable
 from app.operations.administration import jobs
-from app.schemas import Job
 
 _LOOK_SECONDS = 0.25
 _KEEPALIVE_SECONDS = 15.0

@@ -17,6 +17,8 @@ from app.api.job_events import changes, look, was_told_all
 from app.api.openapi import Responses, answers
 from app.api.parameters import JobInPath, ModelFilter
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency, WritingSession
+from app.contract.jobs import Job, JobKind, JobStatus
+from app.contract.lists import Page
 from app.errors import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
@@ -26,7 +28,6 @@ from app.errors import (
     PayloadTooLarge,
 )
 from app.operations.administration import jobs
-from app.schemas import Job, JobKind, JobStatus, Page
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

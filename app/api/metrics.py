@@ -19,8 +19,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from app import __version__
+from app.contract.jobs import JobStatus
+from app.contract.verifying import Verdict
 from app.operations.administration.figures import BOUNDS, Figures
-from app.schemas import JobStatus, Verdict
 
 
 class Metrics:

@@ -19,6 +19,10 @@ from app.api.resources import (
     SettingsResource,
     WritingSession,
 )
+from app.contract.lists import Page
+from app.contract.models import Model, ModelAndJob, ModelCreate
+from app.contract.training import TrainRequest
+from app.contract.versions import ServingRequest
 from app.errors import (
     ClassForgotten,
     ClassNotFound,
@@ -40,7 +44,6 @@ from app.errors import (
 )
 from app.operations.models import models, versions
 from app.operations.training import train
-from app.schemas import Model, ModelAndJob, ModelCreate, Page, ServingRequest, TrainRequest
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

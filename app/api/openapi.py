@@ -10,7 +10,16 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.enum_meanings import describe_enums
 from app.api.problems import MEDIA_TYPE
-from app.comparison_schemas import CompareCreate, Comparison
+from app.contract.comparing import CompareCreate, Comparison
+from app.contract.fields import Asked
+from app.contract.forgetting import ForgetCreate
+from app.contract.keys import ApiKeyCreate
+from app.contract.models import ModelCreate
+from app.contract.predicting import PredictRequest
+from app.contract.problems import Problem, problem_of, status_of
+from app.contract.training import TrainRequest
+from app.contract.verifying import VerifyCreate
+from app.contract.versions import ServingRequest
 from app.errors import (
     DatabaseUnavailable,
     ForeignHost,
@@ -23,18 +32,6 @@ from app.errors import (
     Unauthenticated,
     UnreadableInput,
     UnsupportedContentEncoding,
-)
-from app.problems import problem_of, status_of
-from app.schemas import (
-    ApiKeyCreate,
-    Asked,
-    ForgetCreate,
-    ModelCreate,
-    PredictRequest,
-    Problem,
-    ServingRequest,
-    TrainRequest,
-    VerifyCreate,
 )
 
 Responses = dict[int | str, dict[str, Any]]

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from app.api.prefix import root_path
+from app.contract.problems import status_of
 from app.errors import ForgetteryError, NotFound, errors_by_slug
-from app.problems import status_of
 
 router = APIRouter(include_in_schema=False)
 

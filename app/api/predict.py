@@ -14,6 +14,7 @@ from app.api.authentication import PredictCaller
 from app.api.openapi import Responses, answers_to_body
 from app.api.parameters import ModelInPath, VersionInPath, WholeNumber
 from app.api.resources import Resources, ResourcesDependency
+from app.contract.predicting import Invert, OnForgotten, Predictions
 from app.errors import (
     InvalidShape,
     InvalidValue,
@@ -31,7 +32,6 @@ from app.operations.caller import Caller
 from app.operations.models import predict
 from app.prediction.answers import Options
 from app.prediction.inputs import ALIASES, IMAGE_TYPES, JSON_TYPE, MEDIA_TYPES, NPY_TYPE
-from app.schemas import Invert, OnForgotten, Predictions
 
 router = APIRouter(prefix="/v1/models/{model}", tags=["predict"])
 

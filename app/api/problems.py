@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from app.addresses import followable
 from app.api.validation import error_from_validation
+from app.contract.problems import problem_of
 from app.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -28,7 +29,6 @@ from app.errors import (
     Unavailable,
     UnsupportedContentEncoding,
 )
-from app.problems import problem_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5

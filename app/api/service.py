@@ -13,9 +13,9 @@ from app.api.authentication import Reader
 from app.api.openapi import Responses, answers, open_route
 from app.api.problems import problem_response
 from app.api.resources import ReadingSession, ResourcesDependency
+from app.contract.service import Health, Readiness
 from app.errors import NotReady
 from app.operations.administration import figures, readiness
-from app.schemas import Health, Readiness
 
 router = APIRouter(tags=["service"])
 

@@ -16,6 +16,8 @@ from app.api.idempotency import IdempotencyDependency
 from app.api.openapi import answers, answers_to_body
 from app.api.parameters import ModelFilter, ModelInPath, VerificationInPath, VersionInPath, WholeNumber
 from app.api.resources import PageParameters, ReadingSession, WritingSession
+from app.contract.lists import Page
+from app.contract.verifying import Depth, Verification, VerifyCreate
 from app.errors import (
     ForgetRequestNotFound,
     IdempotencyKeyInUse,
@@ -29,7 +31,6 @@ from app.errors import (
     VersionNotFound,
 )
 from app.operations.verifying import verifications
-from app.schemas import Depth, Page, Verification, VerifyCreate
 
 router = APIRouter(prefix="/v1", tags=["verifications"])
 

@@ -15,6 +15,8 @@ from app.api.headers import json_answer
 from app.api.openapi import Responses, answers
 from app.api.parameters import ModelInPath, VersionInPath
 from app.api.resources import DatabaseResource, PageParameters, ReadingSession, SettingsResource
+from app.contract.lists import Page
+from app.contract.versions import Version, VersionState
 from app.errors import (
     GuardNotFound,
     InvalidPageToken,
@@ -29,7 +31,6 @@ from app.errors import (
     VersionServing,
 )
 from app.operations.models import guards, model_cards, versions
-from app.schemas import Page, Version, VersionState
 
 router = APIRouter(prefix="/v1/models/{model}/versions", tags=["versions"])
 

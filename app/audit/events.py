@@ -14,7 +14,11 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from app.schemas import ApiScope, Claim, Depth, ModelName, Origin, Reference, Verdict
+from app.contract.fields import ModelName
+from app.contract.keys import ApiScope
+from app.contract.verifying import Depth, Reference, Verdict
+from app.contract.versions import Origin
+from app.specs.claims import Claim
 from app.specs.fields import Seed
 from app.specs.methods.edit import Scope, Strategy
 from app.specs.refusing import Refusal

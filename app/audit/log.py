@@ -19,10 +19,10 @@ from sqlalchemy import Row, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.audit import events
+from app.contract.audit import AuditProblem, AuditVerification
 from app.database.engine import database_now, is_writing
 from app.database.tables import AuditEntryRow
 from app.evidence.merkle import CompactRange, leaf_hash
-from app.schemas import AuditProblem, AuditVerification
 
 FORMAT = 1
 """Version of the entry's layout, in every entry."""

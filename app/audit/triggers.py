@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.schemas import AuditProblem
+from app.contract.audit import AuditProblem
 
 
 @dataclass(frozen=True)

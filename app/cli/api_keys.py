@@ -30,7 +30,7 @@ def create(
     preset: Preset = None,
 ) -> None:
     """Create an API key; its secret is shown this once."""
-    from app.schemas import ApiKeyCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.keys import ApiKeyCreate  # noqa: PLC0415  see Call.connect
 
     chosen = list(dict.fromkeys([*(_PRESETS[preset] if preset else ()), *(scopes or ())]))
     if not chosen:

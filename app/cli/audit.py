@@ -12,7 +12,7 @@ from app.cli.terminal import print_json, print_table, show_list
 from app.errors import IntegrityViolation
 
 if TYPE_CHECKING:
-    from app.schemas import AuditVerification
+    from app.contract.audit import AuditVerification
 
 app = typer.Typer(help="Read the audit log and have it verified.", no_args_is_help=True)
 

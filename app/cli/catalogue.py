@@ -12,7 +12,7 @@ from app.cli.terminal import show, show_list
 from app.errors import NotFound
 
 if TYPE_CHECKING:
-    from app.schemas import ArchitectureInfo, Dataset, MethodInfo
+    from app.contract.catalogue import ArchitectureInfo, Dataset, MethodInfo
 
     Entry = TypeVar("Entry", Dataset, ArchitectureInfo, MethodInfo)
 

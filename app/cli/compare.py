@@ -13,7 +13,7 @@ from app.cli.progress import how_to_follow, say, wait
 from app.cli.terminal import body, present, print_json, print_table, show
 
 if TYPE_CHECKING:
-    from app.comparison_schemas import ComparedFigures, ComparedRow, Comparison
+    from app.contract.comparing import ComparedFigures, ComparedRow, Comparison
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def compare(
     wait_for_it: Wait = True,
 ) -> None:
     """Compare methods on one target, beside the original and retrained models; publishes nothing."""
-    from app.comparison_schemas import CompareCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.comparing import CompareCreate  # noqa: PLC0415  see Call.connect
 
     rows = [*(samples or []), *rows_of(samples_file)]
     if not (classes or tasks or rows):

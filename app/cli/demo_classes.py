@@ -12,7 +12,8 @@ from app.cli.terminal import present, print_json, print_table
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.schemas import ForgetRequest, Predictions
+    from app.contract.forgetting import ForgetRequest
+    from app.contract.predicting import Predictions
 
 
 def run(client: Client, name: str, digits: Digits, digit: int, epochs: int | None, *, as_json: bool) -> ForgetRequest:
@@ -31,14 +32,14 @@ def run(client: Client, name: str, digits: Digits, digit: int, epochs: int | Non
 
 
 def _train(client: Client, name: str, epochs: int | None) -> None:
-    from app.schemas import ModelCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.models import ModelCreate  # noqa: PLC0415  see Call.connect
 
     asked = {"name": name, "dataset": "mnist", "training": present({"epochs": epochs})}
     wait(client, client.create_model(ModelCreate.model_validate(asked)).job)
 
 
 def _forget(client: Client, name: str, digit: int) -> ForgetRequest:
-    from app.schemas import ForgetCreate, ForgetTarget  # noqa: PLC0415  see Call.connect
+    from app.contract.forgetting import ForgetCreate, ForgetTarget  # noqa: PLC0415  see Call.connect
 
     request = client.forget(name, ForgetCreate(target=ForgetTarget(classes=[digit]), reason="demonstration"))
     wait(client, request.job)

@@ -14,7 +14,9 @@ from app.cli.terminal import present, print_json, print_table
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.schemas import ForgetRequest, Prediction, Version
+    from app.contract.forgetting import ForgetRequest
+    from app.contract.predicting import Prediction
+    from app.contract.versions import Version
 
 _TASKS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
 _TARGETS: dict[str, dict[str, list[int]]] = {
@@ -94,7 +96,7 @@ def _tell(client: Client, name: str, way: Way, digits: Digits, epochs: int | Non
 
 
 def _train(client: Client, name: str, way: Way, epochs: int | None) -> None:
-    from app.schemas import ModelCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.models import ModelCreate  # noqa: PLC0415  see Call.connect
 
     learning = {"mode": way.mode, "tasks": _TASKS}
     asked = {"name": name, "dataset": "mnist", "learning": learning, "training": present({"epochs": epochs})}
@@ -102,7 +104,7 @@ def _train(client: Client, name: str, way: Way, epochs: int | None) -> None:
 
 
 def _forget(client: Client, name: str, target: dict[str, list[int]], way: Way) -> ForgetRequest:
-    from app.schemas import ForgetCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.forgetting import ForgetCreate  # noqa: PLC0415  see Call.connect
 
     asked = {"target": target, **way.refusal, "reason": "demonstration"}
     request = client.forget(name, ForgetCreate.model_validate(asked))

@@ -15,7 +15,7 @@ from app.cli.terminal import body, present, print_json, print_table
 from app.errors import GateMissed
 
 if TYPE_CHECKING:
-    from app.schemas import ForgetPlan, ForgetRequest
+    from app.contract.forgetting import ForgetPlan, ForgetRequest
 
 app = typer.Typer()
 
@@ -61,7 +61,7 @@ def forget(
     wait_for_it: Wait = True,
 ) -> None:
     """Make a model forget classes, tasks, part of a task or samples, and say what that did to it."""
-    from app.schemas import ForgetCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.forgetting import ForgetCreate  # noqa: PLC0415  see Call.connect
 
     rows = [*(samples or []), *rows_of(samples_file)]
     if not classes and not tasks and not rows:

@@ -11,7 +11,7 @@ from app.cli.reports import show_report
 from app.cli.terminal import an_id, identified, show_list
 
 if TYPE_CHECKING:
-    from app.schemas import ForgetPlan, ForgetRequest
+    from app.contract.forgetting import ForgetPlan, ForgetRequest
 
 app = typer.Typer(help="List and show forget requests.", no_args_is_help=True)
 Status = Literal["queued", "running", "completed", "failed", "cancelled"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from app.client import Client
-    from app.schemas import Job
+    from app.contract.jobs import Job
 
 app = typer.Typer(help="List, show, watch and cancel jobs.", no_args_is_help=True)
 JobId = Annotated[str, typer.Argument(help="Id of the job, or its beginning.", callback=an_id, show_default=False)]

@@ -15,7 +15,7 @@ from app.cli.terminal import print_json, print_table
 from app.errors import UnreadableInput
 
 if TYPE_CHECKING:
-    from app.schemas import Prediction
+    from app.contract.predicting import Prediction
 
 app = typer.Typer()
 

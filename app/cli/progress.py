@@ -11,7 +11,7 @@ from app.cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.schemas import Job
+    from app.contract.jobs import Job
 
 
 def say(sentence: str) -> None:

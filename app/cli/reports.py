@@ -11,7 +11,9 @@ from app.cli.terminal import print_json, print_table, show
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.schemas import ForgetReport, ForgetRequest, Forgotten, Version, VersionMetrics
+    from app.contract.forgetting import ForgetReport, ForgetRequest
+    from app.contract.models import Forgotten
+    from app.contract.versions import Version, VersionMetrics
     from app.specs.reports import TaskMeasurements
 
 _FIGURES = (

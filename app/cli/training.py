@@ -15,7 +15,7 @@ from app.errors import InvalidInput
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.schemas import ModelAndJob
+    from app.contract.models import ModelAndJob
 
 app = typer.Typer()
 Mode = Literal["standard", "synaptic_intelligence", "progressive", "sisa"]
@@ -93,7 +93,7 @@ def train(
     wait_for_it: Wait = True,
 ) -> None:
     """Create a model and train its first version."""
-    from app.schemas import ModelCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.models import ModelCreate  # noqa: PLC0415  see Call.connect
 
     training = {
         "epochs": epochs,
@@ -141,7 +141,7 @@ def train_further(
     wait_for_it: Wait = True,
 ) -> None:
     """Train a new version: on what the model has not forgotten, or a further task; the rest stays as first trained."""
-    from app.schemas import TrainRequest  # noqa: PLC0415  see Call.connect
+    from app.contract.training import TrainRequest  # noqa: PLC0415  see Call.connect
 
     asked = {
         "training": present({"epochs": epochs, "learning_rate": learning_rate, "seed": seed}) or None,

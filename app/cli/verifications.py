@@ -12,7 +12,12 @@ from app.cli.progress import wait
 from app.cli.terminal import an_id, body, identified, print_json, print_table, show_list
 
 if TYPE_CHECKING:
-    from app.schemas import Verification, VerificationControl, VerificationMeasurement, VerificationRepetition
+    from app.contract.verifying import (
+        Verification,
+        VerificationControl,
+        VerificationMeasurement,
+        VerificationRepetition,
+    )
 
 app = typer.Typer(help="List and show verifications.", no_args_is_help=True)
 Depth = Literal["fast", "deep"]
@@ -83,7 +88,7 @@ def verify(
     wait_for_it: Wait = True,
 ) -> None:
     """Verify what a version has forgotten, beside the original and retrained models."""
-    from app.schemas import VerifyCreate  # noqa: PLC0415  see Call.connect
+    from app.contract.verifying import VerifyCreate  # noqa: PLC0415  see Call.connect
 
     with call.connect() as client:
         asked = {

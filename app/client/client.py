@@ -1,4 +1,4 @@
-"""One method per route of the HTTP contract, typed by `app.schemas`."""
+"""One method per route of the HTTP contract, typed by `app.contract`."""
 
 from __future__ import annotations
 
@@ -16,40 +16,19 @@ from app.client import inputs as encoding
 from app.client import jobs as following
 from app.client.connection import Connection
 from app.client.problems import error_from_problem
-from app.comparison_schemas import CompareCreate, Comparison
+from app.contract.audit import AuditEvent, AuditVerification
+from app.contract.catalogue import ArchitectureInfo, Dataset, MethodInfo
+from app.contract.comparing import CompareCreate, Comparison
+from app.contract.forgetting import ForgetCreate, ForgetPlan, ForgetRequest
+from app.contract.jobs import ForgetStatus, Job, JobKind, JobStatus
+from app.contract.keys import ApiKey, ApiKeyCreate, ApiKeyCreated
+from app.contract.models import Model, ModelAndJob, ModelCreate
+from app.contract.predicting import Invert, OnForgotten, Predictions
+from app.contract.service import Health, Readiness
+from app.contract.training import TrainRequest
+from app.contract.verifying import Depth, Verification, VerifyCreate
+from app.contract.versions import ServingRequest, Version, VersionState
 from app.errors import Conflict, JobCancelled, VersionCorrupted
-from app.schemas import (
-    ApiKey,
-    ApiKeyCreate,
-    ApiKeyCreated,
-    ArchitectureInfo,
-    AuditEvent,
-    AuditVerification,
-    Dataset,
-    Depth,
-    ForgetCreate,
-    ForgetPlan,
-    ForgetRequest,
-    ForgetStatus,
-    Health,
-    Invert,
-    Job,
-    JobKind,
-    JobStatus,
-    MethodInfo,
-    Model,
-    ModelAndJob,
-    ModelCreate,
-    OnForgotten,
-    Predictions,
-    Readiness,
-    ServingRequest,
-    TrainRequest,
-    Verification,
-    VerifyCreate,
-    Version,
-    VersionState,
-)
 
 
 class Client:

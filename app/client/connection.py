@@ -15,9 +15,9 @@ from app import __version__
 from app.addresses import without_credentials
 from app.client.problems import error_from_response
 from app.client.proxies import proxy_for
+from app.contract.lists import Page
 from app.errors import IdempotencyKeyInUse, InvalidInput, Unavailable
 from app.key_text import sendable
-from app.schemas import Page
 
 Shape = TypeVar("Shape", bound=BaseModel)
 Query = Mapping[str, str | int | bool | None]

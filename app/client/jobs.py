@@ -8,8 +8,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from app.client.connection import Connection
+from app.contract.jobs import Job
 from app.errors import Unavailable
-from app.schemas import Job
 
 _POLL_SECONDS = 0.5
 _SILENCE_SECONDS = 45

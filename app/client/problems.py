@@ -8,6 +8,7 @@ import httpx
 from pydantic import ValidationError
 
 from app.addresses import without_credentials
+from app.contract.problems import Problem, status_of
 from app.errors import (
     Conflict,
     FieldError,
@@ -22,8 +23,6 @@ from app.errors import (
     Unavailable,
     errors_by_slug,
 )
-from app.problems import status_of
-from app.schemas import Problem
 
 _CATEGORIES: Mapping[int, type[ForgetteryError]] = {
     status_of(kind): kind

@@ -1,4 +1,4 @@
-"""The whole schema. Statuses, states and events are those of `app.schemas`; times are UTC."""
+"""The whole schema. Statuses, states and events are those of `app.contract`; times are UTC."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from app.contract.forgetting import PARAMETERS, Method
+from app.contract.verifying import Depth, Reference
 from app.database.types import JsonOf, UtcDateTime
-from app.schemas import PARAMETERS, Claim, Depth, Method, Reference
 from app.specs.architectures import Architecture
+from app.specs.claims import Claim
 from app.specs.learning import Learning
 from app.specs.methods import METHOD_SPECS, MethodName
 from app.specs.methods.edit import Scope, Strategy
@@ -104,6 +106,12 @@ class VersionRow(Table):
     corrupted_at: Mapped[datetime | None]
     guard_deleted_at: Mapped[datetime | None]
     guard_destroyed_at: Mapped[datetime | None]
+
+    @property
+    def tasks(self) -> list[list[int]]:
+        """The classes of each task that the version learned; none if it learned all at once."""
+        found: list[list[int]] = self.manifest["learning"].get("tasks", [])
+        return found
 
 
 class ForgetRequestRow(Table):

@@ -23,7 +23,7 @@ from app.errors import DatabaseUnavailable, ForgetteryError, InternalError, Stor
 from app.jobs import queue
 from app.jobs.attempt import Attempt
 from app.jobs.engine import ATTEMPTS_AT_ONCE, Order
-from app.jobs.handlers import Handler
+from app.jobs.handler import Handler
 from app.jobs.queue import LostClaim
 from app.jobs.threads import job_threads
 from app.processes.lifelines import end_with_parent, end_with_writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from app.jobs.handlers import Handler
+from app.jobs.handler import Handler
 from app.jobs.queue import Claim
 from app.settings import Settings
 

@@ -19,11 +19,11 @@ from sqlalchemy import ColumnElement, Result, Select, and_, exists, or_, select,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
+from app.contract.problems import problem_of
 from app.database.engine import database_now
 from app.database.tables import JobDependencyRow, JobRow
 from app.errors import AttemptsExhausted, ForgetteryError, JobFinished, JobNotFound
 from app.jobs.processes import is_dead
-from app.problems import problem_of
 
 LEASE = timedelta(seconds=60)
 """How long a job stays with an owner that no longer reports."""

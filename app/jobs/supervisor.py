@@ -14,7 +14,7 @@ from app.database.engine import Database
 from app.errors import StorageUnavailable
 from app.jobs import queue, workers
 from app.jobs.engine import ATTEMPTS_AT_ONCE, Engine, Order, Sight
-from app.jobs.handlers import Handler, endings
+from app.jobs.handler import Handler, endings
 from app.jobs.queue import LEASE, Claim, LostClaim
 from app.settings import Settings
 from app.store.versions import VersionStore

@@ -15,7 +15,7 @@ import structlog
 
 from app.database.engine import Database
 from app.errors import DatabaseUnavailable, StorageUnavailable
-from app.jobs.handlers import Handler
+from app.jobs.handler import Handler
 from app.jobs.local import LocalEngine
 from app.jobs.processes import name_of
 from app.jobs.supervisor import Pace, Supervisor

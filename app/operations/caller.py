@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.contract.keys import ApiScope
 from app.errors import MissingScope
-from app.schemas import ApiScope
 
 HOUSEKEEPING_ACTOR = "retention"
 """The actor, in the audit log, of what the service does by itself."""

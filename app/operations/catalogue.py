@@ -7,10 +7,12 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
+from app.contract.catalogue import ArchitectureInfo, Dataset, MethodInfo
+from app.contract.forgetting import PARAMETERS
+from app.contract.lists import Page
 from app.datasets import catalogue
 from app.datasets.dataset_spec import DatasetSpec
 from app.operations.pages import PageQuery, paginate_fixed
-from app.schemas import PARAMETERS, ArchitectureInfo, Dataset, MethodInfo, Page
 from app.settings import Settings
 from app.specs.architectures import Growable, Torchvision, TorchvisionName
 from app.specs.methods import METHOD_SPECS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.jobs.handlers import Handler
+from app.jobs.handler import Handler
 from app.operations.comparing import compare
 from app.operations.forgetting import forgetting_run
 from app.operations.training import train

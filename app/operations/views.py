@@ -11,8 +11,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.addresses import followable
+from app.contract.forgetting import ForgetRequest
+from app.contract.jobs import Job
+from app.contract.models import Forgotten, Model
+from app.contract.versions import Version, VersionGuard
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow, VersionRow
-from app.schemas import ForgetRequest, Forgotten, Job, Model, Version, VersionGuard
 from app.specs.claims import EVIDENCE, Claim, claim_of_version
 from app.specs.learning import forgotten_tasks
 from app.specs.methods import sought_by

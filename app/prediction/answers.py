@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from app.contract.fields import FORGOTTEN_TOKEN
+from app.contract.predicting import Invert, OnForgotten
 from app.prediction.serving import ServedVersion
-from app.schemas import FORGOTTEN_TOKEN, Invert, OnForgotten
 
 Floats = npt.NDArray[np.float32]
 Labels = list[int | str | None]
@@ -29,7 +30,7 @@ class Options:
 
 
 class PredictionJson(msgspec.Struct, omit_defaults=True):
-    """`schemas.Prediction`, which is too slow to make by the ten thousand (test: the same fields)."""
+    """`Prediction`, which is too slow to make by the ten thousand (test: the same fields)."""
 
     label: int | str | None
     forgotten: bool
@@ -40,7 +41,7 @@ class PredictionJson(msgspec.Struct, omit_defaults=True):
 
 
 class PredictionsJson(msgspec.Struct):
-    """`schemas.Predictions`."""
+    """`Predictions`."""
 
     model: str
     version: int
@@ -53,7 +54,7 @@ class EncodedAnswers:
     """An answer as it goes over the wire, and its counts for the metrics."""
 
     content: bytes
-    """The JSON of `schemas.Predictions`."""
+    """The JSON of `Predictions`."""
     forgotten: int
     known: int
 

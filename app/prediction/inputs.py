@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from app.contract.predicting import OnForgotten
 from app.errors import FieldError, InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
 from app.prediction.answers import Options
 from app.prediction.pictures import decode_image
-from app.schemas import OnForgotten
 
 LARGEST_ROWS = 10_000
 JSON_TYPE = "application/json"
@@ -52,7 +52,7 @@ def decode(media_type: str, content: bytes, options: Options, input_shape: Shape
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    """`schemas.PredictRequest`; rows stay text until it is known that they are not too many."""
+    """`PredictRequest`; rows stay text until it is known that they are not too many."""
 
     inputs: list[msgspec.Raw]
     task: int | None = None
@@ -89,7 +89,7 @@ _ROW = re.compile(rb"\s*(" + rb"|".join((_FLAT, _NESTED, _TWICE_NESTED)) + rb")\
 
 
 def decode_json(content: bytes, input_shape: Shape) -> tuple[Floats, Options]:
-    """Inputs float32 [N, C, H, W] and options of a `schemas.PredictRequest`.
+    """Inputs float32 [N, C, H, W] and options of a `PredictRequest`.
 
     A row is a flat list of C x H x W numbers or a nested one of C x H x W, or of H x W if there is one channel.
     Raises `UnreadableInput`, `InvalidInput`, `InvalidShape`, `InvalidValue`; their errors point to the row.

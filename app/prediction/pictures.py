@@ -10,8 +10,8 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from app.contract.predicting import Invert
 from app.errors import UnreadableInput
-from app.schemas import Invert
 
 LARGEST_PIXELS = 25_000_000
 """Pixels that an image may have before it is scaled: what a good camera makes, and 100 MB when decoded."""

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.errors import ForgetteryError, ModelGone, ModelNotFound, NoServingVersion, VersionGone, VersionNotFound
-from app.operations.training.tasks import tasks_of
 
 _LARGEST_NUMBER = 2**31 - 1
 _FACTS_KEPT = 1024
@@ -154,7 +153,7 @@ class ServedVersions:
         names = tuple(version.manifest["class_names"])
         forgotten = tuple(version.forgotten["classes"])
         has_guard = version.manifest.get("guard") is not None
-        tasks = tuple(map(tuple, tasks_of(version)))
+        tasks = tuple(map(tuple, version.tasks))
         facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten, has_guard, tasks)
         if len(self._facts) >= _FACTS_KEPT:
             self._facts.pop(next(iter(self._facts)))

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.problems import MEDIA_TYPE
+from app.contract.problems import problem_of
 from app.errors import ForgetteryError, MalformedRequest, RequestTooSlow, Unavailable
-from app.problems import problem_of
 
 GRACE_SECONDS = 20.0
 """Seconds in which a request must arrive, head and body together, in addition to the time that its bytes earn."""

@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from app.contract.fields import ModelName
+from app.contract.models import Forgotten
+from app.contract.versions import Origin, VersionMetrics
 from app.errors import VersionCorrupted
 from app.files import digest_of
-from app.schemas import Claim, Forgotten, ModelName, Origin, VersionMetrics
 from app.specs.architectures import Architecture
+from app.specs.claims import Claim
 from app.specs.fields import Seed
 from app.specs.learning import Learning, Sisa, UnitBlocks
 from app.specs.refusing import GuardParameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.schemas import VersionMetrics
+from app.contract.versions import VersionMetrics
 from app.store.manifest import Manifest
 
 _CLAIMS = {

@@ -24,7 +24,7 @@ from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
 from app.jobs import queue
 from app.jobs.attempt import Attempt
-from app.jobs.handlers import Handler
+from app.jobs.handler import Handler
 from app.jobs.worker import run_worker
 from app.processes.lifelines import end_with_parent
 from app.settings import Settings

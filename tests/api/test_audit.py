@@ -4,8 +4,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app.contract.audit import AuditEvent, AuditVerification
 from app.database.engine import Database
-from app.schemas import AuditEvent, AuditVerification
 from tests.real_server import assert_problem
 
 

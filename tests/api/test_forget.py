@@ -7,9 +7,9 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from app.contract.forgetting import ForgetRequest
 from app.database.engine import Database
 from app.database.tables import AuditEntryRow, JobRow
-from app.schemas import ForgetRequest
 from tests.real_server import assert_problem
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from app.contract.models import ModelAndJob
 from app.database.engine import Database
 from app.database.tables import JobRow
-from app.schemas import ModelAndJob
 from app.settings import Settings
 from tests.real_server import assert_problem
 from tests.stored_versions import record_model, record_version, set_state, store_version

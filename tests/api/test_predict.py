@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from app.client import Client
+from app.contract.predicting import Predictions
 from app.database import migrate
 from app.database.engine import Database
 from app.operations.lookups import find_model
-from app.schemas import Predictions
 from app.settings import Settings
 from tests.real_server import ADMIN_KEY, assert_problem, serving
 from tests.stored_versions import BY_TASK, record_model, record_version, set_state, store_version

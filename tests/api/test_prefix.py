@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from app.client import Client
+from app.contract.problems import problem_of
 from app.database.engine import Database
 from app.errors import ModelNotFound, NotApplicable
 from app.jobs import queue
-from app.jobs.handlers import endings
+from app.jobs.handler import endings
 from app.operations.handlers import HANDLERS
-from app.problems import problem_of
 from app.settings import Settings
 from tests.real_server import StartServer, assert_problem
 from tests.stored_versions import record_model, record_version, store_version

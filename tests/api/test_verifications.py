@@ -8,9 +8,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from app.contract.verifying import Verification
 from app.database.engine import Database
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
-from app.schemas import Verification
 from tests.real_server import assert_problem
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -9,11 +9,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from app.contract.versions import Version
 from app.database.engine import Database
 from app.database.tables import ForgetRequestRow
 from app.jobs import queue
 from app.operations.lookups import find_model, find_version
-from app.schemas import Version
 from app.settings import Settings
 from tests.real_server import assert_problem
 from tests.stored_versions import StoredVersion, record_model, record_version, set_state, store_version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ LIGHT = [
     "app.cli",
     "app.evidence.certificate_check",
     "app.evidence.log_check",
-    "app.schemas",
+    "app.contract.forgetting",
     "app.specs",
     "app.errors",
 ]
@@ -34,6 +35,14 @@ def test_the_import_contracts_hold() -> None:
     command = Path(sysconfig.get_path("scripts")) / "lint-imports"
     result = subprocess.run([command, "--no-cache"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stdout
+
+
+def test_the_layers_that_the_decision_lists_are_those_of_the_contract() -> None:
+    decision = (ROOT / "docs/decisions/0001-rooms-and-import-layers.md").read_text()
+    listed = decision.split("```")[1].split("\n")[1:-1]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert listed == [layer.replace("app.", "") for layer in layers]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -15,9 +15,9 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from app.api.enum_meanings import enums
+from app.contract.problems import status_of
 from app.errors import errors_by_slug
 from app.main import create_app
-from app.problems import status_of
 from app.settings import Settings
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")

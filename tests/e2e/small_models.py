@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from app.client import Client
-from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCreate
+from app.contract.forgetting import ForgetCreate, ForgetRequest, ForgetTarget
+from app.contract.jobs import Job
+from app.contract.models import ModelCreate
 from app.specs.architectures import Mlp
 from app.specs.methods.edit import EditParameters
 from app.specs.training import Training

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.client import Client
-from app.schemas import ForgetRequest
+from app.contract.forgetting import ForgetRequest
 from tests.e2e.conftest import StartServer
 from tests.e2e.small_models import (
     Images,

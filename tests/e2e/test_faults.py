@@ -10,8 +10,10 @@ from collections import Counter
 import pytest
 
 from app.client import Client
+from app.contract.forgetting import ForgetRequest
+from app.contract.jobs import Job
+from app.contract.training import TrainRequest
 from app.errors import AlreadyForgotten
-from app.schemas import ForgetRequest, Job, TrainRequest
 from tests.e2e.conftest import StartServer
 from tests.e2e.processes import Family, assert_no_process_is_left, family_of, freeze, kill, modules_of, thaw
 from tests.e2e.server_process import Server

@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 
 from app.client import Client
+from app.contract.forgetting import ForgetCreate, ForgetRequest, ForgetTarget
+from app.contract.jobs import Job
+from app.contract.models import ModelCreate
+from app.contract.training import TrainRequest
 from app.errors import (
     AlreadyForgotten,
     ClassForgotten,
@@ -23,7 +27,6 @@ from app.errors import (
     VersionRemembers,
     VersionServing,
 )
-from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job, ModelCreate, TrainRequest
 from app.specs.training import Training
 from tests.e2e.server_process import Server
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.schemas import ForgetCreate, ForgetRequest
+from app.contract.forgetting import ForgetCreate, ForgetRequest
 from tests.e2e.server_process import Server
 from tests.e2e.small_models import learn
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from app.client import Client
+from app.contract.forgetting import ForgetCreate, ForgetTarget
+from app.contract.jobs import Job
+from app.contract.models import ModelCreate
 from app.errors import ForeignHost, MissingScope, Unauthenticated
-from app.schemas import ForgetCreate, ForgetTarget, Job, ModelCreate
 from app.specs.architectures import Mlp
 from app.specs.training import Training
 from tests.e2e.conftest import StartServer

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from app.client import Client
+from app.contract.forgetting import ForgetCreate, ForgetRequest, ForgetTarget
+from app.contract.training import TrainRequest
 from app.errors import NotApplicable
-from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, TrainRequest
 from tests.e2e.server_process import Server
 
 pytestmark = pytest.mark.slow

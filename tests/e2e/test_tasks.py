@@ -11,7 +11,8 @@ import pytest
 
 from app import errors
 from app.client import Client
-from app.schemas import ForgetCreate, ForgetTarget, TrainRequest
+from app.contract.forgetting import ForgetCreate, ForgetTarget
+from app.contract.training import TrainRequest
 from tests.e2e.server_process import Server
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.client import Client
-from app.schemas import ForgetCreate, ForgetRequest, ForgetTarget, Job
+from app.contract.forgetting import ForgetCreate, ForgetRequest, ForgetTarget
+from app.contract.jobs import Job
 from tests.e2e.conftest import StartServer
 from tests.e2e.processes import family_of, freeze, kill, modules_of, thaw
 from tests.e2e.server_process import Server

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from app.api.examples import COMPARE_JOB
 from app.cli import app
+from app.contract.problems import problem_of
 from app.errors import ClassNotFound, InvalidInput
-from app.problems import problem_of
 from tests.unit.recorder import NOBODY, Recorder, event_of, refused, run, sent
 from tests.unit.terminal import on_terminal
 

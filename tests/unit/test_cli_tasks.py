@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.cli.reports import show_report, show_version, what_is_forgotten
+from app.contract.forgetting import ForgetRequest
+from app.contract.models import Forgotten
+from app.contract.versions import Version
 from app.errors import InvalidInput
-from app.schemas import ForgetRequest, Forgotten, Version
 from tests.unit.recorder import NOBODY, Recorder, refused, sent
 
 PAIRS = ["--task", "0,1", "--task", "2,3"]

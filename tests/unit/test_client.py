@@ -22,8 +22,10 @@ from app.client import Client
 from app.client import connection as connection_module
 from app.client import jobs as jobs_module
 from app.client.proxies import proxy_for
-from app.problems import problem_of
-from app.schemas import ForgetCreate, ForgetTarget, Job, ModelCreate
+from app.contract.forgetting import ForgetCreate, ForgetTarget
+from app.contract.jobs import Job
+from app.contract.models import ModelCreate
+from app.contract.problems import problem_of
 
 JOB_ID = UUID("00000000-0000-4000-8000-000000000001")
 Answer = Callable[[httpx.Request], httpx.Response]

@@ -10,9 +10,11 @@ import pytest
 
 from app.api.examples import COMPARE_JOB, QUEUED_VERIFICATION, UNGUARDED_VERSION, VERIFICATION
 from app.client import Client
-from app.comparison_schemas import CompareCreate, ComparedMethod
+from app.contract.comparing import CompareCreate, ComparedMethod
+from app.contract.forgetting import ForgetTarget
+from app.contract.jobs import Job
+from app.contract.verifying import VerifyCreate
 from app.errors import Conflict, ModelNotFound
-from app.schemas import ForgetTarget, Job, VerifyCreate
 from tests.unit.recorder import Recorder, page_of
 
 JOB: dict[str, Any] = COMPARE_JOB

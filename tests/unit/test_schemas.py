@@ -10,15 +10,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from app.api.bodies import parse
+from app.contract.forgetting import ForgetCreate, ForgetTarget, parameters_of
+from app.contract.models import ModelCreate
+from app.contract.training import TrainingChanges, TrainRequest
 from app.errors import InvalidInput
-from app.schemas import (
-    ForgetCreate,
-    ForgetTarget,
-    ModelCreate,
-    TrainingChanges,
-    TrainRequest,
-    parameters_of,
-)
 from app.specs.architectures import Cnn, Gru, Mlp
 from app.specs.learning import Mode, Progressive, Standard, SynapticIntelligence
 from app.specs.methods import METHOD_SPECS

@@ -13,12 +13,13 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.keys import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiScope
+from app.contract.lists import Page
 from app.database.engine import database_now
 from app.database.tables import ApiKeyRow
 from app.errors import ApiKeyNotFound, FirstKeyMustBeAdmin, LastAdminKey, Unauthenticated
 from app.operations.caller import Caller
 from app.operations.pages import PageQuery, paginate
-from app.schemas import ApiKey, ApiKeyCreate, ApiKeyCreated, ApiScope, Page
 from app.settings import Settings
 
 ADMIN = "admin"

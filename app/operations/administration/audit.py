@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.audit import log
 from app.audit.triggers import guard_problems
+from app.contract.audit import AuditEvent, AuditVerification
+from app.contract.lists import Page
 from app.database.tables import AuditEntryRow
 from app.operations.administration.tables_against_log import contradictions
 from app.operations.administration.told_by_log import Told
 from app.operations.pages import PageQuery, paginate
-from app.schemas import AuditEvent, AuditVerification, Page
 
 
 def list_events(

@@ -7,15 +7,17 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.contract.jobs import Job, JobKind, JobStatus
+from app.contract.keys import ApiScope
+from app.contract.lists import Page
 from app.database.tables import JobRow, ModelRow
 from app.errors import JobNotFound
 from app.jobs import queue
-from app.jobs.handlers import endings
+from app.jobs.handler import endings
 from app.operations.caller import Caller
 from app.operations.handlers import HANDLERS
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import job_view
-from app.schemas import ApiScope, Job, JobKind, JobStatus, Page
 
 _SCOPES: dict[str, ApiScope] = {
     "train": "train",

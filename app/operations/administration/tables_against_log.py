@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, String, Text, case, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.contract.audit import AuditProblem
 from app.database.tables import ApiKeyRow, ForgetRequestRow, ModelRow, TombstoneRow, VerificationRow, VersionRow
 from app.operations.administration.told_by_log import ASKED, Buried, Row, Told, one_spelling
 from app.operations.forgetting import targets
-from app.schemas import AuditProblem
 
 _NAMED_CLASSES = 10
 """So many are spelled out in a reason."""

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from app.comparison_schemas import CompareCreate, ComparedFigures, ComparedMethod, ComparedRow, Comparison
+from app.contract.comparing import CompareCreate, ComparedFigures, ComparedMethod, ComparedRow, Comparison
+from app.contract.forgetting import PARAMETERS
+from app.contract.jobs import Job
+from app.contract.problems import problem_of
 from app.database.tables import JobRow, ModelRow
 from app.errors import FieldError, InvalidInput, NoServingVersion, NotApplicable
 from app.jobs import queue
@@ -22,8 +25,6 @@ from app.operations.verifying import references
 from app.operations.verifying.forgotten_so_far import Unseen
 from app.operations.verifying.reference_files import store_of
 from app.operations.views import job_view
-from app.problems import problem_of
-from app.schemas import PARAMETERS, Job
 from app.specs.methods import METHOD_SPECS
 from app.specs.refusing import Refusal
 from app.specs.request import ForgetSpec

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.comparison_schemas import ComparedFigures, Comparison
+from app.contract.comparing import ComparedFigures, Comparison
 from app.errors import Conflict, JobNotFound
 from app.operations.administration.jobs import get_job
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.contract.forgetting import Candidate, ForgetCreate
+from app.contract.problems import ProblemError
 from app.database.tables import ModelRow, VersionRow
 from app.errors import FieldError, NotApplicable
 from app.operations.forgetting import claiming, costs, targets
-from app.schemas import Candidate, ForgetCreate, ProblemError
 from app.specs.architectures import Cnn, Torchvision
 from app.specs.claims import CLAIMS
 from app.specs.methods import METHOD_SPECS, MethodName, sought_by

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from app.contract.verifying import Reference
 from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
 from app.errors import ClaimOutOfReach
 from app.operations.lookups import waiting_jobs
 from app.operations.training.publishing import claim_of
-from app.schemas import Reference
 from app.specs.claims import CLAIMS, LEAST_REFERENCES, Claim, claim_of_version, weakest
 from app.specs.methods import sought_by
 from app.specs.refusing import Refusal

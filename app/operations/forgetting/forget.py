@@ -10,6 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.forgetting import ForgetCreate, ForgetPlan, ForgetRequest
+from app.contract.jobs import ForgetStatus
+from app.contract.lists import Page
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.errors import FieldError, ForgetRequestNotFound, NotApplicable
@@ -20,7 +23,6 @@ from app.operations.lookups import find_model, lock_model, some
 from app.operations.pages import PageQuery, paginate
 from app.operations.verifying import references
 from app.operations.views import forget_request_view
-from app.schemas import ForgetCreate, ForgetPlan, ForgetRequest, ForgetStatus, Page
 from app.specs.claims import CLAIMS
 from app.specs.methods import METHOD_SPECS, sought_by
 from app.specs.methods.work import Work

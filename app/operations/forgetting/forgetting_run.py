@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.audit import log
 from app.audit.events import decimal_text
+from app.contract.jobs import ForgetStatus
+from app.contract.versions import VersionMetrics
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, TombstoneRow
 from app.errors import NoServingVersion
@@ -19,7 +21,6 @@ from app.operations.forgetting import claiming, targets
 from app.operations.models import guards, versions
 from app.operations.training import publishing
 from app.operations.verifying import observation_files, reference_files, references, verifications
-from app.schemas import ForgetStatus, VersionMetrics
 from app.specs.methods.retrain import RetrainParameters
 from app.specs.request import ForgetSpec
 

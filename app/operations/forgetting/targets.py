@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.contract.forgetting import ForgetTarget
 from app.database.tables import ForgetRequestRow, ModelRow, VersionRow
 from app.datasets import catalogue
 from app.errors import (
@@ -23,9 +24,8 @@ from app.errors import (
 )
 from app.operations.forgetting import sample_targets
 from app.operations.lookups import some, waiting_jobs
-from app.operations.training.tasks import refuse_fewer, tasks_of
+from app.operations.training.tasks import refuse_fewer
 from app.operations.views import forgotten_classes
-from app.schemas import ForgetTarget
 
 Target = dict[str, list[int]]
 """`samples` to forget, ascending; or `classes`, and of a model with tasks the `tasks` that were named, ascending."""
@@ -84,7 +84,7 @@ def without_forgotten(target: Target, forgotten: Collection[int]) -> Target:
 
 def refuse_unlearned(model: ModelRow, parent: VersionRow, target: dict[str, Any]) -> None:
     """Raise `Conflict` where the pointer was moved to a version that never learned what is to be forgotten."""
-    if max(target.get("tasks", []), default=0) >= len(tasks_of(parent)):
+    if max(target.get("tasks", []), default=0) >= len(parent.tasks):
         refuse_fewer(model, parent)
 
 
@@ -167,4 +167,4 @@ def _refuse_unknown(session: Session, model: ModelRow, named: list[int], tasks: 
 def _served_tasks(session: Session, model: ModelRow) -> list[list[int]]:
     """The tasks of the serving version; where there is none yet, the tasks to be learned first."""
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
-    return tasks_of(serving) if serving else [list(task) for task in model.learning.tasks]
+    return serving.tasks if serving else [list(task) for task in model.learning.tasks]

@@ -9,13 +9,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.versions import Version
 from app.database.engine import Database, database_now
 from app.database.tables import ModelRow, VersionRow
 from app.errors import GuardNotFound, StorageUnavailable
 from app.operations.caller import HOUSEKEEPING_ACTOR, Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs
 from app.operations.views import version_view
-from app.schemas import Version
 from app.settings import Settings
 from app.store.manifest import GUARD
 from app.store.versions import VersionStore

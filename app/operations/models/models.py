@@ -8,6 +8,8 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.lists import Page
+from app.contract.models import Model, ModelAndJob, ModelCreate
 from app.database.engine import Database, database_now
 from app.database.tables import ModelRow, VersionRow
 from app.datasets import catalogue
@@ -19,7 +21,6 @@ from app.operations.pages import PageQuery, paginate
 from app.operations.training import tasks, train
 from app.operations.verifying import observation_files, reference_files, verifications
 from app.operations.views import job_view, model_view, model_views
-from app.schemas import Model, ModelAndJob, ModelCreate, Page
 from app.settings import Settings
 
 

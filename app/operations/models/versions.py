@@ -13,6 +13,9 @@ from sqlalchemy import ColumnElement, Select, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.lists import Page
+from app.contract.models import Model
+from app.contract.versions import Version, VersionState
 from app.database.engine import Database, database_now
 from app.database.tables import JobRow, ModelRow, VerificationRow, VersionRow
 from app.errors import (
@@ -28,7 +31,6 @@ from app.operations.lookups import find_model, find_version, lock_model, refuse_
 from app.operations.models import guards
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import model_view, version_view
-from app.schemas import Model, Page, Version, VersionState
 from app.settings import Settings
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore, open_checked

@@ -13,14 +13,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.models import Forgotten
+from app.contract.versions import Origin, VersionMetrics
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.datasets import labels
 from app.errors import VersionCorrupted
 from app.operations.models import versions
 from app.operations.views import forgotten_classes, forgotten_samples
-from app.schemas import Claim, Forgotten, Origin, VersionMetrics
-from app.specs.claims import weakest
+from app.specs.claims import Claim, weakest
 from app.specs.learning import Sisa, SynapticIntelligence, forgotten_tasks, unit_blocks
 from app.specs.refusing import Refusing
 from app.specs.request import ForgetSpec

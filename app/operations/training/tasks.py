@@ -24,12 +24,6 @@ _WIDEST = 4096
 _MOST_FAULTS = 100
 
 
-def tasks_of(version: VersionRow) -> list[list[int]]:
-    """The classes of each task that a version learned; none if it learned all at once."""
-    tasks: list[list[int]] = version.manifest["learning"].get("tasks", [])
-    return tasks
-
-
 def resolve(learning: Learning, architecture: Architecture, dataset: DatasetSpec) -> Learning:
     """How a new model of this data set learns, with its tasks and its growth named.
 
@@ -90,7 +84,7 @@ def check_further(session: Session, model: ModelRow, asked: Sequence[Sequence[in
 
 def refuse_fewer(model: ModelRow, serving: VersionRow) -> None:
     """Raise `Conflict` where the serving version lacks tasks that a later one has."""
-    had, served = len(model.learning.tasks), len(tasks_of(serving))
+    had, served = len(model.learning.tasks), len(serving.tasks)
     if served < had:
         raise Conflict(
             f"version {serving.number}, which serves, has {served} of the model's {had} tasks; "

@@ -10,6 +10,9 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.models import ModelAndJob
+from app.contract.training import TrainingChanges, TrainRequest
+from app.contract.versions import VersionMetrics
 from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
 from app.errors import ClassForgotten, ClassNotFound, GateMissed
@@ -20,7 +23,6 @@ from app.operations.lookups import find_model, lock_model, some
 from app.operations.training import publishing, tasks
 from app.operations.training.learning_run import Fitted, Fitting
 from app.operations.views import forgotten_classes, job_view, model_view
-from app.schemas import ModelAndJob, TrainingChanges, TrainRequest, VersionMetrics
 from app.specs.training import Training
 
 if TYPE_CHECKING:

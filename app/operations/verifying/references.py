@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.contract.versions import VersionMetrics
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, ReferenceRow, VersionRow
 from app.errors import (
@@ -34,7 +35,6 @@ from app.operations.training import publishing, tasks
 from app.operations.verifying import observation_files
 from app.operations.verifying.forgotten_so_far import Unseen, unseen_of
 from app.operations.verifying.reference_files import purge, store_of
-from app.schemas import VersionMetrics
 from app.store.manifest import MANIFEST, WEIGHTS
 from app.store.versions import VersionStore, verify_files
 

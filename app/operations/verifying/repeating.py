@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from app.contract.forgetting import PARAMETERS
 from app.errors import NotApplicable
-from app.schemas import PARAMETERS
 from app.specs.methods import METHOD_SPECS, MethodName
 from app.store.manifest import Manifest
 

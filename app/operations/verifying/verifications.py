@@ -10,6 +10,8 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.audit import log
+from app.contract.lists import Page
+from app.contract.verifying import Depth, Verification, VerifyCreate
 from app.database.engine import database_now
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VerificationRow, VersionRow
 from app.errors import ForgetRequestNotFound, JobFinished, NothingForgotten, VerificationNotFound, VersionGone
@@ -19,7 +21,6 @@ from app.operations.lookups import find_version, lock_model
 from app.operations.pages import PageQuery, paginate
 from app.operations.verifying import references
 from app.operations.views import job_view
-from app.schemas import Depth, Page, Verification, VerifyCreate
 
 _STATUS = {"succeeded": "completed"}
 """The status of a verification where it is not named like that of its job."""

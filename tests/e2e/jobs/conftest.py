@@ -16,7 +16,7 @@ from sqlalchemy import select
 from app.database.engine import Database
 from app.database.tables import JobRow, ModelRow
 from app.jobs import queue
-from app.jobs.handlers import endings
+from app.jobs.handler import endings
 from app.settings import Settings
 from app.specs.architectures import Mlp
 from app.specs.learning import Standard

@@ -14,7 +14,7 @@ from app.database.engine import Database
 from app.database.tables import JobRow
 from app.errors import DatabaseUnavailable, NotApplicable
 from app.jobs.attempt import Attempt
-from app.jobs.handlers import Handler
+from app.jobs.handler import Handler
 from app.store.versions import VersionStore
 
 TOYS = MetaData()

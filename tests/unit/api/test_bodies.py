@@ -13,8 +13,10 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from app.api.bodies import json_body, parse
+from app.contract.fields import Asked
+from app.contract.forgetting import ForgetCreate
+from app.contract.training import TrainRequest
 from app.errors import InvalidInput
-from app.schemas import Asked, ForgetCreate, TrainRequest
 
 
 def test_the_largest_bodies_that_mean_something_are_read() -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from app.contract.audit import AuditProblem
 from app.database.engine import Database
 from app.operations.administration import audit
-from app.schemas import AuditProblem
 from tests.unit.audit.conftest import SQLITE_GUARDS, Outsider
 
 SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

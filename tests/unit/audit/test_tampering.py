@@ -11,9 +11,9 @@ import rfc8785
 from sqlalchemy import create_engine, text
 
 from app.audit import log
+from app.contract.audit import AuditVerification
 from app.database.engine import Database
 from app.evidence.merkle import leaf_hash
-from app.schemas import AuditVerification
 from tests.unit.audit.conftest import JOB, Outsider
 
 SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -13,6 +13,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, select, text
 
+from app.contract.forgetting import ForgetCreate, ForgetRequest
+from app.contract.jobs import Job
+from app.contract.models import ModelCreate
+from app.contract.training import TrainRequest
 from app.database import migrate
 from app.database.engine import Database
 from app.database.tables import Table
@@ -23,7 +27,6 @@ from app.operations.forgetting import forget
 from app.operations.handlers import HANDLERS
 from app.operations.models import models
 from app.operations.training import train
-from app.schemas import ForgetCreate, ForgetRequest, Job, ModelCreate, TrainRequest
 from app.settings import Settings
 
 CALLER = Caller("local", frozenset({"admin"}), "00000000-0000-0000-0000-00000000000a")

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.contract.predicting import OnForgotten, Prediction, Predictions
 from app.prediction.answers import Options, PredictionJson, PredictionsJson, encode_answers
 from app.prediction.serving import ServedVersion
-from app.schemas import OnForgotten, Prediction, Predictions
 from app.specs.architectures import Mlp
 from app.specs.learning import SynapticIntelligence
 from app.unlearning.learning.architectures import build

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from app.contract.forgetting import ForgetCreate
 from app.database.tables import VersionRow
 from app.errors import NotApplicable
 from app.operations.forgetting import choosing, costs, targets
 from app.operations.lookups import find_model
-from app.schemas import ForgetCreate
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp
 from app.specs.methods import METHOD_SPECS
 from app.specs.methods.edit import EditParameters

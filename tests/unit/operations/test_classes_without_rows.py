@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from app.contract.forgetting import ForgetCreate, ForgetRequest
+from app.contract.training import TrainRequest
 from app.database.engine import Database
 from app.errors import ClassForgotten, NotApplicable
 from app.operations.forgetting import forget
 from app.operations.pages import PageQuery
 from app.operations.training import train
-from app.schemas import ForgetCreate, ForgetRequest, TrainRequest
 from app.settings import Settings
 from tests.unit.operations.conftest import CALLER, House, copied, furnished
 from tests.unit.operations.test_sample_targets import classes_of_rows, labelled

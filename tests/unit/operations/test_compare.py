@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.comparison_schemas import CompareCreate, Comparison
+from app.contract.comparing import CompareCreate, Comparison
+from app.contract.jobs import Job
 from app.database.tables import AuditEntryRow, ReferenceRow, TombstoneRow, VersionRow
 from app.errors import AlreadyForgotten, Conflict, InvalidInput, JobNotFound, ModelNotFound, NotApplicable
 from app.operations.administration import jobs
 from app.operations.comparing import compare, plots
 from app.operations.verifying.reference_files import store_of
-from app.schemas import Job
 from tests.unit.operations.conftest import CALLER, House
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from app.audit import log
+from app.contract.forgetting import ForgetCreate, ForgetRequest
 from app.database.tables import ForgetRequestRow, JobRow, TombstoneRow, VersionRow
 from app.errors import (
     AlreadyForgotten,
@@ -29,7 +30,6 @@ from app.operations.forgetting import forget, forgetting_run
 from app.operations.handlers import HANDLERS
 from app.operations.models import models, versions
 from app.operations.pages import PageQuery
-from app.schemas import ForgetCreate, ForgetRequest
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House
 

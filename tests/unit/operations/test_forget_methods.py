@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from app.contract.forgetting import ForgetCreate, ForgetPlan, ForgetReport, ForgetRequest
+from app.contract.models import Forgotten
+from app.contract.verifying import VerificationReport
 from app.database.tables import ForgetRequestRow, TombstoneRow, VersionRow
 from app.errors import ClaimOutOfReach, NotApplicable
 from app.operations.administration import audit
@@ -14,7 +17,6 @@ from app.operations.forgetting import forget
 from app.operations.forgetting.forgetting_run import Done
 from app.operations.models import models, versions
 from app.operations.pages import PageQuery
-from app.schemas import ForgetCreate, ForgetPlan, ForgetReport, ForgetRequest, Forgotten, VerificationReport
 from app.specs.claims import Claim
 from app.specs.methods import METHOD_SPECS
 from app.store.manifest import CARD

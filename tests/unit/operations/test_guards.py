@@ -8,7 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.comparison_schemas import CompareCreate
+from app.contract.comparing import CompareCreate
+from app.contract.forgetting import ForgetRequest
+from app.contract.verifying import VerifyCreate
+from app.contract.versions import Version
 from app.database.engine import Database
 from app.database.tables import VersionRow
 from app.errors import GuardNotFound, JobRunning, StorageUnavailable, VersionCorrupted, VersionGone
@@ -22,7 +25,6 @@ from app.operations.verifying import verifications, verifying_run
 from app.prediction.answers import Options
 from app.prediction.client import Predictor
 from app.prediction.serving import ServedVersions
-from app.schemas import ForgetRequest, VerifyCreate, Version
 from app.settings import Settings
 from app.store.guards import load_guard
 from app.store.manifest import GUARD

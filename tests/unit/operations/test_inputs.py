@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from app.contract.predicting import PredictRequest
 from app.errors import InvalidInput, InvalidShape, InvalidValue, UnreadableInput, UnsupportedMediaType
 from app.prediction import inputs, pictures
 from app.prediction.answers import Options
 from app.prediction.inputs import decode, decode_json, decode_npy
 from app.prediction.pictures import decode_image
-from app.schemas import PredictRequest
 
 GREY = (1, 4, 3)
 COLOUR = (3, 4, 3)

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import event, select, update
 
+from app.contract.predicting import Predictions
 from app.database.engine import Database
 from app.database.tables import AuditEntryRow, ModelRow, VersionRow
 from app.errors import (
@@ -38,7 +39,6 @@ from app.operations.models.predict import Body, predict
 from app.prediction.answers import EncodedAnswers, Options
 from app.prediction.client import Predictor
 from app.prediction.serving import ServedVersion, ServedVersions
-from app.schemas import Predictions
 from app.specs.learning import Learning, SynapticIntelligence
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.contract.forgetting import ForgetRequest
+from app.contract.verifying import VerifyCreate
 from app.database.tables import JobRow, ReferenceRow
 from app.errors import AttemptsExhausted, VersionGone
 from app.jobs import queue
-from app.jobs.handlers import endings
+from app.jobs.handler import endings
 from app.operations.administration import housekeeping, jobs
 from app.operations.handlers import HANDLERS
 from app.operations.models import models
 from app.operations.verifying import reference_files, verifications
-from app.schemas import ForgetRequest, VerifyCreate
 from app.store.manifest import WEIGHTS
 from tests.unit.operations.conftest import CALLER, House
 

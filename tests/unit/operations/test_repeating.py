@@ -9,12 +9,12 @@ import pytest
 import torch
 from sqlalchemy import select
 
+from app.contract.verifying import Verification, VerificationReport, VerifyCreate
 from app.database.engine import Database
 from app.database.tables import ModelRow, VersionRow
 from app.datasets.loading import load
 from app.operations.models import versions
 from app.operations.verifying import verifications
-from app.schemas import Verification, VerificationReport, VerifyCreate
 from app.settings import Settings
 from app.store.manifest import MANIFEST, Manifest
 from app.store.versions import VersionStore

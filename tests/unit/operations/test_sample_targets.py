@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from app.contract.forgetting import ForgetCreate, ForgetPlan
 from app.database.tables import JobRow
 from app.datasets import labels
 from app.datasets.split import split
 from app.errors import AlreadyForgotten, DatasetCorrupted, ForgetteryError, InvalidInput, NotApplicable, SampleNotFound
 from app.operations.forgetting import forget
 from app.operations.pages import PageQuery
-from app.schemas import ForgetCreate, ForgetPlan
 from tests.unit.operations.conftest import CALLER, House
 from tests.unit.operations.test_tasks import details, model, version
 

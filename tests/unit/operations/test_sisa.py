@@ -9,13 +9,13 @@ import pytest
 import torch
 from sqlalchemy import select
 
+from app.contract.forgetting import ForgetCreate, ForgetRequest
 from app.database.engine import Database
 from app.database.tables import ModelRow
 from app.datasets.loading import load
 from app.errors import NotApplicable
 from app.operations.forgetting import costs
 from app.operations.forgetting.forget import plan
-from app.schemas import ForgetCreate, ForgetRequest
 from app.settings import Settings
 from app.specs.architectures import Mlp
 from app.specs.learning import Sisa

@@ -11,11 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.audit import triggers
+from app.contract.audit import AuditProblem, AuditVerification
+from app.contract.keys import ApiKeyCreate
 from app.database.engine import Database
 from app.operations.administration import api_keys, audit, jobs
 from app.operations.caller import Caller
 from app.operations.models import models, versions
-from app.schemas import ApiKeyCreate, AuditProblem, AuditVerification
 from app.settings import Settings
 from tests.unit.audit.conftest import Outsider
 from tests.unit.operations.conftest import CALLER, House, copied, furnished

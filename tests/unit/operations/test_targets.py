@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from app.contract.forgetting import ForgetCreate, ForgetPlan
 from app.database.tables import JobRow, VersionRow
 from app.errors import (
     AlreadyForgotten,
@@ -23,7 +24,6 @@ from app.errors import (
 )
 from app.operations.administration import jobs
 from app.operations.forgetting import forget
-from app.schemas import ForgetCreate, ForgetPlan
 from tests.unit.operations.conftest import CALLER, House
 from tests.unit.operations.test_tasks import GROWN, details, importance_of, model, network, serve, version
 

@@ -12,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from app.contract.models import Model, ModelCreate
+from app.contract.training import TrainRequest
+from app.contract.versions import Version
 from app.database.tables import JobRow, VersionRow
 from app.datasets import catalogue
 from app.errors import (
@@ -34,7 +37,6 @@ from app.operations.models import models, versions
 from app.operations.pages import PageQuery
 from app.operations.training import train
 from app.operations.training.tasks import resolve
-from app.schemas import Model, ModelCreate, TrainRequest, Version
 from app.specs.architectures import Cnn, Mlp, Torchvision
 from app.specs.learning import Progressive, Standard, SynapticIntelligence
 from app.store import weights

@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from app.contract.forgetting import ForgetCreate
+from app.contract.training import TrainRequest
+from app.contract.versions import Version
 from app.database.tables import JobRow, VersionRow
 from app.errors import ClassForgotten, ClassNotFound, GateMissed, ModelExists, NotApplicable
 from app.operations.administration import audit, jobs
@@ -10,7 +13,6 @@ from app.operations.forgetting import forget
 from app.operations.models import models, versions
 from app.operations.pages import PageQuery
 from app.operations.training import publishing, train
-from app.schemas import ForgetCreate, TrainRequest, Version
 from app.store.manifest import CARD, WEIGHTS
 from app.store.versions import VersionStore
 from app.store.weights import load

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from app.comparison_schemas import CompareCreate
+from app.contract.comparing import CompareCreate
+from app.contract.verifying import Verification, VerifyCreate
 from app.database.engine import Database
 from app.database.tables import ForgetRequestRow, JobRow
 from app.datasets.loading import load
@@ -21,14 +22,13 @@ from app.errors import (
     VersionNotFound,
 )
 from app.jobs import queue
-from app.jobs.handlers import endings
+from app.jobs.handler import endings
 from app.operations.administration import audit, jobs
 from app.operations.comparing import compare
 from app.operations.handlers import HANDLERS
 from app.operations.models import models, versions
 from app.operations.pages import PageQuery
 from app.operations.verifying import verifications, verifying_run
-from app.schemas import Verification, VerifyCreate
 from app.settings import Settings
 from tests.unit.operations.conftest import CALLER, House, copied, furnished
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import app
-from app.comparison_schemas import CompareCreate
+from app.contract.comparing import CompareCreate
+from app.contract.forgetting import ForgetCreate
 from app.database import migrate
 from app.database.engine import Database
 from app.operations import catalogue
@@ -14,7 +15,6 @@ from app.operations.administration import jobs
 from app.operations.comparing import compare
 from app.operations.forgetting import forget
 from app.operations.pages import PageQuery
-from app.schemas import ForgetCreate
 from app.settings import Settings
 from tests.unit.operations.conftest import CALLER, House
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.schemas import Forgotten, VersionMetrics
+from app.contract.models import Forgotten
+from app.contract.versions import VersionMetrics
 from app.specs.architectures import Mlp
 from app.specs.learning import Standard
 from app.store import environment, weights

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from app.contract.models import Forgotten
 from app.errors import GateMissed, StorageUnavailable, VersionCorrupted
 from app.files import digest_of
-from app.schemas import Forgotten
 from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp, Torchvision
 from app.specs.learning import SynapticIntelligence
 from app.store import weights

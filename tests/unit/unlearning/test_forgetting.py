@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from app import schemas
+from app.contract.forgetting import ForgetReport
 from app.errors import AlreadyForgotten, ClassNotFound, NothingLeft
 from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
 from app.specs.methods.edit import Scope, Strategy
@@ -195,8 +195,8 @@ def test_forgetting_ends_when_it_is_cancelled() -> None:
 
 def test_the_report_is_that_of_the_wire_contract() -> None:
     report = asdict(forget(Parent(MODEL), DATA, edit_of(1), CONTEXT).report)
-    parsed = schemas.ForgetReport.model_validate_json(schemas.ForgetReport.model_validate(report).model_dump_json())
-    assert set(report) == set(schemas.ForgetReport.model_fields) - {"verification"}
+    parsed = ForgetReport.model_validate_json(ForgetReport.model_validate(report).model_dump_json())
+    assert set(report) == set(ForgetReport.model_fields) - {"verification"}
     assert parsed.settings["parameters"]["push_steps"] == 60
     for seconds in (parsed.seconds, parsed.cpu_seconds):
         assert seconds["method"] == pytest.approx(seconds["editing"] + seconds["refusal"])

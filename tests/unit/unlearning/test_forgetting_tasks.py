@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 import torch
 
-from app import schemas
+from app.contract.forgetting import ForgetReport
 from app.errors import ClassNotFound, NothingLeft
 from app.specs.architectures import Architecture, Cnn, Gru, Lstm, Mlp
 from app.specs.learning import Learning, Progressive, SynapticIntelligence, Tasks
@@ -285,7 +285,7 @@ def test_what_is_forgotten_stays_so_through_further_tasks(mode: str, refusal: Re
 def test_the_report_is_that_of_the_wire_contract(mode: str) -> None:
     report = asdict(forget(LEARNED[mode], 2, 3, refusal="calibrate").report)
     # What verification finds is added by the service.
-    assert schemas.ForgetReport.model_validate(report).model_dump() == report | {
+    assert ForgetReport.model_validate(report).model_dump() == report | {
         "verification": None,
         "probe_recall": None,
     }

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from app import schemas
+from app.contract.versions import VersionMetrics
 from app.specs.architectures import Mlp
 from app.specs.reports import Measurements
 from app.unlearning.judging.measurements import answers, measure, sparsity, version_metrics, weights_changed
@@ -90,7 +90,7 @@ def test_measurements_are_those_of_the_wire_contract() -> None:
     assert wire.dump_python(wire.validate_python(found)) == found
     of_learning = {"accuracy_matrix": None, "average_forgetting": None, "backward_transfer": None}
     metrics = {**asdict(version_metrics(model, DATA)), **of_learning, "training_seconds": 1.0}
-    assert schemas.VersionMetrics.model_validate(metrics).model_dump() == metrics
+    assert VersionMetrics.model_validate(metrics).model_dump() == metrics
 
 
 def test_the_confusion_matrix_counts_every_test_image_once() -> None:

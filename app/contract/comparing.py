@@ -6,7 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from app.schemas import Answered, Asked, Claim, ForgetTarget, Problem, Verdict
+from app.contract.fields import Answered, Asked
+from app.contract.forgetting import ForgetTarget
+from app.contract.problems import Problem
+from app.contract.verifying import Verdict
+from app.specs.claims import Claim
 from app.specs.fields import Seed
 from app.specs.methods import MethodName
 from app.specs.refusing import Refusal

@@ -1,7 +1,12 @@
-"""An error as an RFC 9457 problem document: the one table from the error tree to status codes."""
+"""Problem documents (RFC 9457): an error of the tree as status code and body."""
 
 from __future__ import annotations
 
+from pydantic import (
+    Field,
+)
+
+from app.contract.fields import Answered
 from app.errors import (
     Conflict,
     Forbidden,
@@ -18,7 +23,26 @@ from app.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from app.schemas import Problem, ProblemError
+
+
+class ProblemError(Answered):
+    """One fault of a request body."""
+
+    pointer: str = Field(description="RFC 6901 JSON pointer to the faulty part; empty for the whole body.")
+    detail: str
+
+
+class Problem(Answered):
+    """Problem details (RFC 9457); the answer to everything that goes wrong."""
+
+    type: str = Field(description="A page that explains this kind of problem.", examples=["/problems/model-not-found"])
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    errors: list[ProblemError] = Field(default_factory=list)
+    checks: dict[str, str] | None = Field(default=None, description="In answers of /readyz: each part and how it is.")
+
 
 _STATUSES: dict[type[ForgetteryError], int] = {
     InvalidInput: 422,

@@ -1,0 +1,1 @@
+"""The wire contract, shared by server and client, one file per resource: what goes in, what comes out. No torch, no SQL."""

@@ -1,0 +1,49 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import (
+    Field,
+)
+
+from app.contract.fields import Answered
+
+
+class AuditEvent(Answered):
+    """One entry of the audit log."""
+
+    index: int
+    at: datetime
+    event: str
+    actor: str
+    request_id: str | None
+    model: str | None
+    version: int | None
+    forget_request: UUID | None
+    details: dict[str, Any]
+    leaf_hash: str = Field(description="SHA-256 of a zero byte and the entry's canonical JSON (RFC 6962), in hex.")
+
+
+class AuditProblem(Answered):
+    """What does not hold: one entry, what is to guard all of them, or a row of another table that contradicts them."""
+
+    index: int | None = Field(
+        description="The index of the entry; null: the fault is in no entry, and the reason says where."
+    )
+    reason: str
+    column: str | None = Field(
+        description="The column of the log, or of another table with its name before a dot, as in `version.claim`; null: no column."
+    )
+
+
+class AuditVerification(Answered):
+    """The result of recomputing the whole log."""
+
+    ok: bool
+    size: int
+    root: str = Field(description="RFC 6962 Merkle tree hash over all entries, in hex.")
+    problems: list[AuditProblem]
