@@ -29,7 +29,7 @@ from app.unlearning.methods.method import MethodResult
 from app.unlearning.partition import Partition
 from app.unlearning.refusing.guard import Guard
 from app.unlearning.refusing.guard_fitting import fit_guard_of, recalibrated
-from app.unlearning.refusing.refusal import fit_refusal, partly_forgotten_tasks, push_steps
+from app.unlearning.refusing.refusal import fit_refusal, is_convolutional, partly_forgotten_tasks, push_steps
 from app.unlearning.stopwatch import Spent, Stopwatch
 
 
@@ -316,7 +316,9 @@ def _settings(case: Case, model: Classifier, refusing: Refusing, guard: Guard | 
         "parameters": _settings_of_push(refusing),
         "guard": _settings_of_guard(guard),
         "push_steps": push_steps(model, refusing) if refusing.refusal == "push" else 0,
-        "refusal_budget": 0.0 if refusing.refusal == "none" else refusing.budget(model.learning.mode),
+        "refusal_budget": 0.0
+        if refusing.refusal == "none"
+        else refusing.budget(model.learning.mode, convolutional=is_convolutional(model)),
         "null_bias": float(model.null_bias),
         "measured_rows": {"forget": len(measured_rows(train.forget)), "retain": len(measured_rows(train.retain))},
     }

@@ -53,7 +53,7 @@ def fit_refusal(model: Classifier, data: Dataset, partition: Partition, refusing
         model,
         data,
         partition.calibration.retain,
-        refusing.budget(model.learning.mode),
+        refusing.budget(model.learning.mode, convolutional=is_convolutional(model)),
         context.device,
         forgotten=forgotten,
         target=refusing.refusal_target,
@@ -205,18 +205,19 @@ def _missing_connections(model: Classifier) -> list[tuple[nn.Parameter, Tensor]]
 
 def push_steps(model: Classifier, refusing: Refusing) -> int:
     """How many steps `push` takes: as asked, or as many as this kind of network needs."""
-    steps = CONVOLUTIONAL_PUSH_STEPS if _convolutional(model) else PUSH_STEPS[model.learning.mode]
+    steps = CONVOLUTIONAL_PUSH_STEPS if is_convolutional(model) else PUSH_STEPS[model.learning.mode]
     return refusing.push_steps or steps
 
 
 def _learning_rate(model: Classifier) -> float:
-    if _convolutional(model):
+    if is_convolutional(model):
         return LEARNING_RATE
     connected = isinstance(model.architecture, Mlp)
     return CONNECTED_LEARNING_RATE if connected or model.learning.tasks else LEARNING_RATE
 
 
-def _convolutional(model: Classifier) -> bool:
+def is_convolutional(model: Classifier) -> bool:
+    """Whether any layer of the network is a convolution."""
     return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 

@@ -298,10 +298,19 @@ def test_a_class_that_was_never_answered_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "asked", "used"),
-    [("push", None, 0.005), ("calibrate", None, 0.003), ("none", None, 0.0), ("push", 0.02, 0.02)],
+    ("architecture", "refusal", "asked", "used"),
+    [
+        (Mlp(hidden=(32,)), "push", None, 0.005),
+        (Cnn(channels=(4,), hidden=16), "push", None, 0.003),
+        (Mlp(hidden=(32,)), "calibrate", None, 0.003),
+        (Mlp(hidden=(32,)), "none", None, 0.0),
+        (Mlp(hidden=(32,)), "push", 0.02, 0.02),
+    ],
 )
-def test_the_report_says_what_refusing_was_allowed_to_cost(refusal: Refusal, asked: float | None, used: float) -> None:
+def test_the_report_says_what_refusing_was_allowed_to_cost(
+    architecture: Architecture, refusal: Refusal, asked: float | None, used: float
+) -> None:
     edit = edit_of(1, refusal=refusal, push_steps=5)
     edit = replace(edit, parameters=replace(edit.parameters, refusal_budget=asked))
-    assert forget(Parent(fitted(DATA)), DATA, edit, Context()).report.settings["refusal_budget"] == used
+    network = fitted(DATA, architecture, epochs=2)
+    assert forget(Parent(network), DATA, edit, Context()).report.settings["refusal_budget"] == used
