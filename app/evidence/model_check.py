@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.evidence.findings import DoesNotHold, Reason
+from app.evidence.predicate import Digest, Subject
 from app.evidence.reading import sha256_of
-from app.evidence.statement import Digest, Subject
 
 
 def check_files(folder: Path, subjects: Sequence[Subject]) -> None:

@@ -16,19 +16,26 @@ from app.evidence.keys import PublicKeys
 from app.evidence.merkle import hashes_of, inclusion_proof, leaf_hash, root_of
 from app.evidence.model_check import subjects_of
 from app.evidence.note import NoteSigner
-from app.evidence.proof import Proof
-from app.evidence.statement import (
+from app.evidence.predicate import (
     Build,
     Certificate,
+    Control,
+    Criterion,
     Digest,
-    Measurement,
+    Figure,
+    GateCriterion,
     Method,
     ModelVersion,
+    NumRows,
     RequestEntry,
-    Statement,
+    RetrainedFigure,
     Target,
     Times,
+    Verification,
 )
+from app.evidence.proof import Proof
+from app.evidence.statement import Statement
+from app.specs.claims import Claim
 
 REQUEST = "0b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
 OTHER_REQUEST = "1b1c2d3e-4f50-4a6b-8c7d-9e0f1a2b3c4d"
@@ -59,6 +66,36 @@ def write_model(folder: Path, content: str) -> Path:
     return folder
 
 
+def version(number: int, name: str) -> ModelVersion:
+    return ModelVersion(
+        model="digits", version=number, manifest_digest=digest_of(f"{name}, manifest"), weights_digest=digest_of(name)
+    )
+
+
+def criterion(name: str, needed_for: Claim, *, power: bool | None = None) -> Criterion:
+    """One that holds, by one figure beside one retrained model."""
+    figure = Figure(
+        metric="forget-accuracy",
+        metric_version="1",
+        set="test_forget",
+        layer=None,
+        setting=None,
+        value="0.01",
+        interval=None,
+        original="0.98",
+        struck=None,
+        retrained=(RetrainedFigure(seed="11", value="0"),),
+        direction="at-most",
+        at_least=None,
+        at_most="0.05",
+        passed=True,
+        power=power,
+    )
+    return Criterion(
+        name=name, statement="It is forgotten.", needed_for=needed_for, passed=True, power=power, figures=(figure,)
+    )
+
+
 def statement_on(model: Path, request: str = REQUEST, origin: str = LOG_SIGNER.name) -> Statement:
     times = Times(
         received_at="2026-11-01T10:00:00Z",
@@ -66,25 +103,35 @@ def statement_on(model: Path, request: str = REQUEST, origin: str = LOG_SIGNER.n
         finished_at="2026-11-01T10:00:09.25Z",
         issued_at="2026-11-01T10:00:10Z",
     )
-    accuracy = Measurement(
-        metric="forget_accuracy",
-        metric_version="1",
-        before="0.98",
-        after="0.01",
-        reference=None,
-        threshold="0.1",
-        passed=True,
-    )
     predicate = Certificate(
         request=request,
-        input=ModelVersion(model="digits", version=1, digest=digest_of("before")),
-        output=ModelVersion(model="digits", version=2, digest=digest_of("after")),
+        input=version(1, "before"),
+        output=version(2, "after"),
         target=Target(classes=(3,)),
-        method=Method(name="edit", parameters_digest=digest_of("parameters"), seed="7"),
+        method=Method(name="euk", parameters_digest=digest_of("parameters"), seed="7"),
+        refusal="calibrate",
         build=Build(forgettery="0.1.0", code_digest=digest_of("code"), environment_digest=digest_of("environment")),
+        sought="approximate",
         claim="edited",
         verdict="passed",
-        measurements=(accuracy,),
+        gate=(
+            GateCriterion(
+                name="forget_accuracy",
+                statement="The classes to forget are given their label less often than before, or never.",
+                value="0",
+                threshold="0.98",
+                direction="below",
+            ),
+        ),
+        verification=Verification(
+            depth="fast",
+            seed="0",
+            weights_digest=digest_of("parameters of the network"),
+            rows=(NumRows(set="test_forget", count="1000"),),
+            criteria=(criterion("forgotten", "edited"), criterion("membership", "approximate", power=False)),
+            control=Control(original_fails=True, retrained_pass=(), num_figures="1", num_with_power="1"),
+            does_not_prove=("That no other attack finds more than the ones that were tried.",),
+        ),
         times=times,
         log=RequestEntry(origin=origin, index="2", leaf_hash=digest_of("requested").sha256),
     )

@@ -14,8 +14,9 @@ from app.evidence.bundle import Bundle
 from app.evidence.certificate_check import BUNDLE_FILE, PROOF_FILE, check_certificate
 from app.evidence.findings import Reason
 from app.evidence.keys import PublicKeys
+from app.evidence.predicate import RequestEntry
 from app.evidence.proof import Proof
-from app.evidence.statement import RequestEntry, Statement
+from app.evidence.statement import Statement
 from tests.unit.evidence.certificates import (
     CERTIFICATE_KEY,
     KEYS,

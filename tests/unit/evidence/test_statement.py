@@ -13,7 +13,8 @@ from jsonschema_rs import Draft202012Validator
 from app.evidence import statement as module
 from app.evidence.encoding import canonical
 from app.evidence.findings import DoesNotHold, Reason
-from app.evidence.statement import LIMITS, PREDICATE_TYPE, STATEMENT_TYPE, Certificate, Statement, Target, json_schema
+from app.evidence.predicate import LIMITS, Certificate, Target
+from app.evidence.statement import PREDICATE_TYPE, STATEMENT_TYPE, Statement, json_schema
 from app.specs.claims import Claim
 from tests.unit.evidence.certificates import REQUEST, statement_on, write_model
 
@@ -61,6 +62,26 @@ def test_claims_are_those_of_the_service() -> None:
     assert get_args(Certificate.model_fields["claim"].annotation) == get_args(Claim)
 
 
+def figure(found: Any) -> Any:
+    """The first figure of the statement."""
+    return found["predicate"]["verification"]["criteria"][0]["figures"][0]
+
+
+def test_a_claim_is_read_where_its_criteria_held(statement: Statement) -> None:
+    def show(found: Any) -> None:
+        found["predicate"]["claim"] = "approximate"
+        for criterion in found["predicate"]["verification"]["criteria"]:
+            criterion["power"] = criterion["figures"][0]["power"] = True
+
+    assert Statement.parse(changed(statement, show)).predicate.claim == "approximate"
+
+    def miss(found: Any) -> None:
+        show(found)
+        found["predicate"]["verification"]["criteria"][0]["passed"] = False
+
+    assert reason_of(changed(statement, miss)) is Reason.STATEMENT_MALFORMED
+
+
 CHANGES: dict[str, Callable[[Any], object]] = {
     "an unknown field": lambda found: found.update(extra=1),
     "an unknown field of the predicate": lambda found: found["predicate"].update(extra=1),
@@ -72,9 +93,22 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a digest of another kind": lambda found: found["subject"][0]["digest"].update(sha512="0"),
     "a digest in upper case": lambda found: found["subject"][0]["digest"].update(sha256="A" * 64),
     "a digest with a newline": lambda found: found["subject"][0]["digest"].update(sha256="a" * 64 + "\n"),
-    "a figure that is a number": lambda found: found["predicate"]["measurements"][0].update(after=1),
-    "a figure with an exponent": lambda found: found["predicate"]["measurements"][0].update(after="1e-3"),
-    "no measurement": lambda found: found["predicate"].update(measurements=[]),
+    "a figure that is a number": lambda found: figure(found).update(value=1),
+    "a figure with an exponent": lambda found: figure(found).update(value="1e-3"),
+    "a figure without an interval or the word that there is none": lambda found: figure(found).pop("interval"),
+    "a figure that passes beyond its bound": lambda found: figure(found).update(value="0.06"),
+    "a figure that fails within its bound": lambda found: figure(found).update(passed=False),
+    "a figure that passes without a bound": lambda found: figure(found).update(direction="shown", atMost=None),
+    "a figure whose direction is not that of its bound": lambda found: figure(found).update(direction="at-least"),
+    "no criterion": lambda found: found["predicate"]["verification"].update(criteria=[]),
+    "no criterion of the gate": lambda found: found["predicate"].update(gate=[]),
+    "a criterion of the gate that was missed": lambda found: found["predicate"]["gate"][0].update(value="0.99"),
+    "nothing that is not proved": lambda found: found["predicate"]["verification"].update(doesNotProve=[]),
+    "a claim above the one sought": lambda found: found["predicate"].update(claim="exact"),
+    "a claim without power": lambda found: found["predicate"].update(claim="approximate"),
+    "an inconclusive request that claims more": lambda found: found["predicate"].update(
+        verdict="inconclusive", claim="approximate"
+    ),
     "a failed verdict": lambda found: found["predicate"].update(verdict="failed"),
     "a claim that is none": lambda found: found["predicate"].update(claim="certified"),
     "a version as text": lambda found: found["predicate"]["output"].update(version="2"),
