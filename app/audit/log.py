@@ -18,7 +18,7 @@ import rfc8785
 from sqlalchemy import Row, func, insert, select, text
 from sqlalchemy.orm import Session
 
-from app.audit import events
+from app.audit import events, tiles
 from app.contract.audit import AuditProblem, AuditVerification
 from app.database.engine import database_now, is_writing
 from app.database.tables import AuditEntryRow
@@ -85,6 +85,7 @@ def append(
     entry = rfc8785.dumps(content)
     row = {**subject, "leaf_index": index, "entry": entry, "leaf_hash": leaf_hash(entry), "at": at, "event": event}
     session.execute(insert(AuditEntryRow), row)
+    tiles.write_completed(session, index + 1)
     return index
 
 
@@ -93,14 +94,20 @@ def verify(session: Session, hear: Callable[[dict[str, Any]], None] = lambda _: 
 
     `hear` is told the content of each entry that holds, as long as fewer than MAX_PROBLEMS were found.
     """
-    tree, problems, expected, latest = CompactRange(), list[AuditProblem](), 0, ""
+    tree, stored_tiles = CompactRange(), tiles.TileCheck(session)
+    problems, expected, latest, in_order = list[AuditProblem](), 0, "", True
     on_sqlite = session.get_bind().dialect.name == "sqlite"
     for row in _rows(session, on_sqlite=on_sqlite):
-        tree.append(leaf_hash(row.entry if isinstance(row.entry, bytes) else b""))
+        leaf = leaf_hash(row.entry if isinstance(row.entry, bytes) else b"")
+        tree.append(leaf)
+        in_order = in_order and row.leaf_index == expected  # behind a gap every tile is another
         if len(problems) < MAX_PROBLEMS:
             found, latest = _look(row, expected, latest, hear, on_sqlite=on_sqlite)
             problems += found
+            problems += stored_tiles.add(leaf) if in_order else ()
         expected = max(expected, row.leaf_index + 1)
+    if in_order and len(problems) < MAX_PROBLEMS:
+        problems += stored_tiles.surplus()
     return AuditVerification(ok=not problems, size=tree.size, root=tree.root().hex(), problems=problems[:MAX_PROBLEMS])
 
 

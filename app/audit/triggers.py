@@ -38,46 +38,95 @@ _DEMAND_NEXT = _function(
     "RAISE EXCEPTION '% is append-only: leaf_index must be %', TG_TABLE_NAME, next "
     "USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END "
 )
+_DEMAND_NEXT_TILE = _function(
+    " DECLARE next bigint; BEGIN "
+    "EXECUTE format('SELECT coalesce(max(number), -1) + 1 FROM %s WHERE level = $1', TG_RELID::regclass) "
+    "INTO next USING NEW.level; "
+    "IF NEW.number <> next THEN "
+    "RAISE EXCEPTION '% is append-only: number must be % on its level', TG_TABLE_NAME, next "
+    "USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END "
+)
+_DEMAND_LARGER_SIZE = _function(
+    " DECLARE largest bigint; BEGIN "
+    "EXECUTE format('SELECT coalesce(max(size), -1) FROM %s', TG_RELID::regclass) INTO largest; "
+    "IF NEW.size <= largest THEN "
+    "RAISE EXCEPTION '% is append-only: size must be larger than %', TG_TABLE_NAME, largest "
+    "USING ERRCODE = 'restrict_violation'; END IF; RETURN NEW; END "
+)
+
+
+def _on_postgresql(table: str, demand: str, body: str) -> dict[str, _Guard]:
+    return {
+        f"{table}_refuses_change": _Guard(
+            f"CREATE TRIGGER {table}_refuses_change BEFORE DELETE OR UPDATE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_change()",
+            _REFUSE_CHANGE,
+        ),
+        f"{table}_refuses_truncate": _Guard(
+            f"CREATE TRIGGER {table}_refuses_truncate BEFORE TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+            _REFUSE_CHANGE,
+        ),
+        f"{table}_demands_next": _Guard(
+            f"CREATE TRIGGER {table}_demands_next BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {demand}()",
+            body,
+        ),
+    }
+
+
+def _on_sqlite(table: str, demand: str, condition: str, refusal: str) -> dict[str, _Guard]:
+    refusals = {
+        f"{table}_refuses_{verb.lower()}": _Guard(
+            f"CREATE TRIGGER {table}_refuses_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} refused'); END"
+        )
+        for verb in ("UPDATE", "DELETE")
+    }
+    name = f"{table}_demands_{demand}"
+    demanded = _Guard(
+        f"CREATE TRIGGER {name} BEFORE INSERT ON {table} WHEN {condition} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: {refusal}'); END"
+    )
+    return {**refusals, name: demanded}
+
+
 _POSTGRESQL = {
-    "audit_entry_refuses_change": _Guard(
-        "CREATE TRIGGER audit_entry_refuses_change BEFORE DELETE OR UPDATE ON audit_entry "
-        "FOR EACH ROW EXECUTE FUNCTION refuse_change()",
-        _REFUSE_CHANGE,
-    ),
-    "audit_entry_refuses_truncate": _Guard(
-        "CREATE TRIGGER audit_entry_refuses_truncate BEFORE TRUNCATE ON audit_entry "
-        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
-        _REFUSE_CHANGE,
-    ),
-    "audit_entry_demands_next": _Guard(
-        "CREATE TRIGGER audit_entry_demands_next BEFORE INSERT ON audit_entry "
-        "FOR EACH ROW EXECUTE FUNCTION demand_next_leaf_index()",
-        _DEMAND_NEXT,
-    ),
+    **_on_postgresql("audit_entry", "demand_next_leaf_index", _DEMAND_NEXT),
+    **_on_postgresql("audit_tile", "demand_next_tile", _DEMAND_NEXT_TILE),
+    **_on_postgresql("audit_checkpoint", "demand_larger_size", _DEMAND_LARGER_SIZE),
 }
 _SQLITE = {
-    "audit_entry_refuses_update": _Guard(
-        "CREATE TRIGGER audit_entry_refuses_update BEFORE UPDATE ON audit_entry "
-        "BEGIN SELECT RAISE(ABORT, 'audit_entry is append-only: UPDATE refused'); END"
+    **_on_sqlite(
+        "audit_entry",
+        "next_leaf_index",
+        "NEW.leaf_index IS NOT (SELECT coalesce(max(leaf_index), -1) + 1 FROM audit_entry)",
+        "leaf_index must be the next one",
     ),
-    "audit_entry_refuses_delete": _Guard(
-        "CREATE TRIGGER audit_entry_refuses_delete BEFORE DELETE ON audit_entry "
-        "BEGIN SELECT RAISE(ABORT, 'audit_entry is append-only: DELETE refused'); END"
+    **_on_sqlite(
+        "audit_tile",
+        "next",
+        "NEW.number IS NOT (SELECT coalesce(max(number), -1) + 1 FROM audit_tile WHERE level = NEW.level)",
+        "number must be the next one of its level",
     ),
-    "audit_entry_demands_next_leaf_index": _Guard(
-        "CREATE TRIGGER audit_entry_demands_next_leaf_index BEFORE INSERT ON audit_entry "
-        "WHEN NEW.leaf_index IS NOT (SELECT coalesce(max(leaf_index), -1) + 1 FROM audit_entry) "
-        "BEGIN SELECT RAISE(ABORT, 'audit_entry is append-only: leaf_index must be the next one'); END"
+    **_on_sqlite(
+        "audit_checkpoint",
+        "larger_size",
+        "NEW.size <= (SELECT coalesce(max(size), -1) FROM audit_checkpoint)",
+        "size must be larger than any before",
     ),
 }
-_SQLITE_FOUND = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_entry'")
+_SQLITE_FOUND = text(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' "
+    "AND tbl_name IN ('audit_entry', 'audit_tile', 'audit_checkpoint')"
+)
 # Pretty, a definition names no schema that is in the search path.
 _POSTGRESQL_FOUND = text(
     "SELECT tgname, pg_get_triggerdef(pg_trigger.oid, true), "
     "concat_ws(' ', lanname, CASE WHEN prosecdef THEN 'definer' ELSE 'invoker' END, proconfig, prosrc), "
     "CAST(tgenabled AS text) "
     "FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid JOIN pg_language ON pg_language.oid = prolang "
-    "WHERE tgrelid = CAST('audit_entry' AS regclass) AND NOT tgisinternal"
+    "WHERE tgrelid IN (CAST('audit_entry' AS regclass), CAST('audit_tile' AS regclass), "
+    "CAST('audit_checkpoint' AS regclass)) AND NOT tgisinternal"
 )
 
 

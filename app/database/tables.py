@@ -315,3 +315,32 @@ class AuditEntryRow(Table):
     model: Mapped[str | None] = mapped_column(String(63))
     version: Mapped[int | None]
     forget_request: Mapped[UUID | None]
+
+
+class AuditTileRow(Table):
+    """One complete tile of the log's tree: 256 hashes of 32 bytes, written with the entry that completes it."""
+
+    __tablename__ = "audit_tile"
+    level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    hashes: Mapped[bytes]
+
+
+class AuditCheckpointRow(Table):
+    """One signed checkpoint of the log: its size, its root, and the note that says so."""
+
+    __tablename__ = "audit_checkpoint"
+    size: Mapped[int] = mapped_column(BigKey, primary_key=True, autoincrement=False)
+    root: Mapped[bytes]
+    note: Mapped[bytes]
+    at: Mapped[datetime]
+
+
+class AuditSecretRow(Table):
+    """The key of a forget request's commitments, 32 bytes; None once it is destroyed. No part of the log."""
+
+    __tablename__ = "audit_secret"
+    forget_request_id: Mapped[UUID] = mapped_column(ForeignKey("forget_request.id"), primary_key=True)
+    secret: Mapped[bytes | None]
+    created_at: Mapped[datetime]
+    destroyed_at: Mapped[datetime | None]

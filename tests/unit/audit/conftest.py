@@ -28,12 +28,15 @@ class Outsider:
             for statement in statements:
                 connection.execute(text(statement), parameters)
 
-    def drop_guards(self) -> None:
-        """Remove the triggers, as the owner of a database always can."""
+    def drop_guards(self, table: str = "audit_entry") -> None:
+        """Remove the triggers of a table, as the owner of a database always can."""
         if self.is_sqlite:
-            self.execute(*(f"DROP TRIGGER {name}" for name in SQLITE_GUARDS))
+            found = f"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table}'"
+            with self.engine.connect() as connection:
+                names = connection.scalars(text(found)).all()
+            self.execute(*(f"DROP TRIGGER {name}" for name in names))
         else:
-            self.execute("ALTER TABLE audit_entry DISABLE TRIGGER ALL")
+            self.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
 
 
 @pytest.fixture
