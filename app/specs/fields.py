@@ -40,7 +40,7 @@ STRICT: dict[str, Any] = {
 
 
 def required(tag: str) -> dict[str, Any]:
-    """Of a kind that is not meant where its name is left out: the schema demands the name, as its reader does."""
+    """Settings of a kind that no default stands for: the schema demands its name, as the reader does."""
 
     def change(schema: dict[str, Any]) -> None:
         del schema["properties"][tag]["default"]
@@ -50,7 +50,7 @@ def required(tag: str) -> dict[str, Any]:
 
 
 def depending(*names: str) -> dict[str, Any]:
-    """Of fields whose defaults depend on the learning mode: their sentences say how, a constant would be untrue."""
+    """Settings of a field whose default depends on the learning mode: its sentence says how, no constant could."""
 
     def change(schema: dict[str, Any]) -> None:
         for name in names:

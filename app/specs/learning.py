@@ -74,7 +74,7 @@ MODE_MEANINGS: Mapping[Mode, str] = {
     "sisa": "Several networks, each of which learns rows of its own, answer together.",
 }
 UnitBlocks = tuple[tuple[tuple[int, int], ...], ...]
-"""By task, for each hidden layer from the input to the output: its first unit, and the one after its last."""
+"""The units of each task, by hidden layer from the input to the output: the first unit, and the one after the last."""
 
 
 def full_grown(architecture: Architecture, learning: Learning) -> Architecture:

@@ -62,7 +62,7 @@ class GuardParameters:
     batch_size: BatchSize = 128
     """Retained images of a step; half as many of the forget set."""
     learning_rate: LearningRate = 0.003
-    """Of Adam, at the first step; half a cosine brings it to 0 at the last."""
+    """Learning rate of Adam at the first step; half a cosine brings it to 0 at the last."""
     refusal_budget: RefusalBudget = 0.005
     """Share of correct answers on retained calibration inputs that the guard's refusals may cost at most."""
     refusal_target: RefusalTarget = 0.9925
@@ -94,8 +94,9 @@ class PushParameters(Budgets):
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
     """How far the refusal rate of a class pushed earlier may fall below the parent's, beyond chance."""
     collapse_weight: Annotated[float, Ge(0), Le(10)] = 0.0
-    """Of two or more forgotten classes: weight, in `push`, of how far apart their features lie, so that they do not say
-    which class an input was of; .3 was seen to hide it at little cost. Kept by every later `push`."""
+    """Weight, in `push`, of how far apart the features of two or more forgotten classes lie; it keeps them from telling
+    which class an input was of. The weight .3 was seen to hide that at little cost. Every later `push` keeps the
+    weight."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Refusing(PushParameters):
 
     refusal: Refusal = "push"
     guard: GuardParameters = field(default_factory=GuardParameters)
-    """Of the refusal `guard` alone."""
+    """The parameters of a guard; no other refusal uses them."""
     seed: int = 0
     """Draws the batches of `push` and of the guard."""
 

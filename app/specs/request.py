@@ -18,10 +18,10 @@ class ForgetSpec:
     target: Target
     method: MethodName = "edit"
     parameters: Budgets = field(default_factory=EditSettings)
-    """Those of the method, budgets included; of `edit` an `EditSettings`."""
+    """The parameters of the method, budgets included; for `edit` an `EditSettings`."""
     refusal: Refusal = "push"
     guard: GuardParameters = field(default_factory=GuardParameters)
-    """Of the refusal `guard` alone."""
+    """The parameters of a guard; no other refusal uses them."""
     seed: int = 0
 
     @property

@@ -20,7 +20,8 @@ class Target:
 
     classes: tuple[int, ...] = ()
     tasks: tuple[int, ...] = ()
-    """By their index in the order of learning; `classes` are all of theirs that go, or a part of them."""
+    """Tasks, by their index in the order of learning; `classes` then are the classes of these tasks that go, all or
+    some."""
     samples: tuple[int, ...] = ()
     """Rows of the training file."""
 

@@ -44,7 +44,7 @@ class Training:
     learning_rate: LearningRate = 0.005
     """Left out: .005; of a new model of mode `synaptic_intelligence` .001, of `progressive` .01."""
     momentum: Momentum = 0.9
-    """Of `sgd`; `adam` does not use it."""
+    """Momentum of `sgd`; `adam` does not use it."""
     weight_decay: WeightDecay = 0.0
     schedule: Schedule = "cosine"
     """How the learning rate goes: constant, or along half a cosine down to 0 at the last batch. Left out: cosine; of a

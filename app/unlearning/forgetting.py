@@ -47,36 +47,38 @@ class ForgetReport:
     seconds: dict[str, float]
     """Wall seconds by stage; `method` is the unlearning alone."""
     cpu_seconds: dict[str, float]
-    """The same as `stopwatch.Spent` has them."""
+    """CPU seconds by stage, as `stopwatch.Spent` counts them."""
     forget_accuracy_before_refusal: float | None = None
-    """Share of the forget training set that the method by itself, before any row is struck or null unit fitted, still gives
-    its true class; None of `edit`, which strikes."""
+    """Share of the forget training set that the method by itself, before any row is struck or null unit fitted, still
+    gives its true class; None for `edit`, which strikes rows itself."""
     left_by_method: bool | None = None
-    """Of classes: whether that is more than may be left; None where there is no figure."""
+    """Whether the method left more of the classes answered than may be left; None for samples and where there is no
+    figure."""
     rehearsed_classes: list[int] = field(default_factory=list)
     """Classes forgotten earlier whose training rows were read to keep them refused."""
     importance_histogram: dict[str, list[int]] = field(default_factory=dict)
-    """Of scope `network`, by parameter name: see `weight_choice.Choice`."""
+    """The histogram of `weight_choice.Choice`, by parameter name; empty but for scope `network`."""
 
 
 @dataclass(frozen=True)
 class Unlearned:
-    """A model that forgot, and the evidence so far; what may be claimed of it, `verifying.outcome.conclude` says."""
+    """A model that forgot, and the evidence so far; `verifying.outcome.conclude` says what may be claimed of it."""
 
     model: Classifier
     report: ForgetReport
     sought: Sought
-    """What the method and the refusal that was fitted would have one claim."""
+    """The claim that the method and the fitted refusal aim at, and what it rests on."""
     partition: Partition
     """What was forgotten, and what stays."""
     importance: Importance = field(default_factory=dict)
-    """Of tasks in a static network, without those that are wholly forgotten now; what it holds would be a trace of them."""
+    """Importance by task of a static network. Tasks that are wholly forgotten now are left out: their importance would
+    be a trace of them."""
     guard: Guard | None = None
-    """What refuses beside the model, for all classes that have a guard."""
+    """The guard that refuses beside the model, for all classes that have one; None if there is none."""
 
     @property
     def proof(self) -> AbsenceProof | None:
-        """Of methods whose weights were fitted to retained rows alone, unless the refusal was learned from others."""
+        """The proof of absence; None where a weight, or the refusal, was fitted to rows that are not retained."""
         return self.sought.proof
 
     @property
@@ -91,7 +93,7 @@ class _Effect:
 
     gate: list[Criterion]
     still_answered: float
-    """As `Effect.still_answered`."""
+    """The share of `Effect.still_answered`, 0..1."""
 
 
 def forget(parent: Parent, data: Dataset, spec: ForgetSpec, context: Context) -> Unlearned:
@@ -106,7 +108,7 @@ def forget(parent: Parent, data: Dataset, spec: ForgetSpec, context: Context) ->
 
     `data` holds no row of samples that were forgotten earlier. Tasks all of whose classes are forgotten, by now or by
     earlier requests, are forgotten themselves. Same seed, threads, torch and kind of CPU: same bits. A result that does
-    not hold is returned, too, with verdict `failed`. Raises NotApplicable, and what `case.partition_of` does.
+    not hold is returned, too, with verdict `failed`. Raises NotApplicable, and whatever `case.partition_of` raises.
     """
     case = Case.of(parent, data, spec.target)
     _check(case, spec)
@@ -168,7 +170,7 @@ def _absent(result: MethodResult, partition: Partition) -> bool:
 
 
 def _effect(case: Case, result: MethodResult, context: Context, *, absent: bool) -> _Effect | None:
-    """None of a method that strikes: nothing competes before."""
+    """The effect of the method by itself; None for a method that strikes rows itself: there is no model before that."""
     if result.unstruck is None:
         return None
     found = effect_of(case.original, result.unstruck, case.data, case.partition, context.device)
@@ -191,7 +193,7 @@ def _refusing(case: Case, spec: ForgetSpec) -> Refusing:
 
 
 def _fitted_guard(case: Case, model: Classifier, refusing: Refusing, context: Context) -> Guard | None:
-    """One guard for the classes of the earlier one and, where that was asked for, of the partition; None for none."""
+    """One guard for the classes of the parent's guard and, if one is asked for, of the partition; None for no class."""
     earlier = case.parent.guard
     asked_now = case.partition.forget_classes if refusing.refusal == "guard" else ()
     classes = tuple(sorted({*asked_now, *(earlier.guarded_classes if earlier else ())}))
@@ -211,7 +213,7 @@ def _rehearsed(case: Case, refusing: Refusing) -> list[int]:
 def _sought(
     case: Case, spec: ForgetSpec, result: MethodResult, refusing: Refusing, effect: _Effect | None, *, absent: bool
 ) -> Sought:
-    """Pushing trains on rows that are forgotten, so nothing is proven of what it made."""
+    """What is sought to be claimed. Pushing trains on rows that are forgotten, so a pushed model has no proof."""
     proof = None
     if result.trained_on is not None and refusing.refusal != "push":
         proof = AbsenceProof(weights_digest(result.model), result.trained_on)
@@ -227,7 +229,7 @@ def _sought(
 
 
 def keep_forgotten(trained: Classifier, parent: Parent, data: Dataset, context: Context) -> Unlearned:
-    """What `parent` forgot, forgotten in `trained` too, which came of training further or anew; neither is touched.
+    """Forget in `trained`, a model trained further or anew, what `parent` forgot; neither is touched.
 
     The output rows of the forgotten classes are those of the parent again, and the refusal is fitted as `parent.keeping`
     says; with refusal `none` nothing is fitted and the null unit stays as in the parent. The parent's guard is copied,
@@ -269,7 +271,7 @@ def _strike_again(model: Classifier, parent: Classifier) -> None:
 
 
 def _refusing_nothing(model: Classifier) -> Classifier:
-    """A copy whose null unit never wins: that of a parent, on other logits, may refuse everything."""
+    """A copy whose null unit never wins: the parent's null unit, on other logits, may refuse everything."""
     copy = deepcopy(model)
     copy.null_bias.fill_(-torch.inf)
     if copy.learning.tasks:
@@ -286,7 +288,7 @@ def _report(
     gate: list[Criterion],
     spent: dict[str, Spent],
 ) -> ForgetReport:
-    """What was measured of the parent and of what came of it, each as served."""
+    """The report with the measurements of the parent and of the result, each as served."""
     stopwatch, parent = Stopwatch(), case.parent
     before = measure(parent.network, case.data, case.partition, context.device, guard=parent.guard)
     after = measure(model, case.data, case.partition, context.device, guard=guard)
@@ -305,7 +307,7 @@ def _report(
 
 
 def _settings(case: Case, model: Classifier, refusing: Refusing, guard: Guard | None) -> dict[str, Any]:
-    """How refusing was fitted, and on what was measured."""
+    """The settings of a report: how the refusal was fitted, and on which rows was measured."""
     train = case.partition.train
     return {
         **_settings_of_tasks(model),
@@ -329,7 +331,7 @@ def _settings_of_push(refusing: Refusing) -> dict[str, Any]:
 
 
 def _settings_of_method(spec: ForgetSpec, result: MethodResult, refusing: Refusing) -> dict[str, Any]:
-    """What the method was told and what it chose."""
+    """The settings of a report that the method was told or chose."""
     parameters = asdict(spec.parameters)
     beside: dict[str, Any] = {name: parameters.pop(name) for name in ("strategy", "scope") if name in parameters}
     if "collapse_weight" in parameters:

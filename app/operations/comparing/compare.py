@@ -67,7 +67,7 @@ def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, 
 def _methods(
     model: ModelRow, target: targets.Target, refusal: Refusal, wanted: list[ComparedMethod] | None
 ) -> list[ComparedMethod]:
-    """Those wanted, if all apply with their parameters; all that apply where none is named."""
+    """The methods that are wanted, if all apply with their parameters; if none is named, every method that applies."""
     kind = choosing.target_kind(target)
     if wanted is None:
         found = choosing.applicable(model, kind, refusal)
@@ -146,7 +146,7 @@ def _compared(
 
 
 def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, comparing.Reference]:
-    """Those that forget requests and verifications left; what is missing is trained, and not kept."""
+    """The references that forget requests and verifications left; missing ones are trained elsewhere, and not kept."""
     from app.unlearning.comparing import Reference
 
     assert start.parent is not None
@@ -168,7 +168,7 @@ def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, co
 
 
 def _cpu_seconds(manifest: Manifest) -> float | None:
-    """Of training a reference, where as many threads computed as do now."""
+    """CPU seconds of training a reference; None where another number of threads computed than now."""
     import torch
 
     same_threads = manifest.environment.threads == torch.get_num_threads()
@@ -176,7 +176,7 @@ def _cpu_seconds(manifest: Manifest) -> float | None:
 
 
 def _seeds(attempt: Attempt, start: publishing.Start) -> list[int]:
-    """Those of references, without the one that the methods draw with: retraining would be held against itself."""
+    """The seeds of references, without the one that the methods draw with: retraining would be held against itself."""
     count = attempt.spec["num_references"]
     return [seed for seed in references.seeds_of(start.model, count + 1) if seed != attempt.spec["seed"]][:count]
 

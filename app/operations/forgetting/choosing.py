@@ -34,11 +34,11 @@ class Chosen:
     why: str
     """A sentence."""
     candidates: list[Candidate]
-    """Of every method, in the order of preference, those that do not apply at the end."""
+    """One candidate per method, in the order of preference; methods that do not apply stand at the end."""
 
 
 def choose(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> Chosen:
-    """The method asked for or, of `auto`, the first preferred one that applies and keeps the limits.
+    """The method asked for or, for `auto`, the first preferred one that applies and keeps the limits.
 
     Raises NotApplicable where `auto` finds none, with what speaks against each.
     """
@@ -67,9 +67,10 @@ def bounds_on(session: Session, model: ModelRow, body: ForgetCreate, target: tar
 
 
 def _cannot_be_shown(session: Session, model: ModelRow, target: targets.Target) -> str | None:
-    """Of samples: why no comparison with retrained models could show that they are forgotten; None where one may.
+    """Why no comparison with retrained models could show that samples are forgotten; None where one may.
 
-    The original must tell its rows from unseen ones, or nothing that it can be told by has power.
+    The original must tell its rows from unseen ones; otherwise no figure that could tell it has power. None for classes
+    and tasks.
     """
     if "samples" not in target or model.serving_version is None:
         return None
@@ -171,7 +172,7 @@ def _within_limits(candidate: Candidate, body: Any) -> Candidate:
 
 
 def _best(fitting: list[Candidate]) -> Candidate:
-    """The first, unless one that may claim more is expected to take no longer."""
+    """The first candidate, unless one that may claim more is expected to take no longer."""
     first = fitting[0]
     if first.expected_seconds is None:
         return first

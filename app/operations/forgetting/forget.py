@@ -28,7 +28,7 @@ from app.specs.methods import METHOD_SPECS, sought_by
 from app.specs.methods.work import Work
 
 _LISTED_SAMPLES = 100
-"""Of each request in a list, at most; there may be 100,000."""
+"""The most samples that a list shows of each request; a request may name 100,000."""
 
 
 def submit(
@@ -119,7 +119,7 @@ def _by(method: str, body: ForgetCreate) -> ForgetCreate:
 def _without_rows(
     session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, home: Path | None
 ) -> list[FieldError]:
-    """Of classes all of whose rows were forgotten as samples: they are struck and refused, and learned from no more."""
+    """What speaks against a method that reads the forget set, where all rows of a class were forgotten as samples."""
     gone = set(target.get("classes", [])) & sample_targets.classes_without_rows(session, model, home)
     if not gone or not METHOD_SPECS[body.method].reads_forget_set:
         return []
@@ -148,7 +148,7 @@ def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: tar
 
 
 def _of_the_version_before(session: Session, model: ModelRow, body: ForgetCreate) -> list[str]:
-    """That it had learned nothing, so that nothing but an exact result can be shown."""
+    """The warning that the version before had learned nothing, so that nothing but an exact result can be shown."""
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
     warned = serving is not None and serving.metrics.get("warning") is not None
     if serving is None or not warned or sought_by(body.method, body.refusal) == "exact":
@@ -157,7 +157,7 @@ def _of_the_version_before(session: Session, model: ModelRow, body: ForgetCreate
 
 
 def _of_pushed_classes(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:
-    """That classes pushed earlier may be refused less than they must; samples have them refused as they were."""
+    """The warning that classes pushed earlier may be refused too rarely; requests for samples refuse them as before."""
     if body.refusal == "push" or "samples" in target:
         return []
     pushing = select(ForgetRequestRow.target).where(

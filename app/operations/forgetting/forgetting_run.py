@@ -45,11 +45,11 @@ class Done:
     verification: VerificationReport
     outcome: Outcome
     learned: dict[str, Any]
-    """Of the metrics of the version: what it tells of rows that it learned."""
+    """The part of the version's metrics that is about rows that it learned."""
 
     @property
     def verification_json(self) -> dict[str, Any]:
-        """With the claim that the request ended with: gate and verification together, and what was forgotten before."""
+        """The verification with the claim of the request, which gate, verification and parent decide together."""
         claim = self.outcome.claim
         return self.verification.as_json() | {"claim": None if claim is None else claim.level}
 

@@ -27,7 +27,7 @@ _NAMES = (
     "projection",
 )
 METHOD_SPECS: dict[str, MethodSpec] = {name: import_module(f"{__name__}.{name}").SPEC for name in _NAMES}
-"""By the name that asks for it."""
+"""What is known of each method, by the name that asks for it."""
 
 if TYPE_CHECKING:
     MethodName = str

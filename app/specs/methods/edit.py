@@ -27,7 +27,8 @@ SCOPE_MEANINGS: Mapping[Scope, str] = {
 SHARE: dict[Mode, float] = {"standard": 0.02, "synaptic_intelligence": 0.1, "progressive": 0.1, "sisa": 0.02}
 """Share of the hidden weights that is replaced where a request says nothing."""
 RECURRENT_SHARE = 0.005
-"""The same of recurrent networks without tasks: each weight acts once per row of the image, so few of them do much."""
+"""Share of the hidden weights that is replaced in recurrent networks without tasks: each weight acts once per row of
+the image, so a few of them do much."""
 Selection = Literal["importance", "sensitivity", "l2_shrink"]
 SELECTION_MEANINGS: Mapping[Selection, str] = {
     "importance": "Weights are chosen by their importance to the forget set over that to the retain set.",
@@ -54,7 +55,8 @@ class EditParameters(PushParameters):
     """Share of each hidden layer's weights that is replaced (scope `network`), in a growing network of those that the
     task added; empty: .02, of recurrent networks .005, for tasks .1."""
     threshold: Annotated[float, Ge(0), Le(1)] = 0.5
-    """Of tasks: the least share of a weight's importance that must be the task's own, for the weight to be replaced."""
+    """Least share of a weight's importance that must be the task's own for the weight to be replaced; used for tasks
+    alone."""
     shrink: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Factor applied by `l2_shrink` to the chosen hidden weights instead of replacing them."""
 

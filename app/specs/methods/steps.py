@@ -17,9 +17,10 @@ SETTLING_STEPS = 60
 """Steps on the retain set alone in which the rate falls to 0: a stop at full rate leaves the noise of single batches."""
 
 SETTLING_STEPS_AFTER_WRONG_ANSWERS = 400
-"""The same of methods that teach wrong answers on the forget set: those spill over to the retain set, and 60 steps do not
-undo it. MNIST, fully connected, two seeds, digits 2 and 5, retained calibration rows: salun kept .956 to .961 with 60 steps,
-.967 to .971 with 200, .972 to .976 with 400, of .977 to .982 before; bad teaching .958 to .964, .966 to .973, .974 to .977."""
+"""Settling steps of methods that teach wrong answers on the forget set: these spill over to the retain set, and 60
+steps do not undo it. MNIST, fully connected, two seeds, digits 2 and 5, retained calibration rows: salun kept .956 to
+.961 with 60 steps, .967 to .971 with 200, .972 to .976 with 400, of .977 to .982 before; bad teaching .958 to .964,
+.966 to .973, .974 to .977."""
 
 _BOTH_SETS = 1.5  # half as many forgotten images as retained ones
 

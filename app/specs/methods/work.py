@@ -11,7 +11,8 @@ FORWARD = 1 / 3
 2 operations a weight against 6."""
 
 MOST_JUDGED_ROWS = 500
-"""Of each set that a candidate setting is judged by: one standard error of an accuracy of 98 % is 0.6 points."""
+"""Most rows of each set that a candidate setting is judged by: one standard error of an accuracy of 98 % is then 0.6
+points."""
 JUDGED = 2 * MOST_JUDGED_ROWS * FORWARD
 """Judging one candidate setting, by held-out and by forgotten rows."""
 

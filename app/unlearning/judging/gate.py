@@ -1,6 +1,6 @@
 """The effect gate: what must hold before a result may be called forgotten; judged on no test row.
 
-What stays and what is refused is judged on the calibration split, what a method did on the forget set as well.
+What stays and what is refused is judged on the calibration split, and what a method did also on the forget set.
 """
 
 from __future__ import annotations
@@ -47,11 +47,12 @@ class Criterion:
 def judge_forgetting(
     case: Case, unlearned: Classifier, refusing: Refusing, context: Context, *, guard: Guard | None = None
 ) -> list[Criterion]:
-    """What a forget request must hold, `unlearned` against the version it was made from, each as served.
+    """The criteria of a forget request: `unlearned` is judged against the version it was made from, each as served.
 
     `refusing` says how refusing was fitted, and the budgets, whatever the method; `guard` is the one behind which
-    `unlearned` is served. Accuracies of models with tasks are those with the task named, refusals those without, where
-    they are harder. Of samples no movement is demanded: a model retrained without them answers nearly all of them alike.
+    `unlearned` is served. For models with tasks, accuracies are measured with the task named and refusals without,
+    which is harder. For samples no movement is demanded: a model retrained without them answers nearly all of them
+    alike.
     """
     original, data, partition = case.original, case.data, case.partition
     rows = _calibration_rows(data, partition)
@@ -69,10 +70,10 @@ def judge_forgetting(
 def judge_method(
     original: Classifier, unstruck: Classifier, partition: Partition, effect: Effect, *, absent: bool
 ) -> list[Criterion]:
-    """That a method other than `edit` did something by itself that the answers show, and not the contrary.
+    """Judge whether a method other than `edit` did by itself something that the answers show, and not the contrary.
 
-    Zeroing output rows, which is done for every method, does not count: `unstruck` is what it made before. Of weights
-    that were never fitted to the forget set (`absent`) answers may move anywhere.
+    Zeroing output rows, which is done for every method, does not count: `unstruck` is what it made before. If the
+    weights were never fitted to the forget set (`absent`), the answers may move in any direction.
     """
     found = [_method_changed_weights(original, unstruck, partition), _effect(effect, absent=absent)]
     found.append(
@@ -117,11 +118,11 @@ def judge_keeping(
     trained: Classifier,
     guard: Guard | None = None,
 ) -> list[Criterion]:
-    """What further training must hold: forgotten classes as struck and refused as in the parent, behind their guards.
+    """The criteria of further training: forgotten classes stay struck and refused as in the parent, behind its guard.
 
-    The case is what the parent forgot. Retained accuracy is compared with `trained`, the model as it came from training,
-    forgotten classes struck and nothing refused: it is what refusing may cost, while what training itself does is the
-    wish of the person who asked for it.
+    The case is what the parent forgot. Retained accuracy is compared with `trained`, the model as it came from
+    training, forgotten classes struck and nothing refused: the loss that counts is that of refusing, since the person
+    who asked for the training wanted what training itself does.
     """
     parent, data, partition = case.parent, case.data, case.partition
     rows = data.calibration_rows
@@ -152,7 +153,7 @@ def _of_classes(
 
 
 def _calibration_rows(data: Dataset, partition: Partition) -> Tensor:
-    """Those to judge by, int64: of samples to forget none is."""
+    """The calibration rows to judge by, int64 [N]; samples to forget are not among them."""
     rows = data.calibration_rows
     return rows if partition.forget_classes else rows[~torch.isin(rows, partition.calibration.forget)]
 
@@ -168,7 +169,10 @@ def _weights_changed(original: Classifier, unlearned: Classifier) -> Criterion:
 
 
 def _rows_replaced(original: Classifier, unlearned: Classifier, classes: tuple[int, ...]) -> Criterion:
-    """Zeros of the original cannot be told from zeros put in their place, so they do not count."""
+    """The criterion that output rows were replaced.
+
+    Zeros of the original look like zeros put in their place, so they do not count.
+    """
     shares = []
     for old, new in zip(_output_rows(original, classes), _output_rows(unlearned, classes), strict=True):
         trained = old != 0
@@ -187,21 +191,25 @@ def _rows_kept(parent: Classifier, kept: Classifier, classes: tuple[int, ...]) -
 
 
 def _output_rows(model: Classifier, classes: tuple[int, ...], num_features: int | None = None) -> list[Tensor]:
-    """For each class, its weights and its bias, float32 [D + 1]; of the first features, if a number is given."""
+    """For each class, its weights and its bias, float32 [D + 1]; `num_features` bounds D to the first features."""
     rows = nn.functional.pad(model.head.weight.detach()[:, :num_features], (0, 1))
     rows[:, -1] = model.head.bias.detach()
     return [rows[number] for number in classes]
 
 
 def _retained_groups(model: Classifier, partition: Partition) -> list[list[int]]:
-    """The retained classes: of each task that has any, or all together where there are no tasks."""
+    """The retained classes in groups: one group per task that has any, or one group of all where there are no tasks."""
     tasks = model.learning.tasks or [partition.retain_classes]
     groups = [[number for number in classes if number in partition.retain_classes] for classes in tasks]
     return [classes for classes in groups if classes]
 
 
 def _retained_accuracy(before: Answers, after: Answers, groups: list[list[int]], budget: float) -> Criterion:
-    """A few hundred calibration inputs tell an accuracy to about a point, so the loss is judged beyond what chance explains."""
+    """The criterion of retained accuracy.
+
+    A few hundred calibration inputs tell an accuracy to about a point, so the loss is judged beyond what chance
+    explains.
+    """
     was, now = (
         _mean([found.of_classes(classes).accuracy_in_task() for classes in groups]) for found in (before, after)
     )

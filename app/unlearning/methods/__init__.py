@@ -13,4 +13,4 @@ from app.unlearning.methods.method import Method
 METHODS: dict[MethodName, Method] = {
     name: Method(spec, import_module(f"{__name__}.{name}").compute) for name, spec in METHOD_SPECS.items()
 }
-"""By the name that asks for it, which is that of its file."""
+"""Every method, by the name that asks for it, which is also the name of its file."""

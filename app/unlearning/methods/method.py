@@ -29,7 +29,7 @@ class Computed:
     settings: dict[str, Any]
     """What it chose or was told beside its parameters; JSON values."""
     importance: Importance = field(default_factory=dict)
-    """Of networks that learn tasks with Synaptic Intelligence, as `Learned.importance`; else empty."""
+    """Importance by task, as in `Learned.importance`; empty unless the network learns tasks with Synaptic Intelligence."""
     trained_on: Tensor | None = None
     """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
     told: dict[str, Any] = field(default_factory=dict)
@@ -50,22 +50,25 @@ class MethodResult:
     settings: dict[str, Any]
     """Parameters, and what the method chose or was told; JSON values."""
     spent: Spent
-    """On the method alone, its tuning included."""
+    """Time spent on the method alone, its tuning included."""
     importance: Importance = field(default_factory=dict)
-    """Of networks that learn tasks with Synaptic Intelligence, as `Learned.importance`; else empty."""
+    """Importance by task, as in `Learned.importance`; empty unless the network learns tasks with Synaptic Intelligence."""
     trained_on: Tensor | None = None
     """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
     told: dict[str, Any] = field(default_factory=dict)
-    """As `Computed.told`."""
+    """What a report says of it beside its settings, as in `Computed.told`."""
     importance_histogram: dict[str, list[int]] = field(default_factory=dict)
-    """As `Computed.importance_histogram`."""
+    """The histogram of the chosen weights, as in `Computed.importance_histogram`."""
 
 
 class Compute(Protocol):
-    """A method itself: reads training rows of the case, and of its calibration rows what the original makes of them."""
+    """The function that carries a method out.
+
+    It reads training rows of the case, and the original's answers on calibration rows.
+    """
 
     def __call__(self, case: Case, parameters: Any, context: Context, *, seed: int) -> Computed:
-        """Forget; the original is a copy made for this call, which may be changed."""
+        """Forget what the case says; the original in it is a copy made for this call, which may be changed."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class Method:
 def strike(model: Classifier, partition: Partition) -> None:
     """Make the output rows of every class forgotten now or earlier zero, and strike them, in place.
 
-    Earlier ones, too: a row that was replaced at random has the mean and the spread of what was there before.
+    Rows of classes forgotten earlier become zero, too: a row replaced at random has the mean and the spread of what was
+    there before.
     """
     classes = list(partition.forgotten_classes)
     model.head.weight[classes] = 0.0

@@ -72,7 +72,8 @@ def dampen(
 def importance(gradients: Moments, batch_size: int = IMPORTANCE_BATCH) -> ByTensor:
     """The squared mean gradient of a batch, on average over all batches drawn at random, with replacement.
 
-    In closed form, E[(g_1 + .. + g_B)^2 / B^2] = E[g^2] / B + (1 - 1 / B) E[g]^2: no draw of batches decides.
+    It is computed in closed form, E[(g_1 + .. + g_B)^2 / B^2] = E[g^2] / B + (1 - 1 / B) E[g]^2, so no draw of batches
+    decides.
     """
     return {
         name: square / batch_size + (1 - 1 / batch_size) * gradients.mean[name].square()
@@ -81,7 +82,10 @@ def importance(gradients: Moments, batch_size: int = IMPORTANCE_BATCH) -> ByTens
 
 
 def moments(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> Moments:
-    """Of the gradients of hidden weights and head on these rows of the training file, at least one; some at once are read."""
+    """The moments of the gradients of hidden weights and head on these training rows, int64 [N], N at least 1.
+
+    The rows are read in batches, so that memory does not grow with N.
+    """
     found = Moments({}, {})
     throttle, seen = Throttle(), 0
     for batch in in_batches(rows, _READ_AT_ONCE):
@@ -97,10 +101,10 @@ def moments(model: Classifier, data: Dataset, rows: Tensor, context: Context) ->
 
 @torch.no_grad()
 def head_moments(model: Classifier, data: Dataset, rows: Tensor, context: Context) -> Moments:
-    """Of the gradients of the head's weights and biases, at most some hundred rows.
+    """The moments of the gradients of the head's weights and biases on training rows, int64 [N], N some hundred.
 
-    In closed form: the gradient of one image's cross-entropy is (p - onehot) features^T for the weights, and
-    p - onehot for the biases.
+    They are computed in closed form: the gradient of one image's cross-entropy is (p - onehot) features^T for the
+    weights, [C, D], and p - onehot for the biases, [C].
     """
     context.check()
     labels = data.train_labels[rows].to(context.device)
@@ -117,7 +121,7 @@ def head_moments(model: Classifier, data: Dataset, rows: Tensor, context: Contex
 
 
 def _mixed(first: Moments, second: Moments, share: float) -> Moments:
-    """Of rows of which this share is of the first, and the rest of the second."""
+    """The moments over two sets of rows together; `share`, 0..1, of all rows belong to the first set."""
     mean, square = (
         {name: share * value + (1 - share) * other[name] for name, value in part.items()}
         for part, other in ((first.mean, second.mean), (first.square, second.square))

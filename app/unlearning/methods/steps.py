@@ -66,9 +66,10 @@ def descend(
     after_backward: Callable[[], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> int:
-    """Take at most so many steps down `loss_of`, which draws its batch; how many were taken.
+    """Take at most `steps` steps down `loss_of`, which draws its batch; gives the number of steps taken.
 
-    `stop` is asked now and then. A loss that is not finite ends it, too: whoever judges the model will see.
+    `stop` is asked now and then. A loss that is not finite ends the descent, too; the code that judges the model then
+    finds the damage.
     """
     throttle = Throttle()
     for step in range(1, steps + 1):

@@ -24,11 +24,12 @@ from app.unlearning.refusing.feature_collapse import spread_of_forgotten
 FORGET_BATCH = PUSH_BATCH // 3
 RETAIN_BATCH = PUSH_BATCH - FORGET_BATCH
 LEARNING_RATE = 3e-3
-"""Of Adam, at the first step of `push`; half a cosine brings it to 0 at the last."""
+"""Learning rate of Adam at the first step of `push`; half a cosine brings it to 0 at the last."""
 CONNECTED_LEARNING_RATE = 1e-2
-"""The same of fully connected networks, and of all without convolutions that learned tasks: those have more to learn, not
-having seen two tasks beside each other. MNIST, without tasks, two seeds, every digit, calibration rows: refused .986 on
-average and .978 of the worst digit, with 3e-3 .983 and .960; retained answers right as often, .4 % refused either way."""
+"""Learning rate for fully connected networks, and for all networks without convolutions that learned tasks: they have
+more to learn, since they have not seen two tasks beside each other. MNIST, without tasks, two seeds, every digit,
+calibration rows: refused .986 on average and .978 of the worst digit, with 3e-3 .983 and .960; retained answers right
+as often, .4 % refused either way."""
 
 LEAST_SPENT = 0.0015
 """Share of right answers that may always be spent: a few hundred inputs do not tell .99 from .98, and this buys the margin."""
