@@ -29,7 +29,8 @@ class Parent:
     pushed: tuple[int, ...] = ()
     """Classes whose own request chose the refusal `push`: how well they are refused may not decay."""
     keeping: Refusing | None = None
-    """How classes forgotten earlier are refused again, by what does not refuse them itself; None where there are none."""
+    """How classes forgotten earlier are refused again where a request refuses nothing itself; None if no class was
+    forgotten."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Case:
 
     parent: Parent
     data: Dataset
-    """Without the samples that are to be forgotten, now or earlier."""
+    """The data set without the samples that are to be forgotten, now or earlier."""
     partition: Partition
 
     @classmethod
     def of(cls, parent: Parent, data: Dataset, target: Target) -> Case:
-        """The case of a target, in data without the samples forgotten earlier; raises what the partitions do."""
+        """The case of a target, in data without the samples forgotten earlier; raises what its partition raises."""
         partition = partition_of(parent.network, data, target)
         return cls(parent, without_forgotten(data, partition), partition)
 

@@ -78,7 +78,7 @@ class Comparison:
     rows: list[Row]
     original: Figures
     retrained: Figures
-    """The mean over references; no refusal is fitted in them."""
+    """The mean figures of the references; no refusal is fitted in them."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ def compare(
 ) -> Comparison:
     """Carry out and verify each request, all of one target; if one fails, the others go on. No model is touched.
 
-    `references` are by seed, at least one: a method that draws with the same seed would meet itself. `seed` draws the
-    rows that are looked at; `data` is as of `forgetting.forget`. Same arguments, threads, torch and kind of CPU: same
-    figures, seconds apart. Raises NotApplicable where a set is empty, and what ends the context.
+    `references` are given by seed, at least one. None may have the seed of a method, which would then meet itself.
+    `seed` draws the rows that are looked at; `data` is what `forgetting.forget` takes. Same arguments, threads, torch
+    and kind of CPU: same figures, seconds apart. Raises NotApplicable where a set is empty, and what ends the context.
     """
     partition = partition_of(parent.network, data, specs[0].target)
     bench = _Bench(parent, data, partition, context.part(0.0, 0.1), references=references, seed=seed)
@@ -185,7 +185,7 @@ class _Bench:
         return self._figures(measured, self._before, None)
 
     def retrained_figures(self) -> Figures:
-        """The mean over the references; their gaps are 0 by definition."""
+        """The mean figures of the references; the gaps are 0 by definition."""
         models = [each.model for each in self._references.values()]
         measured = [measure(model, self._data, self._partition, self._device) for model in models]
         probe_gap = 0.0 if self._partition.forget_classes else None
@@ -232,7 +232,7 @@ class _Bench:
         return cpu_seconds / self._retraining_cpu_seconds
 
     def _probe_gap(self, seen: Observation) -> float | None:
-        """The mean over the probes of the fast set; None where samples are forgotten, which no probe is about."""
+        """The mean gap over the probes of the fast set; None where samples are forgotten, which no probe is about."""
         gaps = [
             point(recall(seen)) - fmean(point(recall(other)) for other in self._retrained.values())
             for recall in map(probe_recall, seen.probes)

@@ -25,7 +25,7 @@ def _go_on() -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """Progress, cancellation and device of one computation; the seed is part of what is computed, not of this."""
+    """Progress, cancellation and device of one computation; its seed belongs to what is computed, not to this."""
 
     progress: Callable[[float, str, str], None] = _report_nothing
     """Called with the fraction done (0..1), the stage and a message."""

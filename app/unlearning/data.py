@@ -15,9 +15,9 @@ from app.errors import InvalidShape
 class Dataset:
     """Labelled images of one data set; the row number in the training file is the id of a sample.
 
-    Training rows are fitted on; calibration rows are held out of every fit; thresholds, and whether a result is published
-    at all, are decided on them. Test images are measured on: nothing is fitted to them and nothing is chosen by them, and
-    of what is published they decide one thing alone, whether more than `edited` may be claimed of it.
+    Training rows are fitted on; calibration rows are held out of every fit; thresholds, and whether a result is
+    published at all, are decided on them. Test images are measured on: nothing is fitted to them and nothing is chosen
+    by them. They decide one thing alone about what is published: whether more than `edited` may be claimed of it.
     """
 
     name: str

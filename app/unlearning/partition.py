@@ -15,7 +15,7 @@ from app.unlearning.data import Dataset, classes_of
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one split, disjoint: those of the forgotten classes, and those of the retained ones."""
+    """Rows of one split, disjoint: rows of the forgotten classes, and rows of the retained ones."""
 
     forget: Tensor
     """int64, rows of the classes that are to be forgotten now."""
@@ -25,12 +25,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Partition:
-    """Forget, retain and earlier forgotten classes, and their rows in each split: what every figure and criterion goes by.
+    """Forget, retain and earlier forgotten classes, and their rows in each split; every figure and criterion uses them.
 
     `train` and `calibration` hold rows of the training file, `test` rows of the test file. Rows of classes forgotten
     earlier, of classes not learned yet, and of classes all of whose training rows were forgotten as samples, are in
-    neither set. Of a class that loses most of its training rows as samples, the others are retained training rows, but no
-    calibration and test rows: nobody expects that it is known as well as before.
+    neither set. If a class loses most of its training rows as samples, its other training rows are retained, but its
+    calibration and test rows are in neither set: nobody expects that the class is known as well as before.
     """
 
     forget_classes: tuple[int, ...]
@@ -54,7 +54,7 @@ class Partition:
     def of(
         cls, data: Dataset, forget: Iterable[int], earlier: Iterable[int] = (), learned: Iterable[int] | None = None
     ) -> Partition:
-        """The partition for classes to be forgotten now, beside those forgotten earlier, of those `learned` (None: all).
+        """The partition for classes to be forgotten now, beside `earlier` ones, among `learned` classes (None: all).
 
         Raises ClassNotFound, AlreadyForgotten, NothingLeft, and NotApplicable where a split has no rows to judge by.
         """

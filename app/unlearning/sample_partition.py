@@ -13,7 +13,7 @@ from app.unlearning.data import Dataset, classes_of
 from app.unlearning.partition import Partition, Rows, retained_classes, rows_of
 
 MOST_SAMPLES = 100_000
-"""Samples of one request, at most."""
+"""The most samples of one request."""
 
 LEAST_KEPT = 0.5
 """Share of a class's training rows that must stay for its accuracy to be judged as retained."""
@@ -31,10 +31,11 @@ def of_samples(
 ) -> Partition:
     """The partition for training-row ids to be forgotten now, beside the classes and samples forgotten earlier.
 
-    Rows of classes that are not among those `learned` (None: all) are in neither set, nor are those of a class of which
-    no training row would be left. Ids of calibration rows are allowed: nothing was fitted on them, and they are calibrated on no more. Samples
-    forgotten earlier are in neither set. Raises InvalidValue for repeated ids, none, or too many, SampleNotFound,
-    AlreadyForgotten for samples forgotten earlier, themselves or with their class, and NothingLeft.
+    Rows of classes that are not among those `learned` (None: all) are in neither set, nor are rows of a class that
+    would have no training row left. Ids of calibration rows are allowed: nothing was fitted on them, and nothing is
+    calibrated on them any more. Samples forgotten earlier are in neither set. Raises InvalidValue for repeated ids,
+    none, or too many, SampleNotFound, AlreadyForgotten for samples forgotten earlier, themselves or with their class,
+    and NothingLeft.
     """
     _check_named_well(samples)
     gone = tuple(sorted(set(earlier_classes)))
@@ -131,6 +132,6 @@ def _listed(numbers: set[int]) -> str:
 
 
 def _at(samples: Collection[int], wrong: set[int]) -> list[FieldError]:
-    """Where the first of the wrong ids stand in the request."""
+    """A field error for each of the first wrong ids, with the place of the id in the request."""
     places = [place for place, number in enumerate(samples) if number in wrong][:_NAMED]
     return [FieldError(f"/target/samples/{place}", "This id is wrong.") for place in places]

@@ -1,8 +1,8 @@
 """How long work took: by the clock on the wall, and in seconds of the processor.
 
-Wall seconds are what somebody waits, and grow with whatever else the machine does. Seconds of the processor, summed over
-all threads of this process, are the work itself: of two models made at different moments, only these can be compared,
-and only where as many threads computed. On an accelerator they are those of the host alone.
+Wall seconds are what somebody waits, and grow with whatever else the machine does. Seconds of the processor, summed
+over all threads of this process, are the work itself: only these can be compared for two models made at different
+moments, and only if the same number of threads computed. With an accelerator they count the host alone.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Attacks on what the features still hold of a forgotten class: linear probes and prototypes of a few images.
 
 Both take features, float [N, D], of one layer, see `features`; the network itself stays as it is. They answer class
-indices, so that hits = answers == labels give recall on the forgotten class, on the retained ones, and, side by side
-with a retrained model's hits on the same inputs, a gap (`intervals.share`, `intervals.gap`; hits of
-several draws averaged first, because draws with one model are no further models). An attacker has labelled images of
-every class that he tells apart, the forgotten ones included.
+indices, so that hits = answers == labels give recall on the forgotten class and on the retained ones and, side by side
+with a retrained model's hits on the same inputs, a gap (`intervals.share`, `intervals.gap`). Hits of several draws are
+averaged first, because draws with one model are no further models. An attacker has labelled images of every class that
+he tells apart, the forgotten ones included.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROBE_IMAGES = (50, 500)
 PROTOTYPE_IMAGES = (1, 5, 10)
 """Images per forgotten class that a prototype is made of."""
 PROTOTYPE_DRAWS = 20
-"""How often those images are drawn: which single image it was decides more than the network does."""
+"""How often the images of a prototype are drawn: the choice of a single image decides more than the network does."""
 
 _BATCH = 1000
 
@@ -40,7 +40,7 @@ class LinearProbe:
     mean: Tensor
     """float64 [D], subtracted from features."""
     scale: Tensor
-    """float64 [D], by which they are then divided."""
+    """float64 [D], by which features are then divided."""
     weight: Tensor
     """float64 [K, D]."""
     bias: Tensor
@@ -60,8 +60,8 @@ class LinearProbe:
 def rows_per_class(labels: Tensor, per_class: int, generator: torch.Generator) -> Tensor:
     """Rows, int64 [K * per_class]: `per_class` random inputs of each of the K classes that occur in labels, int64 [N].
 
-    Raises NotApplicable where a class has fewer: balanced by fewer images of one class, a probe would be biased
-    against just that.
+    Raises NotApplicable where a class has fewer rows: a probe fitted to fewer images of one class would be biased
+    against that class.
     """
     counts = torch.bincount(labels)
     present = counts.nonzero().flatten()
@@ -78,8 +78,9 @@ def rows_per_class(labels: Tensor, per_class: int, generator: torch.Generator) -
 def fit_probe(features: Tensor, labels: Tensor) -> LinearProbe:
     """Multinomial logistic regression on frozen features, float [N, D], and labels, int64 [N], of two classes or more.
 
-    Minimises the summed cross-entropy + |W|^2 / 2 over standardised features, the bias free, in float64: convex, so the same figures come out whatever the order of the rows. What a layer lets a linear reader find
-    is the upper bound of what a new head could be taught (Alain and Bengio 2016, arXiv 1610.01644).
+    The fit minimises the summed cross-entropy + |W|^2 / 2 over standardised features, the bias free, in float64. The
+    problem is convex, so the same figures come out whatever the order of the rows. What a linear reader finds in a
+    layer is the upper bound of what a new head could be taught (Alain and Bengio 2016, arXiv 1610.01644).
     """
     require_pairs(features, labels, "features")
     classes = torch.tensor(sorted(classes_of(labels)), dtype=torch.int64)
@@ -105,10 +106,11 @@ def prototype_answers(
 ) -> Tensor:
     """What a head of class means answers to features `asked`, [M, D], when a forgotten class is given `shots` images.
 
-    int64 [draws, M]. Retained classes have the mean of all their features, float [N, D], by labels, int64 [N]; the
-    forgotten ones the mean of `shots` random images. Features are centred on the retained ones' mean and scaled to
-    length 1, which makes means of few images comparable with those of many; the nearest mean answers (Snell et al.
-    2017, arXiv 1703.05175; Wang et al. 2019, arXiv 1911.04623). Raises NotApplicable for too few images.
+    The answers are int64 [draws, M]. The prototype of a retained class is the mean of all its features, float [N, D],
+    by labels, int64 [N]; that of a forgotten class is the mean of `shots` random images. Features are centred on the
+    retained ones' mean and scaled to length 1, which makes means of few images comparable with those of many; the
+    nearest mean answers (Snell et al. 2017, arXiv 1703.05175; Wang et al. 2019, arXiv 1911.04623). Raises NotApplicable
+    for too few images.
     """
     require_pairs(features, labels, "features")
     require_rows(asked, "features")
@@ -138,7 +140,7 @@ def _directions(features: Tensor, centre: Tensor) -> Tensor:
 
 
 def _class_means(directions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes, int64 [K], and the mean of each, [K, D]."""
+    """The classes, int64 [K] ascending, and the mean direction of each, float64 [K, D]."""
     classes = torch.tensor(sorted(classes_of(labels)), dtype=torch.int64)
     index = torch.searchsorted(classes, labels)
     sums = torch.zeros(len(classes), directions.shape[1], dtype=directions.dtype).index_add_(0, index, directions)
@@ -146,7 +148,7 @@ def _class_means(directions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _few_means(directions: Tensor, shots: int, draws: int, generator: torch.Generator) -> Tensor:
-    """Means of `shots` random rows, [draws, D], drawn without replacement in each draw."""
+    """Means of `shots` random rows of directions [N, D], float64 [draws, D]; each draw is without replacement."""
     if len(directions) < shots:
         raise NotApplicable(f"A forgotten class has {len(directions)} images, and the attack takes {shots}.")
     rows = torch.rand(draws, len(directions), generator=generator).argsort(dim=1)[:, :shots]

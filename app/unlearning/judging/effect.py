@@ -1,8 +1,9 @@
-"""What a method by itself did to the answers, before any row is struck or refusal fitted: how far they moved, and which way.
+"""What a method alone did to the answers, before any row is struck or refusal fitted: how far they moved, and which
+way.
 
-Confidence is the logit-scaled one, log(p / (1 - p)) of the true class in nats (Carlini et al. 2022, arXiv 2112.03570,
-section V-C): it goes on moving where probabilities have long been 1. Bits that differ are no effect, and neither is
-training on what was to be forgotten.
+Confidence is logit-scaled, log(p / (1 - p)) of the true class in nats (Carlini et al. 2022, arXiv 2112.03570, section
+V-C): it goes on moving where probabilities have long been 1. Bits that differ are no effect, and neither is training on
+what was to be forgotten.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Effect:
     """Mean absolute change of the confidence in the true label, nats, 0 or above."""
     change_anywhere: float
     """The mean absolute change with rows of the same classes included, to which no weight was ever fitted. With few
-    rows to forget, a model retrained without them may answer those as before by chance, but not all the others,
-    too."""
+    rows to forget, a model retrained without them may by chance answer them as before, but hardly all the unseen rows
+    as well."""
     forget_shift: Shift
     """Mean change on the forget set."""
     direction: Shift
@@ -80,22 +81,22 @@ def effect_of(
 
 
 def _unseen_rows(data: Dataset, partition: Partition) -> Tensor:
-    """Calibration rows, those to be forgotten now included: nothing was ever fitted to any of them."""
+    """The calibration rows, int64 [N], rows to be forgotten now included: nothing was ever fitted to any of them."""
     rows = torch.cat([partition.calibration.forget, partition.calibration.retain])
     same = rows_of(data.train_labels, rows, classes_of(data.train_labels[partition.train.forget]))
     return same if len(same) else rows
 
 
 def _logits(model: Classifier, data: Dataset, rows: Tensor, device: torch.device) -> Tensor:
-    """float32 [N, C], finite: of a model that diverged, too, it can then be said what it did."""
+    """Raw logits, float32 [N, C], made finite, so that the effect of a model that diverged can be told, too."""
     return raw_logits(model, data.train_images, rows, device).cpu().nan_to_num()
 
 
 def _beside_unseen(ours: Tensor, our_labels: Tensor, theirs: Tensor, their_labels: Tensor) -> Shift:
-    """Class by class, weighted by how many rows of it are to be forgotten.
+    """The shift beside unseen rows, class by class, each weighted by how many of its rows are to be forgotten.
 
     The spread is that of the unseen rows within their classes: how a method scatters the rows that it forgets is no
-    excuse, and a single row has an error, too, that of one more draw from the unseen ones.
+    excuse. A single row has an error, too: that of one more draw from the unseen rows.
     """
     classes = sorted(classes_of(our_labels) & classes_of(their_labels))
     pairs = [(ours[our_labels == number], theirs[their_labels == number]) for number in classes] or [(ours, theirs)]

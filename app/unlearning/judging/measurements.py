@@ -1,4 +1,4 @@
-"""What is measured on a model: accuracies, refusals and sparsity, as served and of the raw head."""
+"""What is measured on a model: accuracies, refusals and sparsity, of the answers as served and of the raw head."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.unlearning.partition import Partition, retained_classes, rows_of
 from app.unlearning.refusing.guard import Guard, Guarded, margins_of_rows
 
 MEMORISED_ROWS = 3000
-"""Rows of either kind that memorisation is measured on, at most."""
+"""The most learned rows, and the most unseen rows, that memorisation is measured on."""
 
 _CPU = torch.device("cpu")
 _ONE_SIDED_95 = 1.645  # quantile of the normal distribution
@@ -29,7 +29,7 @@ _ONE_SIDED_95 = 1.645  # quantile of the normal distribution
 
 @dataclass(frozen=True)
 class VersionMetrics:
-    """What is kept with a version: measured on the test set, as served; but for `tasks`, with no task named."""
+    """What is kept with a version, measured on the test set as served. No task is named, except in `tasks`."""
 
     test_accuracy: float
     per_class_accuracy: list[float | None]
@@ -38,7 +38,7 @@ class VersionMetrics:
     num_parameters: int
     tasks: list[TaskMeasurements]
     memorisation: Memorisation | None
-    """None where a set has no rows."""
+    """How well the model tells rows that it learned from unseen ones; None where one kind has no rows."""
 
     @property
     def warning(self) -> str | None:
@@ -67,7 +67,7 @@ class Answers:
     raw: Tensor
     """Class index of the raw head's highest logit; -1 where several share it, as the zero rows of forgotten classes do."""
     in_task: Tensor
-    """Like `served`, with the task of the true class named; equal to it where there are no tasks."""
+    """Class index as in `served`, with the task of the true class named; equal to `served` where there are no tasks."""
     num_classes: int
 
     def accuracy(self) -> float | None:
@@ -137,7 +137,7 @@ def answers(
 
 
 def _in_task(guarded: Guarded, logits: Tensor, margins: Tensor | None, labels: Tensor, served: Tensor) -> Tensor:
-    """Answers int64 [N] with each label's task named; those `served` where there are no tasks."""
+    """Answers, int64 [N], with each label's task named; where there are no tasks, the answers `served`."""
     answered, model = served.clone(), guarded.classifier
     for task in range(len(model.learning.tasks)):
         among = model.task_classes[task].cpu()[labels]
@@ -157,7 +157,7 @@ def measure(
 ) -> Measurements:
     """Measure, behind the guard, on the test set and on at most MEASURED_ROWS training rows of forget and retain set.
 
-    These are seeded random ones.
+    The measured rows are seeded random ones.
     """
     test_rows = torch.arange(len(data.test_labels))
     test = answers(model, data.test_images, data.test_labels, test_rows, device, guard=guard)
@@ -207,10 +207,10 @@ def version_metrics(
 
 
 def memorisation(model: Classifier, data: Dataset, device: torch.device = _CPU) -> Memorisation | None:
-    """On at most MEMORISED_ROWS learned and as many calibration rows of classes that still compete.
+    """How well a model tells learned from calibration rows, MEMORISED_ROWS each at most, of classes that still compete.
 
-    Telling these apart by whether the answer is right, or by how sure it is, are the simplest membership attacks
-    (Yeom et al. 2018, arXiv 1709.01604): what neither can, no comparison with retrained models will show.
+    The simplest membership attacks tell them apart by whether the answer is right, or by how sure it is (Yeom et al.
+    2018, arXiv 1709.01604): what neither attack finds, no comparison with retrained models will show.
     """
     competing = model.competing().cpu()
     classes = competing.nonzero().flatten().tolist()
@@ -277,7 +277,7 @@ def _of_task(
 
 
 def measured_rows(rows: Tensor) -> Tensor:
-    """Rows that are measured, at most MEASURED_ROWS of these (int64): the same random ones for one seed."""
+    """The rows that are measured, at most MEASURED_ROWS of the given rows, int64 [N]: always the same random ones."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     return rows[order[:MEASURED_ROWS]]
 
@@ -292,7 +292,7 @@ def sparsity(model: nn.Module) -> float:
 def weights_changed(before: Classifier, after: Classifier) -> dict[str, int]:
     """Number of values that differ, by parameter name; two models of one architecture.
 
-    Of a network that grew in between, what belongs to the further tasks counts as differing.
+    In a network that grew in between, the values of the further tasks count as differing.
     """
     changed = dict(after.named_parameters())
     if isinstance(after.learning, Progressive):
@@ -313,5 +313,5 @@ def _owned_weights_changed(before: Classifier, after: Classifier) -> dict[str, i
 
 
 def _share(hits: Tensor) -> float | None:
-    """Share of true entries of a bool [N]; None of none."""
+    """Share of true entries of a bool [N]; None where N is 0."""
     return float(hits.double().mean()) if len(hits) else None

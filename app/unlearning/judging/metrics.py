@@ -1,7 +1,7 @@
 """Every metric that a report may name: its version, range, unit, what is better, and the paper.
 
-A version counts up when a definition changes, so that figures of two versions are never put into one table. Where the
-figure is computed stands with each; nothing here needs torch.
+A version counts up when a definition changes, so that figures of two versions are never put into one table. Each metric
+says where it is computed; nothing here needs torch.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Classifier(nn.Module):
 
     The head has one row per class, always. A forgotten class is struck from the competition, whatever its row holds,
     and the null unit, one constant logit for all forgotten classes together, competes with the retained ones. Where
-    classes come in tasks, those of no task are not learned yet and do not compete; a request that names its task lets
+    classes come in tasks, classes of no task are not learned yet and do not compete; a request that names its task lets
     that task's classes compete alone. Where rows are learned in shards, the body is that of all shards side by side.
     """
 
@@ -45,7 +45,8 @@ class Classifier(nn.Module):
     ) -> None:
         """Weights are drawn from torch's global generator; see `build`, which seeds it.
 
-        `architecture` is as asked for: that of the first task where the network grows with its tasks.
+        `architecture` is the one that was asked for; where the network grows with its tasks it is that of the first
+        task.
         """
         super().__init__()
         self.architecture, self.learning, self.input_shape = architecture, learning, input_shape
@@ -101,7 +102,8 @@ class Classifier(nn.Module):
     def serve(self, logits: Tensor, task: int | None = None) -> Tensor:
         """Raw logits [N, C] to logits as served, float32 [N, C + 1]: -inf for what may not be answered, null unit last.
 
-        The null unit is -inf where nothing was forgotten that the request is about, and alone where all of it was.
+        The null unit is -inf where nothing was forgotten of what the request is about, and stands alone where all of it
+        was.
         """
         competing = logits.masked_fill(~self.competing(task), -torch.inf)
         bias = self.null_bias if task is None else self.task_null_biases[task]
@@ -181,7 +183,7 @@ class HalvingPool(nn.MaxPool2d):
     """
 
     def __init__(self) -> None:
-        """Without parameters."""
+        """Make the pooling, which has no parameters."""
         super().__init__(kernel_size=2)
 
     def forward(self, images: Tensor) -> Tensor:

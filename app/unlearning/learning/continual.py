@@ -1,4 +1,4 @@
-"""Learning tasks one after the other, by the two ways that there are: static with importance, and growing."""
+"""Learning tasks one after the other, in one of two ways: a static network with importance, or a growing one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Learned:
 
     model: Classifier
     importance: Importance
-    """The importance of a static network: what was given, and that of the tasks now learned; empty for growing
+    """The importance of a static network: the given one, and that of the tasks learned now; empty for growing
     networks."""
     accuracy_matrix: AccuracyMatrix
     """A row per task learned now."""
@@ -115,8 +115,9 @@ def retained_classes(model: Classifier, task: int) -> tuple[int, ...]:
 def average_forgetting(matrix: AccuracyMatrix, without: Collection[int] = ()) -> float | None:
     """Mean over earlier tasks of how far each fell below its best, at the end (Chaudhry et al. 2018, arXiv 1801.10112).
 
-    Over tasks that the last row has a figure of, the one learned last left out and those `without`, of which a part was
-    forgotten: their accuracies before and after are of different classes. None if there is no such task.
+    The mean is over tasks for which the last row has a figure. The task learned last is left out, and so are the tasks
+    `without`, of which a part was forgotten: their accuracies before and after are about different classes. None if
+    there is no such task.
     """
     falls = [max(column[:-1]) - column[-1] for column in _histories(matrix, without)]
     return sum(falls) / len(falls) if falls else None
@@ -125,7 +126,7 @@ def average_forgetting(matrix: AccuracyMatrix, without: Collection[int] = ()) ->
 def backward_transfer(matrix: AccuracyMatrix, without: Collection[int] = ()) -> float | None:
     """Mean over earlier tasks of the change since each was learned (Lopez-Paz and Ranzato 2017, arXiv 1706.08840).
 
-    Over the same tasks as `average_forgetting`; negative where later tasks cost earlier ones.
+    The mean is over the same tasks as in `average_forgetting`; it is negative where later tasks cost earlier ones.
     """
     changes = [column[-1] - column[0] for column in _histories(matrix, without)]
     return sum(changes) / len(changes) if changes else None

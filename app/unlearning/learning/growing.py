@@ -1,8 +1,8 @@
-"""Networks that grow: every task adds units to every hidden layer, which read those of earlier tasks, never the reverse.
+"""Networks that grow: every task adds units to every hidden layer; they read units of earlier tasks, never the reverse.
 
 So whatever a later task learns, what an earlier one computes stays as it was (Rusu et al. 2016, arXiv 1606.04671, with
 one matrix per layer in place of columns and adapters). The matrices have room for connections from later units to
-earlier ones, which do not exist: they are zero and stay so.
+earlier ones. These do not exist: their values are zero and stay zero.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def owners(model: Classifier) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def cut_missing_connections(model: Classifier) -> None:
-    """Make what no task owns zero, in place."""
+    """Make the values that no task owns zero, in place."""
     for name, owner in owners(model).items():
         model.get_parameter(name)[owner == NO_TASK] = 0.0
 
@@ -85,7 +85,7 @@ def _unit_owners(model: Classifier) -> list[Tensor]:
 
 
 def _owners_of(values: Tensor, units: Tensor, columns: Tensor) -> Tensor:
-    """Owners of one parameter: that of its unit, where it exists; a unit reads no unit that came later.
+    """The owner of each value of a parameter: its unit's task, where the connection exists; no unit reads a later one.
 
     Recurrent layers have their units once per gate, and what follows a convolution has each channel once per position.
     """

@@ -37,7 +37,7 @@ def recurrent_body(
 def per_sample_gradient(gates: Tensor, inputs: Tensor) -> Tensor:
     """What each sample adds to the gradient of a weight that is used once per row, float32 [N, G, I].
 
-    Gradients at the gates, float32 [H, N, G], and what the weight was multiplied with, float32 [H, N, I].
+    It takes gradients at the gates, float32 [H, N, G], and what the weight was multiplied with, float32 [H, N, I].
     """
     return gates.permute(1, 2, 0) @ inputs.transpose(0, 1)
 
@@ -45,9 +45,9 @@ def per_sample_gradient(gates: Tensor, inputs: Tensor) -> Tensor:
 def gate_gradients(layer: nn.RNNBase, inputs: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients at the gates before their nonlinearities, float32 [H, N, G] each, and the states before each row.
 
-    First at what `weight_ih_l0` makes of the `inputs`, float32 [H, N, I], then at what `weight_hh_l0` makes of the
-    states, float32 [H, N, hidden]. `gradient`, float32 [H, N, hidden], is that of the states by what comes after the
-    layer alone; the way back through time is part of this.
+    The first gradient is at what `weight_ih_l0` makes of the `inputs`, float32 [H, N, I], the second at what
+    `weight_hh_l0` makes of the states, float32 [H, N, hidden]. `gradient`, float32 [H, N, hidden], is the gradient of
+    the states by what comes after the layer alone; this function adds the way back through time.
     """
     weight, bias = layer.get_parameter("weight_ih_l0"), layer.get_parameter("bias_ih_l0")
     gates = functional.linear(inputs, weight, bias).detach().requires_grad_()
@@ -61,7 +61,7 @@ def gate_gradients(layer: nn.RNNBase, inputs: Tensor, gradient: Tensor) -> tuple
 def _states(layer: nn.RNNBase, gates: Tensor) -> Tensor:
     """The layer's states, float32 [H, N, hidden], when these are the inputs' shares of the gates.
 
-    The identity in place of the input weights, so that torch's own recurrence tells the gradient at the gates.
+    The input weights are replaced by the identity, so that torch's own recurrence tells the gradient at the gates.
     """
     identity, no_bias = torch.eye(gates.shape[-1], device=gates.device), gates.new_zeros(gates.shape[-1])
     of_states = [layer.get_parameter(name).detach() for name in ("weight_hh_l0", "bias_hh_l0")]

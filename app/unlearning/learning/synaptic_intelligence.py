@@ -18,7 +18,7 @@ Importance = Mapping[int, dict[str, Tensor]]
 
 
 class PathIntegral:
-    """Sums what each parameter does for the loss of the task being learned, and holds what others need of it.
+    """Sums what each parameter does for the loss of the task being learned, and holds parameters that other tasks need.
 
     The surrogate loss is c · Σ Ω (θ - θ*)², with Ω summed over the other tasks and θ* where this task began.
     """
@@ -52,7 +52,8 @@ class PathIntegral:
     def importance(self) -> dict[str, Tensor]:
         """Ω of the task that was learned, at its end: the integral over the squared change of the parameter plus ξ.
 
-        What made the loss rise is of no importance, hence never below 0: a negative Ω would push parameters away.
+        A parameter that made the loss rise has no importance, so Ω is never below 0: a negative Ω would push parameters
+        away.
         """
         return {
             name: (self._integral[name].clamp(min=0) / ((parameter - self._start[name]).square() + self._xi)).cpu()

@@ -68,10 +68,10 @@ def fit(
 ) -> Fit:
     """Fit `model`, in place, on these rows (int64) of the training file alone; it is left in evaluation mode.
 
-    Early stopping looks at `calibration_rows` (int64); None: all of the data set's, of the classes that are fitted.
-    Each row's softmax is over the retained classes of its task, or of all where there are no tasks. Same seed, threads,
-    torch and kind of CPU: same bits. Raises NotApplicable for rows of classes that are forgotten or of no task, batches
-    of one with batch norm, and a loss that is not finite.
+    Early stopping looks at `calibration_rows` (int64); None stands for all calibration rows of the classes that are
+    fitted. Each row's softmax is over the retained classes of its task, or of all where there are no tasks. Same seed,
+    threads, torch and kind of CPU: same bits. Raises NotApplicable for rows of classes that are forgotten or of no
+    task, batches of one with batch norm, and a loss that is not finite.
     """
     _check_fittable(model, data, rows, training)
     stopwatch = Stopwatch()
@@ -112,7 +112,7 @@ class _Fitting:
         self.calibration_rows = rows_of(data.train_labels, held_out, classes_of(data.train_labels[rows]))
 
     def run(self) -> tuple[list[Epoch], int]:
-        """Fit; the epochs, and the number of the one whose weights were kept."""
+        """Fit; gives the epochs, and the number of the epoch whose weights were kept."""
         history: list[Epoch] = []
         best, best_loss, best_weights = 0, float("inf"), None
         for number in range(1, self.training.epochs + 1):

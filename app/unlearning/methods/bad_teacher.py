@@ -1,4 +1,4 @@
-"""Bad teaching: on the forget set the answers of a network that never learned, on the retain set those of the original."""
+"""Bad teaching: learn a fresh network's answers on the forget set, and the original's answers on the retain set."""
 
 from __future__ import annotations
 

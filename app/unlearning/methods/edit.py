@@ -19,8 +19,8 @@ from app.unlearning.methods.weight_choice import choose_weights
 def compute(case: Case, settings: EditSettings, context: Context, *, seed: int) -> Computed:
     """Replace weights of the original in place, and strike the classes to forget: their output rows are among these.
 
-    Hidden weights are chosen on the weights as they are before anything is replaced. Of the importance of tasks that are
-    wholly forgotten now nothing is kept: it would be a trace of them.
+    Hidden weights are chosen on the weights as they are before anything is replaced. The importance of tasks that are
+    wholly forgotten now is not kept: it would be a trace of them.
     """
     context.report(0.0, "editing", "choosing and replacing weights")
     model, partition = case.original, case.partition
@@ -50,11 +50,11 @@ def compute(case: Case, settings: EditSettings, context: Context, *, seed: int) 
 def replace_output_rows(
     model: Classifier, classes: tuple[int, ...], strategy: Strategy, generator: torch.Generator
 ) -> dict[str, int]:
-    """Replace, in place, the weight rows and biases of these classes; how many values, by parameter name.
+    """Replace, in place, the weight rows and biases of these classes; gives the number of values by parameter name.
 
-    In a growing network a row keeps its zeros where there are no connections, to the units of later tasks. `random`
-    draws each row, bias included, from the normal distribution with the row's own mean and standard deviation: from a
-    distribution unlike it, for example of positive mean, the row would win every argmax.
+    In a growing network a row keeps its zeros where it has no connections, which is to the units of later tasks.
+    `random` draws each row, bias included, from the normal distribution with the row's own mean and standard deviation:
+    drawn from another distribution, for example one of positive mean, the row would win every argmax.
     """
     weight, bias = model.head.weight, model.head.bias
     connected = _connected(model)
@@ -67,7 +67,7 @@ def replace_output_rows(
 
 
 def _connected(model: Classifier) -> Tensor:
-    """Which features each output row reads, bool [C, D]: all but, in a growing network, those of later tasks."""
+    """Which features each output row reads, bool [C, D]: all of them, or all but later tasks' in a growing network."""
     if isinstance(model.learning, Progressive):
         return (owners(model)["head.weight"] != NO_TASK).to(model.head.weight.device)
     return torch.ones_like(model.head.weight, dtype=torch.bool)

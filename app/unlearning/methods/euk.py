@@ -98,7 +98,7 @@ def reset(model: Classifier, layers: int, seed: int) -> Split:
 
 
 def _parts(model: Classifier, first: str) -> tuple[nn.Module, nn.Module]:
-    """What comes before the layer `first`, and all from it on; nothing comes before where that cannot be told."""
+    """The network before the layer `first`, and from it on; nothing comes before where that cannot be told."""
     if first == "head":
         return model.body, model.head
     place = first.removeprefix("body.")
@@ -131,8 +131,9 @@ class _Fitting:
     def run(self, enough: float) -> int:
         """Train at the full rate until held-out rows are known as well as the original knows rows that it never saw.
 
-        That is by accuracy, and by the loss `enough`, in nats; or until they are not learned better. Then let the rate
-        fall, over a quarter as many steps. How many were taken in all.
+        They are known as well when their accuracy is as high and their loss is at most `enough`, in nats; training also
+        ends when they are not learned better any more. Then the rate falls, over a quarter as many steps. Gives the
+        number of all steps.
         """
         steps, best, waited = 0, math.inf, 0
         while steps < self._parameters.steps and waited < _PATIENCE:
@@ -163,7 +164,7 @@ class _Fitting:
 
     @torch.no_grad()
     def _features(self, rows: Tensor) -> Tensor:
-        """What the lower part makes of rows of the training file; the images themselves where it is empty."""
+        """The features that the lower part makes of training rows, int64 [N]; the images where it is empty."""
         found = []
         for batch in in_batches(rows, _BATCH):
             self._context.check()

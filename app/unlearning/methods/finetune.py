@@ -15,7 +15,7 @@ from app.unlearning.methods.tuning import Attempt, Judge, choose
 
 
 def compute(case: Case, parameters: FinetuneParameters, context: Context, *, seed: int) -> Computed:
-    """Descend on the cross-entropy of the retain set; the class to forget competes, and nothing ever speaks for it."""
+    """Descend on the cross-entropy of the retain set; the class to forget competes, and is never the right one."""
     original, data, partition = case.original, case.data, case.partition
     judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=False)
 

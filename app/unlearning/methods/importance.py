@@ -34,7 +34,7 @@ _WeightLayer = nn.Linear | nn.Conv2d | nn.RNNBase
 def hidden_weights(model: Classifier) -> ByTensor:
     """The weights of every linear, convolution and recurrent layer of the body, by the parameter's name in the model.
 
-    A recurrent layer has two: of its inputs and of its own states.
+    A recurrent layer has two weights: one for its inputs and one for its own states.
     """
     return {
         f"body.{layer}.{weight}": module.get_parameter(weight)
@@ -55,7 +55,7 @@ class Contrast:
         return damped_ratio(self.forget[name], self.retain[name])
 
     def share(self, name: str) -> Tensor:
-        """The share, in 0..1, of each weight's importance that is of what is forgotten; NaN where it has none at all."""
+        """The share, 0..1, of each weight's importance that comes from what is forgotten; NaN without importance."""
         return self.forget[name] / (self.forget[name] + self.retain[name])
 
 
@@ -76,7 +76,9 @@ def measured_contrast(
 
 
 def damped_ratio(forget: Tensor, retain: Tensor) -> Tensor:
-    """Forget : retain importance of one layer, the latter raised by a tenth of its mean; 0 where forget is 0.
+    """Importance to the forget set over that to the retain set, which is raised by a tenth of the layer's mean.
+
+    Both are shaped like the layer's weight; the ratio is 0 where the importance to the forget set is 0.
 
     Where nothing of the layer matters to what stays, there is no ratio, and forget importance alone ranks.
     """
@@ -102,11 +104,11 @@ def empirical_fisher(model: Classifier, images: Tensor, labels: Tensor, context:
 def gradient_moments(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> Moments:
     """The moments of every hidden weight's gradients.
 
-    Images uint8 [N, C, H, W], labels int64 [N]; the model in evaluation mode, so that images do not act on each other.
-    Per-sample gradients, because the square of a batch's mean gradient depends on the batch size (Kunstner et al.
-    2019, arXiv 1905.12558; Foster et al. 2023, arXiv 2308.07707). They are the products of each layer's inputs and
-    output gradients, so one pass over the batch gives them all (three to eight times faster here than vmap of grad);
-    in a recurrent layer summed over the rows of the image before they are squared.
+    Images are uint8 [N, C, H, W], labels int64 [N]. The model is in evaluation mode, so that images do not act on each
+    other. Gradients are per sample, because the square of a batch's mean gradient depends on the batch size (Kunstner
+    et al. 2019, arXiv 1905.12558; Foster et al. 2023, arXiv 2308.07707). They are the products of each layer's inputs
+    and output gradients, so one pass over the batch gives them all (three to eight times faster here than vmap of
+    grad). In a recurrent layer they are summed over the rows of the image before they are squared.
     """
     weights = hidden_weights(model)
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
@@ -157,9 +159,10 @@ def _weights_of(module: _WeightLayer) -> tuple[str, ...]:
 
 
 def _summed_loss(model: Classifier, images: Tensor, labels: Tensor, context: Context) -> Tensor:
-    """Sum of the images' cross-entropies, scalar, over the retained classes of each one's task.
+    """Sum of the images' cross-entropies, scalar, each over the retained classes of the image's task.
 
-    Where a task has but one left, over all: alone it would be right whatever the weights, and nothing would matter.
+    Where a task has but one retained class left, the cross-entropy is over all classes: a single one would be right
+    whatever the weights, and no weight would matter.
     """
     logits = model(images_as_float(images.to(context.device)))
     within = model.within_tasks(logits, labels)
@@ -231,6 +234,6 @@ def _recurrent_squares(gates: Tensor, inputs: Tensor) -> Tensor:
 
 
 def _draw(data: Dataset, rows: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random rows of the training file, at most the given number: images and labels."""
+    """At most `most` random rows of the training file: images, uint8 [N, C, H, W], and labels, int64 [N]."""
     drawn = rows[torch.randperm(len(rows), generator=generator)[:most]]
     return data.train_images[drawn], data.train_labels[drawn]

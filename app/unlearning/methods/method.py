@@ -29,7 +29,7 @@ class Computed:
     settings: dict[str, Any]
     """What it chose or was told beside its parameters; JSON values."""
     importance: Importance = field(default_factory=dict)
-    """Importance by task, as in `Learned.importance`; empty unless the network learns tasks with Synaptic Intelligence."""
+    """Importance by task, as in `Learned.importance`; empty unless the network learns with Synaptic Intelligence."""
     trained_on: Tensor | None = None
     """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
     told: dict[str, Any] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Computed:
     struck: bool = False
     """Whether the classes to forget are struck already, because their output rows are what it replaces."""
     importance_histogram: dict[str, list[int]] = field(default_factory=dict)
-    """Where weights were chosen by importance, by parameter name: see `weight_choice.Choice`."""
+    """The histogram of `weight_choice.Choice`, by parameter name; empty unless weights were chosen by importance."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class MethodResult:
     spent: Spent
     """Time spent on the method alone, its tuning included."""
     importance: Importance = field(default_factory=dict)
-    """Importance by task, as in `Learned.importance`; empty unless the network learns tasks with Synaptic Intelligence."""
+    """Importance by task, as in `Learned.importance`; empty unless the network learns with Synaptic Intelligence."""
     trained_on: Tensor | None = None
     """int64: the rows of the training file that any weight was fitted to; None where weights of the original stay."""
     told: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +82,8 @@ class Method:
         """Forget what the case says; the original is not touched, and no refusal is fitted.
 
         The output rows of the classes to forget are replaced, by zeros unless the method has other values for them, and
-        struck; nothing is struck for samples. Same seed, threads, torch and kind of CPU: same bits. Raises NotApplicable, with every reason, and what ends the context.
+        struck; for samples no row is struck. Same seed, threads, torch and kind of CPU: same bits. Raises
+        NotApplicable, with every reason, and what ends the context.
         """
         _check(self.spec, case, parameters)
         stopwatch, network = Stopwatch(), deepcopy(case.original).to(context.device).eval()

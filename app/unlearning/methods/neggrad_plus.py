@@ -19,8 +19,8 @@ from app.unlearning.methods.tuning import Attempt, Judge, choose
 def compute(case: Case, parameters: NegGradPlusParameters, context: Context, *, seed: int) -> Computed:
     """Descend on (1 - b) CE(retain) - b CE(forget) until the forget set is forgotten; b is tuned.
 
-    An image's loss is raised to twice that of a guess among all classes, and no further: without an end to the ascent
-    it takes the retain set with it.
+    An image's loss is raised to twice that of a guess among all classes, and no further: an ascent without an end takes
+    the retain set with it.
     """
     original, data, partition = case.original, case.data, case.partition
     judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)

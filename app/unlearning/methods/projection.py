@@ -33,7 +33,7 @@ class Spectrum:
     """float32 [G, d], 0 or more, together 1 in each group; all 0 where a group is never active."""
 
     def projection(self, scale: float) -> Tensor:
-        """[G, d, d], between 0 and the identity; the higher `scale`, the more the lesser directions count."""
+        """The projection, [G, d, d], from 0 to the identity; the higher `scale`, the more lesser directions count."""
         kept = scale * self.shares / ((scale - 1) * self.shares + 1)
         return (self.directions * kept.unsqueeze(1)) @ self.directions.transpose(1, 2)
 
@@ -60,9 +60,9 @@ def compute(case: Case, parameters: ProjectionParameters, context: Context, *, s
 
 
 def of_the_first_alone(first: Tensor, second: Tensor) -> Tensor:
-    """(I - second) first, [G, d, d]: of an input, what lies along the first directions, less what of it lies along the second.
+    """(I - second) first, [G, d, d]: an input's part along the first directions, less its part along the second ones.
 
-    The two projections do not commute, and it is the first that meets the input first.
+    The two projections do not commute; the first one meets the input first.
     """
     return first - second @ first
 
@@ -110,7 +110,7 @@ def _adding_to(grams: dict[str, Tensor], name: str) -> Callable[[nn.Module, tupl
 
 
 def _patches(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """What a layer multiplies its weights with, [G, d, n]; inputs [N, I] of a linear layer, [N, I, H, W] of another."""
+    """What a layer multiplies its weights with, [G, d, n]; its inputs are [N, I], or [N, I, H, W] of a convolution."""
     if not isinstance(layer, nn.Conv2d):
         return inputs.reshape(-1, inputs.shape[-1]).T.unsqueeze(0)
     unfolded = functional.unfold(

@@ -20,7 +20,7 @@ from app.unlearning.partition import Partition
 
 
 def compute(case: Case, parameters: RetrainParameters, context: Context, *, seed: int) -> Computed:
-    """Fit a network of the same architecture and learning on the retain set; of the original no value is used.
+    """Fit a network of the same architecture and learning on the retain set; no value of the original is used.
 
     `seed` draws the weights and the order of the batches. Raises NotApplicable without a training recipe.
     """

@@ -78,7 +78,7 @@ def compute(case: Case, parameters: SalunParameters, context: Context, *, seed: 
 
 
 def salient(model: Classifier, data: Dataset, rows: Tensor, share: float, context: Context) -> list[Tensor]:
-    """For each parameter which of its values are among those of the greatest gradient on these rows, float32 0 or 1.
+    """For each parameter, float32 1 where a value is among those of greatest gradient on these rows, 0 elsewhere.
 
     All parameters are ranked together, as in equation 3 of the paper: one threshold holds for the whole network.
     """
@@ -97,7 +97,7 @@ def salient(model: Classifier, data: Dataset, rows: Tensor, share: float, contex
 
 
 def wrong_labels(data: Dataset, partition: Partition, seed: int) -> Tensor:
-    """The labels of the training file, int64 [N], each of the forget set replaced by another retained class."""
+    """The labels of the training file, int64 [N]; those of the forget set are replaced by other retained classes."""
     classes = torch.tensor(partition.retain_classes, dtype=torch.int64)
     rows = partition.train.forget
     right = data.train_labels[rows]

@@ -59,7 +59,7 @@ class _Student:
         self._optimizer = adam(self.model, learning_rate)
 
     def leave(self, forget: Batches, context: Context) -> None:
-        """Steps that raise the divergence on the forget set."""
+        """Take steps that raise the divergence on the forget set."""
 
         def loss() -> Tensor:
             images = images_of(self._data, forget.draw(), self._context)
@@ -68,11 +68,11 @@ class _Student:
         descend(self._optimizer, loss, self._parameters.forget_steps, context)
 
     def keep_to(self, retain: Batches, context: Context) -> None:
-        """Steps that lower divergence and cross-entropy on the retain set."""
+        """Take steps that lower divergence and cross-entropy on the retain set."""
         descend(self._optimizer, lambda: self._retain_loss(retain), self._parameters.retain_steps, context)
 
     def settle(self, retain: Batches, context: Context) -> None:
-        """The last of them, at a rate that falls to 0."""
+        """Take the last steps on the retain set, at a rate that falls to 0."""
         settle(self._optimizer, lambda: self._retain_loss(retain), context)
 
     def _retain_loss(self, retain: Batches) -> Tensor:

@@ -18,10 +18,11 @@ from app.unlearning.methods.steps import images_of, refresh_statistics
 from app.unlearning.methods.tuning import Attempt, Judge, choose
 
 IMPORTANCE_BATCH = 512
-"""Images whose mean gradient is squared. The equation of the paper has single images, the code of its authors batches of
-64. The greater, the more what all the forget set pulls at counts against what single images do. MNIST, the default
-convolutional network of seed 4401, digit 5: within the budget .76 of it is still answered with 1 (the best of all
-strengths), .28 with 64, .05 with 256, .02 with 512 and with 1,024; of 4,096 on, too much falls at any strength but 50."""
+"""Images whose mean gradient is squared. The equation of the paper has single images, the code of its authors batches
+of 64. The greater the batch, the more the pull of the whole forget set counts against the pull of single images. MNIST,
+the default convolutional network of seed 4401, digit 5: within the budget .76 of it is still answered with batches of 1
+(the best of all strengths), .28 with 64, .05 with 256, .02 with 512 and with 1,024; from 4,096 on, too much falls at
+any strength but 50."""
 
 _READ_AT_ONCE = 512
 _MEASURING = 0.5  # share of the progress
@@ -30,8 +31,8 @@ _MEASURING = 0.5  # share of the progress
 def compute(case: Case, parameters: SsdParameters, context: Context, *, seed: int) -> Computed:
     """Dampen weights and head by the squared gradients of both sets; how many are selected is tuned.
 
-    Every row counts, for a draw of some decides by chance which weights are selected. Biases of hidden layers and the
-    parameters of batch norm stay: they act on a whole unit, for every class alike.
+    Every row counts: if only some were drawn, chance would decide which weights are selected. Biases of hidden layers
+    and the parameters of batch norm stay: they act on a whole unit, for every class alike.
     """
     original, data, partition = case.original, case.data, case.partition
     judge = Judge(case, parameters.utility_budget, context, seed=seed, reads_forget_set=True)
@@ -58,7 +59,7 @@ def dampen(
 ) -> dict[str, int]:
     """Shrink, in place, what is `selection` times as important to the forget set as to all rows, the forget set among them.
 
-    How many values were shrunk, by parameter name.
+    Gives the number of values shrunk, by parameter name.
     """
     counts = {}
     for name, important in forget.items():

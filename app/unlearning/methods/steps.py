@@ -18,7 +18,7 @@ _STATISTICS_BATCH = 200
 
 
 class Batches:
-    """Endless seeded batches of some rows of the training file, each row once before any comes again."""
+    """Endless seeded batches of some rows of the training file; each row comes once before any comes again."""
 
     def __init__(self, rows: Tensor, size: int, seed: int) -> None:
         """`rows` int64 [N], N at least 1; batches have min(size, N) rows."""
@@ -98,7 +98,7 @@ def settle(
     steps: int = SETTLING_STEPS,
     after_backward: Callable[[], None] | None = None,
 ) -> None:
-    """Steps down `loss_of`, of the retain set, in which the learning rate falls to 0 along half a cosine."""
+    """Take steps down `loss_of`, a loss on the retain set, while the learning rate falls to 0 along half a cosine."""
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     descend(optimizer, loss_of, steps, context, schedule=schedule, after_backward=after_backward)
 

@@ -1,4 +1,4 @@
-"""How a method chooses inside a request what is fragile: by training rows held out of it, within the utility budget."""
+"""How a method chooses its fragile setting in a request: by training rows held out of it, within the utility budget."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from app.unlearning.learning.architectures import Classifier
 from app.unlearning.learning.training import raw_logits
 
 CLASS_AIM = 0.01
-"""Share of a class's training images that may still be given its label: one retrained without it gives it to none."""
+"""Share of a class's training images that may still be given its label: a model retrained without the class gives it to
+none."""
 
 AS_GOOD = 0.02
-"""What more of a class may be answered where it costs less: two standard errors of a share of 5 % of the rows that judge."""
+"""Share of a class that may be answered more if that costs less: two standard errors of a share of 5 % of the judging
+rows."""
 
 _HELD_OUT_SHARE = 0.1
 
@@ -29,7 +31,8 @@ class Score:
     """What a model reached, shares in 0..1."""
 
     forget_accuracy: float | None
-    """On the forget set, the classes to forget still competing; None where it must not be looked at."""
+    """Accuracy on the forget set, the classes to forget still competing; None where the forget set must not be looked
+    at."""
     utility: float
     """Accuracy on retained training rows that the method did not learn from, retained classes alone competing."""
 
@@ -37,10 +40,10 @@ class Score:
 class Judge:
     """Judges models by the forget set, and by retained training rows held out of the method; no test, no calibration.
 
-    Calibration rows say one thing: how well the original does on what it never saw. It is what forgotten samples should
-    come down to (Kurmanji et al. 2023, section 3.3). Where samples are forgotten, or by the retain set alone, no candidate
-    is held to more than it on the held-out rows either: the original has seen those, and to know them less by heart is
-    no loss.
+    Calibration rows say one thing: how well the original does on what it never saw. Accuracy on forgotten samples
+    should come down to that (Kurmanji et al. 2023, section 3.3). Where samples are forgotten, or only the retain set is
+    read, no candidate is held to more than that on the held-out rows either: the original has seen these, and to know
+    them less by heart is no loss.
     """
 
     def __init__(
@@ -77,13 +80,14 @@ class Judge:
         return score.utility >= self.floor
 
     def forgotten(self, model: Classifier) -> bool:
-        """Whether no more need be forgotten."""
+        """Whether the model has forgotten enough."""
         return self._reached(self.score(model))
 
     def settled(self, score: Score) -> bool:
         """Whether no further candidate need be tried: enough is forgotten, or more would cost too much.
 
-        Where the forget set must not be looked at, candidates come from the strongest down: the first afforded will do.
+        Where the forget set must not be looked at, candidates come from the strongest down, and the first one that is
+        affordable will do.
         """
         if score.forget_accuracy is None:
             return self.affordable(score)
@@ -117,7 +121,7 @@ class Attempt:
 
     model: Classifier
     told: dict[str, Any]
-    """What there is to say of it, for example the steps it took; JSON values."""
+    """What a report says of the candidate, for example the steps it took; JSON values."""
 
 
 def choose(
@@ -125,9 +129,9 @@ def choose(
 ) -> Choice:
     """Try values of the setting `name`, the gentlest first, until one forgets enough or costs too much.
 
-    The one that forgets most at a price that is afforded is taken, or one that costs less and forgets a class about as
-    well; if none is afforded, the one that costs least, and `within_budget` is false: the gate says the rest. For a judge
-    that must not look at the forget set the strongest stands first.
+    Of the affordable candidates the one that forgets most is taken, or one that costs less and forgets a class about as
+    well. If none is affordable, the one that costs least is taken and `within_budget` is false: the gate says the rest.
+    For a judge that must not look at the forget set the strongest stands first.
     """
     tried: list[tuple[float, Attempt, Score]] = []
     for index, value in enumerate(candidates):

@@ -1,8 +1,8 @@
 """Which hidden weights a forget request replaces: those that matter to what is forgotten, and to nothing that stays.
 
-Without tasks, weights are ranked by a measured contrast of forget set and retain set. Of tasks in a static network only
-those weights can be chosen whose importance is for the most part the task's own, ranked by that importance; in a growing
-network only those of the units that the task added. A request for several tasks chooses for each of them.
+Without tasks, weights are ranked by a measured contrast of forget set and retain set. For a task in a static network,
+only weights whose importance is for the most part the task's own can be chosen, ranked by that importance; in a growing
+network, only weights of the units that the task added. A request for several tasks chooses for each of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Choice:
     """int64, flat positions in the logical order of the parameter."""
     importance_histogram: dict[str, list[int]]
     """How many weights have 0 to .1, .1 to .2, … .9 to 1 of their importance from what is forgotten; weights without
-    any are left out, as are, in a growing network, those that the task did not add."""
+    importance are left out, and in a growing network also the weights that the task did not add."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class _Candidates:
 
     contrast: Contrast
     pool: ByTensor | None = None
-    """bool, the weights that the share to replace is a share of; None: all of a layer."""
+    """bool, shaped like each weight: the weights of which a share is replaced; None: all of a layer."""
     own: ByTensor | None = None
-    """bool, the weights that are enough the task's own; None: all."""
+    """bool, shaped like each weight: the weights that are enough the task's own; None: all."""
 
 
 def choose_weights(case: Case, settings: EditSettings, context: Context, *, seed: int) -> Choice:
@@ -67,7 +67,7 @@ def choose_weights(case: Case, settings: EditSettings, context: Context, *, seed
 
 
 def share_of(model: Classifier, settings: EditSettings) -> float:
-    """The share of each layer's (or block's) weights to replace: as asked, or that of the kind of network."""
+    """The share of each layer's (or block's) weights to replace: as asked, or the default of the kind of network."""
     if settings.share is not None:
         return settings.share
     recurrent = isinstance(model.architecture, Gru | Lstm) and not model.learning.tasks
@@ -130,7 +130,7 @@ def _positions(candidates: _Candidates, name: str, share: float) -> Tensor:
 
 
 def _union(positions: list[Tensor]) -> Tensor:
-    """Each position once; of one task, in the order of their rank."""
+    """All positions, int64 [M], each once; where there is one task, in the order of their rank."""
     return positions[0] if len(positions) == 1 else torch.cat(positions).unique()  # type: ignore[no-untyped-call]  # torch's
 
 

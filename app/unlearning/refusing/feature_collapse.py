@@ -13,9 +13,9 @@ from torch import Tensor
 COLLAPSE_WEIGHT = 0.3
 """Weight of the penalty, added to the cross-entropy of `push`, where a request asks for collapse.
 
-Digits 2 and 5 of MNIST, convolutional network, one seed, calibration rows: a probe of 50 images each tells the two apart
-in .998 of cases without it, .643 with .3, .575 with 1, .544 with 3; retained answers right .989, .989, .987, .982;
-refused .987, .979, .978, .969. A retrained network's features tell them apart in .987.
+Digits 2 and 5 of MNIST, convolutional network, one seed, calibration rows: a probe of 50 images each tells the two
+apart in .998 of cases without the penalty, .643 with .3, .575 with 1, .544 with 3; retained answers right .989, .989,
+.987, .982; refused .987, .979, .978, .969. A retrained network's features tell them apart in .987.
 """
 
 _LEAST_VARIANCE = 1e-12
@@ -25,7 +25,7 @@ def spread_of_forgotten(features: Tensor, forgotten: Tensor) -> Tensor:
     """Variance of forgotten features over that of retained ones, scalar, 0 or more; features [N, D], forgotten bool [N].
 
     Both are variances within the batch, summed over the features. The divisor is a constant to the gradient: otherwise
-    retained features could be blown up instead. Needs an input of each kind.
+    retained features could be blown up instead. The batch needs an input of each kind.
     """
     retained = _variance(features[~forgotten]).detach()
     return _variance(features[forgotten]) / retained.clamp_min(_LEAST_VARIANCE)

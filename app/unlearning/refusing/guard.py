@@ -1,6 +1,6 @@
 """Refusal by a guard: a small network beside the classifier that tells forgotten inputs from retained ones.
 
-The classifier is not touched: what it forgot it need not know again to refuse it. The guard, though, *is* knowledge of
+The classifier is not touched: it need not know again what it forgot to refuse it. The guard, though, *is* knowledge of
 the classes, kept apart on purpose, in a state of its own that can be deleted on its own. It learns the retained rows of
 its day, too: if some of those are forgotten later, it must be fitted anew or deleted.
 """
@@ -28,16 +28,17 @@ _CPU = torch.device("cpu")
 class Guard(nn.Module):
     """A small convolutional network that says how much an input looks like its classes.
 
-    It has one unit for all of them together, against one for each other class: told what the retained inputs are, and
-    not only that they are retained, it tells the forgotten ones better.
+    It has one unit for all of its classes together, and one for each other class: a guard that learns what the retained
+    inputs are, and not only that they are retained, tells the forgotten ones better.
 
     Rebuilt from parameters, input shape and number of classes alone; everything else is in its `state_dict`.
     """
 
     threshold: Tensor
-    """float32 scalar, buffer: scores above it are refused; infinite, refusing nothing, until it is calibrated."""
+    """float32 scalar, buffer: scores above it are refused; it is infinite, so that nothing is refused, until it is
+    calibrated."""
     classes: Tensor
-    """bool [C], buffer: the classes it refuses. Which one of them an input is, it was never taught."""
+    """bool [C], buffer: the classes it refuses. It was never taught to tell these apart."""
 
     def __init__(self, parameters: GuardParameters, input_shape: tuple[int, int, int], num_classes: int) -> None:
         """Weights are drawn from torch's global generator."""
@@ -57,7 +58,8 @@ class Guard(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Scores, float32 [N], of images, float32 [N, C, H, W] in 0..1: log odds of forgotten against retained.
 
-        The odds are those of the batches it was trained on, of which a share is forgotten that is not the world's.
+        The odds are right for the batches it was trained on, in which forgotten inputs are more frequent than in the
+        world.
         """
         logits = self.logits(images)
         return logits[:, -1] - logits[:, :-1].logsumexp(dim=1)
@@ -95,9 +97,10 @@ class Guarded:
     def serve(self, logits: Tensor, margins: Tensor | None, task: int | None = None) -> Tensor:
         """Raw logits [N, C] and the guard's margins [N] to logits as served, float32 [N, C + 1].
 
-        Only the null unit's differs from `Classifier.serve`: it is raised, if that is higher, to the highest of what
-        competes plus the margin. It wins where the guard refuses, or where the classifier does by itself. A named task
-        asks a guard of its own classes alone. `margins` are None where there is no guard.
+        Only the null unit's logit differs from `Classifier.serve`: it is raised, if that is higher, to the highest
+        competing logit plus the margin. The null unit wins where the guard refuses, or where the classifier does by
+        itself. A named task asks a guard only if the guard has classes of that task. `margins` are None where there is
+        no guard.
         """
         served = self.classifier.serve(logits, task)
         if self.guard is None or margins is None or not (self.guard.classes & self.classifier.named(task)).any():

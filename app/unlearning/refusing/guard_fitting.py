@@ -39,7 +39,7 @@ def fit_guard_of(
 
 
 def recalibrated(guard: Guard, model: Classifier, data: Dataset, *, device: torch.device = _CPU) -> Guard:
-    """A copy whose threshold is that of another model, which learned further; its budget is the one it was made with."""
+    """A copy whose threshold is set for another model, which learned further; the guard's own budget holds."""
     copy = deepcopy(guard).to(device)
     partition = Partition.of(data, model.forgotten_classes, learned=model.learned_classes)
     with deterministic_algorithms():
@@ -70,7 +70,7 @@ def fit_guard(
 def calibrate_guard(
     guard: Guard, model: Classifier, data: Dataset, rows: Tensor, *, device: torch.device = _CPU
 ) -> None:
-    """Set the guard's threshold, in place, from these retained rows (int64) of the training file and its own classes'.
+    """Set the guard's threshold, in place, from these retained training rows (int64) and rows of its own classes.
 
     Its refusals cost at most its budget of the answers that `model` gives right, with no task named, and no more than
     it takes to refuse its target of each of its classes' calibration rows. Raises NotApplicable where none is right.
@@ -98,7 +98,7 @@ def _scores(guard: Guard, data: Dataset, rows: Tensor, device: torch.device) -> 
 def _train(
     guard: Guard, data: Dataset, partition: Partition, parameters: GuardParameters, context: Context, *, seed: int
 ) -> None:
-    """Cross-entropy by Adam, in place; half a cosine brings the rate to 0 at the last step."""
+    """Descend, in place, on the cross-entropy by Adam; half a cosine brings the rate to 0 at the last step."""
     batches = _Batches(data, partition, parameters.batch_size, seed)
     optimizer = torch.optim.Adam(guard.parameters(), lr=parameters.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=parameters.steps)
@@ -113,7 +113,7 @@ def _train(
 
 
 class _Batches:
-    """Seeded draws of retained rows and, half as many in all, of rows of each class to forget, as many of each."""
+    """Seeded draws of retained rows and, half as many in all, of rows to forget, equally many of each class."""
 
     def __init__(self, data: Dataset, partition: Partition, size: int, seed: int) -> None:
         classes = partition.forget_classes
@@ -125,7 +125,7 @@ class _Batches:
         ]
 
     def draw(self) -> tuple[Tensor, Tensor]:
-        """Rows, int64 [N], of the training file, and their units, int64 [N]: the last one for those to be refused."""
+        """Rows, int64 [N], of the training file, and their units, int64 [N]: the last unit for rows to be refused."""
         retain, forget = self._retain.draw(), torch.cat([batches.draw() for batches in self._forget])
         units = [self._labels[retain], torch.full_like(forget, self._refused)]
         return torch.cat([retain, forget]), torch.cat(units)

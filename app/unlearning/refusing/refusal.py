@@ -40,9 +40,10 @@ _CLEARANCE = 1e-4  # logits, relative: the same image in a batch of another size
 def fit_refusal(model: Classifier, data: Dataset, partition: Partition, refusing: Refusing, context: Context) -> None:
     """Fit, in place, the refusal that is asked for; every forgotten class is already struck.
 
-    `none` leaves everything as it is. `calibrate` (and `guard`, for when the guard will be deleted) sets the null unit's
-    logit from retained calibration rows alone. `push` first trains on training rows of every class forgotten so far, so
-    that refusals stack, and then looks at calibration rows of those classes, too: it spends no more than they need.
+    `none` leaves everything as it is. `calibrate` sets the null unit's logit from retained calibration rows alone, and
+    so does `guard`, for the time after the guard is deleted. `push` first trains on training rows of every class
+    forgotten so far, so that refusals stack, and then looks at calibration rows of those classes, too: it spends no
+    more of the budget than they need.
     """
     if refusing.refusal == "none":
         return
@@ -73,10 +74,10 @@ def calibrate(
 ) -> None:
     """Set the null unit's logit, in place, from these retained rows (int64) of the training file.
 
-    Its refusals cost at most the share `budget` (0..0.5) of the answers that are right: of all rows with no task named
-    and, for a task of which a part is forgotten, of its own rows with the task named. They cost no more than is needed
-    to refuse the share `target` (0..1) of each class among the rows `forgotten` (int64); without any, all of the budget.
-    Raises NotApplicable where no answer is right.
+    Its refusals cost at most the share `budget` (0..0.5) of the answers that are right, counted over all rows with no
+    task named and, for each task of which a part is forgotten, over its own rows with the task named. They cost no more
+    than is needed to refuse the share `target` (0..1) of each class among the rows `forgotten` (int64); without any,
+    all of the budget. Raises NotApplicable where no answer is right.
     """
     looked_at = rows if forgotten is None else torch.cat([rows, forgotten])
     logits, labels = raw_logits(model, data.train_images, looked_at, device), data.train_labels[looked_at]
@@ -104,7 +105,7 @@ def _null_bias(
 
 
 def partly_forgotten_tasks(model: Classifier) -> list[int]:
-    """The tasks, by index, of which some classes are forgotten and others stay; none where there are no tasks."""
+    """The tasks, by index, of which some classes are forgotten and others stay; empty where there are no tasks."""
     if not model.learning.tasks:
         return []
     gone = (model.task_classes & model.forgotten).any(dim=1)
@@ -133,14 +134,15 @@ def _cost_of_refusing(scores: Tensor, target: float, ordered: Tensor) -> int:
 
 
 def push(model: Classifier, data: Dataset, partition: Partition, refusing: Refusing, context: Context) -> None:
-    """Train, in place, so that inputs of forgotten classes fall to the null unit and retained ones to their own.
+    """Train, in place, so that inputs of forgotten classes fall to the null unit, and retained ones to their own units.
 
-    Cross-entropy over the retained units and the null unit at logit 0, on batches of retained and forgotten training
-    rows, the latter drawn equally from every class forgotten so far. In evaluation mode throughout: statistics of
-    batch norm belong to the distribution of all inputs, and a third of each batch here is of few classes.
-    The output rows of forgotten classes keep their values, and connections that do not exist stay zero. No task is
-    named, but for the rows of tasks of which a part is forgotten: their loss with the task named is added. Where two or
-    more classes are forgotten, the spread of their features times the `collapse_weight` is added, too: see `collapse`.
+    The loss is the cross-entropy over the retained units and the null unit at logit 0, on batches of retained and
+    forgotten training rows; the forgotten rows are drawn equally from every class forgotten so far. The model stays in
+    evaluation mode: statistics of batch norm belong to the distribution of all inputs, and a third of each batch here
+    comes from few classes. The output rows of forgotten classes keep their values, and connections that do not exist
+    stay zero. No task is named. For rows of tasks of which a part is forgotten, the loss with the task named is added.
+    Where two or more classes are forgotten, the spread of their features times the `collapse_weight` is added, too: see
+    `collapse`.
     """
     struck = model.forgotten.nonzero().flatten()
     rows_before, biases_before = model.head.weight[struck].detach(), model.head.bias[struck].detach()
@@ -181,9 +183,9 @@ def push(model: Classifier, data: Dataset, partition: Partition, refusing: Refus
 def _push_loss(
     model: Classifier, images: Tensor, labels: Tensor, targets: Tensor, partly: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of the images, and of those of the tasks `partly` once more with their task named.
+    """Mean cross-entropy of the images; images of the tasks `partly` count once more with their task named.
 
-    Beside it the images' features, float32 [N, D].
+    Images are float32 [N, C, H, W], labels and targets int64 [N]. Also gives the images' features, float32 [N, D].
     """
     features = model.body(images)
     logits = model.head(features)
@@ -197,7 +199,7 @@ def _push_loss(
 
 
 def _missing_connections(model: Classifier) -> list[tuple[nn.Parameter, Tensor]]:
-    """The parameters of a growing network, each with what of it does not exist, bool; of other networks nothing."""
+    """The parameters of a growing network, each with a bool mask of its missing connections; else none."""
     if not isinstance(model.learning, Progressive):
         return []
     device = model.head.weight.device
@@ -245,7 +247,10 @@ class _PushBatches:
         return rows
 
     def _draw_ahead(self) -> Tensor:
-        """The rows of the next steps, int64 [_STEPS_DRAWN, batch]: drawn one by one they take a tenth of a small network's step."""
+        """The rows of the next steps, int64 [_STEPS_DRAWN, batch].
+
+        Drawing them one step at a time takes a tenth of a small network's step.
+        """
         retain = torch.randint(len(self._retain), (_STEPS_DRAWN, RETAIN_BATCH), generator=self._generator)
         turns = torch.arange(self._turn, self._turn + _STEPS_DRAWN * FORGET_BATCH) % len(self._counts)
         self._turn += len(turns)

@@ -35,8 +35,9 @@ class ThreeSampleTest:
 def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     """Jensen-Shannon divergence of each input's two distributions, float64 [N], in bits: 0 equal, 1 disjoint.
 
-    H(m) - (H(p) + H(q)) / 2 with m their mean: the sum over classes, not their mean, and 0 log 0 = 0, so that neither
-    the number of classes nor exact zeros distort it. Clipped to 0..1 against rounding (Lin 1991, doi:10.1109/18.61115).
+    It is H(m) - (H(p) + H(q)) / 2 with m the mean of p and q. Entropies are sums over classes, not means, and 0 log 0 =
+    0, so that neither the number of classes nor exact zeros distort the figure. It is clipped to 0..1 against rounding
+    (Lin 1991, doi:10.1109/18.61115).
     """
     require_probabilities(first)
     require_probabilities(second)
@@ -72,9 +73,9 @@ def agreement(first: Tensor, second: Tensor) -> Tensor:
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """Logit of the true class minus the log-sum-exp of the others, float64 [N], in nats: log(p / (1 - p)).
 
-    Of raw logits, float [N, C], and labels, int64 [N]. Computed from logits, because 1 - p is 0 in float32 long before
-    the margin ends (Carlini et al. 2022, arXiv 2112.03570, section V-C). Raises NotApplicable for logits that are not
-    finite: a struck class has no margin, take the raw head.
+    It takes raw logits, float [N, C], and labels, int64 [N]. It is computed from logits, because 1 - p is 0 in float32
+    long before the margin ends (Carlini et al. 2022, arXiv 2112.03570, section V-C). Raises NotApplicable for logits
+    that are not finite: a struck class has no margin, take the raw head.
     """
     require_pairs(logits, labels, "logits")
     if logits.shape[1] < 2:  # noqa: PLR2004  a margin is between two classes
@@ -85,7 +86,10 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def margins_among(logits: Tensor, labels: Tensor, competing: Tensor) -> Tensor:
-    """Margins among the classes that compete, bool [C], every label among them; among all where one competes."""
+    """Margins, float64 [N], among the classes that compete, bool [C]; where one class competes, among all.
+
+    Every label, int64 [N], is among the competing classes; logits are float [N, C].
+    """
     classes = competing if int(competing.sum()) > 1 else torch.ones_like(competing)
     place = classes.cumsum(dim=0) - 1  # of each class among them
     return margins(logits[:, classes], place[labels])
@@ -96,10 +100,10 @@ def three_sample_test(
 ) -> ThreeSampleTest:
     """Test on held-out inputs whether the unlearned model is nearer the retrained than the original; all [N, C].
 
-    D is the Jensen-Shannon divergence. Where neither is nearer, the names retrained and original may be exchanged
-    input by input: the sign of each difference is as likely to be the other. The p value counts the observed pattern
-    as one of those drawn, so it is never 0 (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585; the question is that
-    of Bounliphone et al. 2016, arXiv 1511.04581). It speaks of these three models, not of a method.
+    D is the Jensen-Shannon divergence. Where neither is nearer, the names retrained and original may be exchanged input
+    by input: the sign of each difference is as likely to be the other. The p value counts the observed pattern as one
+    of those drawn, so it is never 0 (Phipson and Smyth 2010, doi:10.2202/1544-6115.1585; the question is that of
+    Bounliphone et al. 2016, arXiv 1511.04581). The test speaks of these three models, not of a method.
     """
     differences = jensen_shannon(unlearned, retrained) - jensen_shannon(unlearned, original)
     observed = float(differences.mean())
@@ -112,7 +116,7 @@ def three_sample_test(
 
 
 def _entropy(probabilities: Tensor) -> Tensor:
-    """In nats, [N]."""
+    """Entropy of each row of probabilities [N, C] in nats, float64 [N]."""
     terms: Tensor = torch.special.entr(probabilities)
     return terms.sum(dim=1)
 

@@ -68,9 +68,9 @@ def layer_features(
 def linear_cka(first: Tensor, second: Tensor) -> float:
     """Linear centred kernel alignment of two layers' features of the same N inputs, [N, D] and [N, E]; 0..1, 1 is equal.
 
-    |Y'X|^2 / (|X'X| |Y'Y|), Frobenius norms of centred features, in float64: the same for rotated and scaled features
-    (Kornblith et al. 2019, arXiv 1905.00414). Chance is not 0 but about D / (D + N): compare figures of equal N alone,
-    and take N well above D. Raises NotApplicable where a layer gives every input the same features.
+    It is |Y'X|^2 / (|X'X| |Y'Y|), Frobenius norms of centred features, in float64, and stays the same when features are
+    rotated or scaled (Kornblith et al. 2019, arXiv 1905.00414). Chance is not 0 but about D / (D + N): compare figures
+    of equal N alone, and take N well above D. Raises NotApplicable where a layer gives every input the same features.
     """
     require_pairs(first, second, "features")
     x, y = _centred(first), _centred(second)

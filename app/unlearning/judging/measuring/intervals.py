@@ -47,13 +47,13 @@ class Gap:
     absolute: float
     """|difference|, 0..1."""
     seed_spread: float | None
-    """Largest minus smallest figure of the retrained models, 0..1: what training alone moves. None of one model."""
+    """Largest minus smallest figure of the retrained models, 0..1: what training alone moves. None for one model."""
 
 
 def wilson(successes: float, trials: int) -> Estimate:
     """The share successes / trials with Wilson's score interval, 0..1.
 
-    Holds its confidence for shares near 0 and 1, where the normal interval has no width (Wilson 1927,
+    The interval holds its confidence for shares near 0 and 1, where the normal interval has no width (Wilson 1927,
     doi:10.1080/01621459.1927.10502953). Raises NotApplicable for no trials.
     """
     if trials < 1:
@@ -95,12 +95,13 @@ def paired_difference(first: Tensor, second: Tensor) -> Estimate:
 
 
 def gap(unlearned: Tensor, retrained: Tensor, generator: torch.Generator) -> Gap:
-    """How far a mean of the unlearned model is from that of retrained ones; nearer 0 is better.
+    """How far a mean of the unlearned model is from the mean of retrained ones; nearer 0 is better.
 
-    Values of the same N inputs: bool hits, or 0..1 where an attack is drawn several times and its hits averaged over
-    draws; [N] of the unlearned model, [N] or [S, N] of S retrained ones (S seeds). Hits of one model each:
-    `paired_difference`. Else a bootstrap over inputs, the same for all, and over retrained models. The unlearned model
-    would differ with its seed, too, as retrained ones do: a gap within `seed_spread` is none.
+    Values are about the same N inputs: bool hits, or 0..1 where an attack is drawn several times and its hits are
+    averaged over draws. They are [N] for the unlearned model, and [N] or [S, N] for S retrained ones (S seeds). Hits of
+    one model each are compared by `paired_difference`; anything else by a bootstrap over inputs, the same for all
+    models, and over retrained models. The unlearned model would differ with its seed, too, as retrained ones do: a gap
+    within `seed_spread` does not count.
     """
     ours, theirs = _repeats(unlearned), _repeats(retrained)
     require_pairs(ours.T, theirs.T, "answers")
@@ -147,7 +148,7 @@ def _repeats(values: Tensor) -> Tensor:
 
 
 def _resampled_means(groups: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """For each group, float64 [R, N], its RESAMPLES means, float64; all groups see the same draws of inputs."""
+    """For each group, float64 [R, N], its resampled means, float64 [RESAMPLES]; all groups draw the same inputs."""
     size = groups[0].shape[1]
     means: list[list[Tensor]] = [[] for _ in groups]
     for block in in_batches(torch.arange(RESAMPLES), max(1, _HELD_VALUES // size)):

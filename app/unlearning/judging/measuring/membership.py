@@ -1,8 +1,9 @@
 """Membership inference: telling what a model was trained on from its outputs alone.
 
 Scores are float [N], one per input; higher says member, everywhere here. Members are inputs that the model may
-remember, non-members are inputs of the same kind that it never saw: for a forgotten class, its training rows against
-its test rows, else the shift between classes is taken for membership. An AUC of 0.5 can also come from a weak attack.
+remember, non-members are inputs of the same kind that it never saw: for a forgotten class, its training rows are set
+against its test rows; otherwise the shift between classes is taken for membership. An AUC of 0.5 can also come from a
+weak attack.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LEAST_ROWS = 2  # one to choose a threshold on, one to judge it on
 
 @dataclass(frozen=True)
 class AreaUnderCurve:
-    """Chance that a member scores above a non-member, 0..1, ties counted half; 0.5 is none."""
+    """Chance that a member scores above a non-member, 0..1, ties counted half; 0.5 tells nothing."""
 
     estimate: Estimate
     """The area with its interval; its count is that of the smaller set."""
@@ -48,7 +49,7 @@ class MembershipAttack:
 def area_under_curve(members: Tensor, non_members: Tensor) -> AreaUnderCurve:
     """AUC of scores, float [N] and [M], with a standard error and an interval that stays within 0..1.
 
-    The share of pairs in which the member scores higher, ties half (Hanley and McNeil 1982,
+    The figure is the share of pairs in which the member scores higher, ties counted half (Hanley and McNeil 1982,
     doi:10.1148/radiology.143.1.7063747). The interval holds the values that the figure is no more than Z of their own
     standard errors away from, with both sizes replaced by their mean: Newcombe 2006, doi:10.1002/sim.2324, method 5.
     """
@@ -81,7 +82,7 @@ def balanced_accuracy(members: Tensor, non_members: Tensor, generator: torch.Gen
 def best_threshold(members: Tensor, non_members: Tensor) -> float:
     """The score from which on "member" is right most often, in balanced accuracy; the lowest of equals.
 
-    Half-way down to the next lower score, because members not seen yet may score a little less than those seen.
+    It lies half-way down to the next lower score, because members not seen yet may score a little less than those seen.
     """
     _require_both(members, non_members)
     scores = torch.cat([members.double(), non_members.double()])
@@ -117,9 +118,9 @@ def membership_attack(members: Tensor, non_members: Tensor, generator: torch.Gen
 
 
 def calibrated(scores: Tensor, reference_scores: Tensor) -> Tensor:
-    """Scores, [N], minus the mean of those of models that never saw the inputs, [S, N]; float64 [N].
+    """Scores, [N], minus the mean scores of S models that never saw the inputs, [S, N]; float64 [N].
 
-    Takes away how hard each input is for any model (Watson et al. 2022, arXiv 2111.08440). Scores are `margins`.
+    This takes away how hard each input is for any model (Watson et al. 2022, arXiv 2111.08440). Scores are `margins`.
     """
     require_rows(reference_scores, "reference models")
     require_pairs(scores, reference_scores.T, "scores")

@@ -17,9 +17,9 @@ _SUFFICIENT_DECREASE = 1e-4  # Armijo's constant, as usual
 def ridge_regression(features: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Weight [K, D] and bias [K] of the least summed cross-entropy + |W|^2 / 2; features float64 [N, D], targets 0..K - 1.
 
-    Newton steps whose linear systems are solved by conjugate gradients, only as exactly as is worth while (Dembo and
-    Steihaug 1983, doi:10.1007/BF02592055): a fraction of the time of L-BFGS. A few dozen rows a class and a hundred
-    features take some hundredths of a second.
+    It takes Newton steps whose linear systems are solved by conjugate gradients, only as exactly as is worth while
+    (Dembo and Steihaug 1983, doi:10.1007/BF02592055), which takes a fraction of the time of L-BFGS. A few dozen rows a
+    class and a hundred features take some hundredths of a second.
     """
     found = _minimum(_Objective(features, targets, num_classes))
     return found[:-1].T.contiguous(), found[-1]
@@ -69,7 +69,7 @@ def _minimum(objective: _Objective) -> Tensor:
 
 
 def _newton_step(objective: _Objective, gradient: Tensor, probabilities: Tensor) -> Tensor:
-    """Conjugate gradients on Hessian x step = -gradient."""
+    """The step, [D + 1, K], that solves Hessian x step = -gradient, by conjugate gradients."""
     norm = float(gradient.norm())
     wanted = min(0.1, norm**0.5) * norm
     step = torch.zeros_like(gradient)

@@ -1,6 +1,6 @@
 """Relearning: how many steps on a few forgotten images bring a class or samples back.
 
-A model that only hides knows it again at once; a retrained one has to learn it.
+A model that only hides a class knows it again at once; a retrained one has to learn it.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ class Relearning:
 class AnamnesisIndex:
     """AIN: steps of the unlearned model / steps of the retrained one, 0 or more; about 1 is the aim.
 
-    Far below 1: the knowledge is still there. Far above: the network is damaged (Chundawat et al. 2023, arXiv 2201.05629).
+    If it is far below 1, the knowledge is still there; if it is far above 1, the network is damaged (Chundawat et al.
+    2023, arXiv 2201.05629).
     """
 
     value: float
     at_least: bool
-    """The unlearned model did not relearn within MAX_STEPS: the true value is this or more."""
+    """Whether the unlearned model did not relearn within MAX_STEPS: the true value is then this or more."""
 
 
 def relearn(
@@ -74,12 +75,11 @@ def relearn(
 ) -> Relearning:
     """Train a copy of `model` on forget and retain images until it knows the judged ones again.
 
-    Steps of Adam by the same recipe for every model: batches drawn from `seed`, plain cross-entropy of the raw head
-    over
-    every class but those forgotten that are in no forget image; batch norm and dropout as in evaluation. Judged are
-    test images of a forgotten class, or the forgotten samples themselves; the target is RELEARNED_SHARE of
-    `original_accuracy`, that of the original model on them. Same seed: same bits (Golatkar et al. 2020, arXiv
-    1911.04933). Raises NotApplicable for empty sets and for an original that knew nothing.
+    Every model takes steps of Adam by the same recipe: batches drawn from `seed`, plain cross-entropy of the raw head,
+    batch norm and dropout as in evaluation. All classes compete but the forgotten ones that are in no forget image. The
+    judged images are test images of a forgotten class, or the forgotten samples themselves; the target is
+    RELEARNED_SHARE of `original_accuracy`, the original model's accuracy on them. Same seed: same bits (Golatkar et al.
+    2020, arXiv 1911.04933). Raises NotApplicable for empty sets and for an original that knew nothing.
     """
     if min(len(forget.labels), len(retain.labels), len(judged.labels)) == 0:
         raise NotApplicable("Relearning needs forgotten, retained and judged images; name larger sets.")
@@ -100,7 +100,7 @@ def relearn(
 
 
 def anamnesis_index(unlearned: Relearning, retrained: Iterable[Relearning]) -> AnamnesisIndex:
-    """AIN of one unlearned model and one retrained model or more, whose steps are averaged; of one recipe and target.
+    """AIN of an unlearned model and one or more retrained ones, whose steps are averaged; all of one recipe and target.
 
     Raises NotApplicable where a retrained model needs no step or never gets there: nothing can be told by them.
     """

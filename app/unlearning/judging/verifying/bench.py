@@ -83,11 +83,11 @@ class Bench:
         side: Side | None,
         num_inputs: int | None = None,
     ) -> Measurement:
-        """A figure of two models, averaged over the retrained ones; of each of those, over the others.
+        """A figure of two models, averaged over the retrained ones; that of a retrained model, over the others.
 
-        Among n retrained models, one that is farther from every other raises the figure of each of them, so that those
-        differ by (n - 2) / (n - 1) of what the models do. `num_inputs` is of how many inputs the figure is a share,
-        where it is one.
+        Among n retrained models, one that is farther from every other raises the figure of each of them, so that their
+        figures differ by (n - 2) / (n - 1) of what the models do. If the figure is a share, `num_inputs` says of how
+        many inputs.
         """
 
         def two(first: Observation, second: Observation) -> float:
@@ -115,7 +115,7 @@ class Bench:
         )
 
     def divergence(self, first: Observation, second: Observation) -> Tensor:
-        """Jensen-Shannon of two models on each forgotten input, float64 [N]; the same either way round."""
+        """Jensen-Shannon divergence of two models on each forgotten input, float64 [N]; it is symmetric."""
         pair = frozenset((id(first), id(second)))
         if pair not in self.divergences:
             self.divergences[pair] = jensen_shannon(first.forget.probabilities, second.forget.probabilities)

@@ -29,7 +29,7 @@ class AbsenceProof:
     """`weights_digest` of the same training done once more; None where it was not repeated."""
 
     def holds(self, digest: str, partition: Partition) -> bool:
-        """Whether it is about the weights of this digest, and about retained rows alone."""
+        """Whether the proof is about the weights of this digest, and about retained rows alone."""
         same = self.digest == digest and self.repeated_digest in (None, digest)
         retained = torch.isin(self.trained_on, partition.train.retain)
         return same and len(self.trained_on) > 0 and bool(retained.all())
@@ -40,19 +40,19 @@ class Repetition:
     """What came of carrying the method out once more, or why that says nothing."""
 
     equal: bool | None
-    """Whether it gave the verified weights again, bit by bit; None where it was not repeated."""
+    """Whether the repetition gave the verified weights again, bit by bit; None where the method was not repeated."""
     digest: str | None = None
-    """`weights_digest` of what it gave."""
+    """`weights_digest` of the weights that the repetition gave."""
     why_not: str | None = None
     """The sentence that says why it was not repeated."""
 
 
 @dataclass(frozen=True)
 class Sought:
-    """What the method and the refusal would have one claim, to be held against the evidence."""
+    """The claim that the method and the refusal aim at, to be held against the evidence."""
 
     method_claim: Claim
-    """`MethodSpec.claim` of the method; `edited` of editing."""
+    """`MethodSpec.claim` of the method; `edited` for editing."""
     refusal: Refusal
     utility_budget: float
     """Accuracy on retained classes that may be lost, 0..1."""
@@ -63,8 +63,8 @@ class Sought:
     parent_claim: Claim | None = None
     """The claim of the version it is made from; None where that version has forgotten nothing."""
     still_answered: float | None = None
-    """Share of the classes' training images that the method by itself, nothing struck yet, still gives their class; None of
-    `edit`, which strikes, and of samples."""
+    """Share of the classes' training images that the method by itself, nothing struck yet, still gives their class;
+    None for `edit`, which strikes rows itself, and for samples."""
 
     @property
     def claim(self) -> Claim:
@@ -75,7 +75,7 @@ class Sought:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Criteria that held, all that a claim needs; there is no object of this type where one of them did not."""
+    """All criteria that a claim needs, each of which held; where one did not, no object of this type can be made."""
 
     supports: Claim
     criteria: tuple[Criterion, ...]
@@ -112,7 +112,7 @@ class SupportedClaim:
 def strongest_claim(criteria: Sequence[Criterion], sought: Claim, parent: Claim | None = None) -> SupportedClaim | None:
     """The strongest claim, up to the one sought, that these criteria are evidence for; None if there is none.
 
-    `parent` is as `Sought.parent_claim`.
+    `parent` is the claim of the parent, as in `Sought.parent_claim`.
     """
     affordable = CLAIMS[: CLAIMS.index(sought) + 1]
     for claim in reversed(affordable):
@@ -131,7 +131,10 @@ def held(criteria: Sequence[Criterion], level: Claim) -> bool | None:
 
 
 def weights_digest(model: Classifier) -> str:
-    """SHA-256, in hex, of names, shapes and bits of all parameters; buffers, what is struck among them, left out."""
+    """SHA-256, in hex, of names, shapes and bits of all parameters.
+
+    Buffers are left out, and with them what is struck.
+    """
     found = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
         values = parameter.detach().cpu().contiguous()

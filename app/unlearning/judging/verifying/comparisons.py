@@ -66,7 +66,7 @@ def comparison(name: str, statement: str, measurements: tuple[Measurement, ...])
 
 
 def comparison_criteria(bench: Bench) -> list[Criterion]:
-    """What must be as in retrained models, by the fast set; needs one of them at least."""
+    """What must be as in retrained models, by the fast set; needs one retrained model at least."""
     about_classes = bool(bench.sets.forget_classes)
     found = [
         _retained_accuracy(bench),
@@ -115,7 +115,10 @@ def _answered_no_more(bench: Bench) -> Criterion:
 
 
 def _retained_kept(bench: Bench) -> Criterion:
-    """Judged by the upper end of the interval; the gate has judged the figure itself, on calibration rows."""
+    """The criterion of the utility budget.
+
+    The upper end of the interval is judged; the gate has judged the figure itself, on calibration rows.
+    """
     ours = hits(bench.candidate.test_retain)
     found = bench.beside("accuracy", Place("test_retain"), lambda seen: accuracy(seen.test_retain), None)
     statement = f"Accuracy on retained test images is at most {bench.sought.utility_budget} below the original's."
@@ -149,7 +152,10 @@ def _weights_changed(bench: Bench) -> Criterion:
 
 
 def _left_by_method(still_answered: float) -> Criterion:
-    """A row that is struck hides it, so it was measured before; the result alone cannot tell."""
+    """The criterion of what a method left by itself.
+
+    A struck row hides it, so it was measured before rows were struck.
+    """
     statement = f"The method by itself leaves at most {MOST_LEFT_BY_METHOD} of the classes' training images answered."
     place = Place("forget", setting="before their rows were struck")
     found = measured("accuracy", place, still_answered, at_most=MOST_LEFT_BY_METHOD)
@@ -157,7 +163,7 @@ def _left_by_method(still_answered: float) -> Criterion:
 
 
 def _retained_accuracy(bench: Bench) -> Criterion:
-    """What refusing costs is the budget's: no retrained model has a refusal fitted."""
+    """The criterion of retained accuracy without refusals: the budget bounds these, and retrained models have none."""
     place = Place("test_retain", setting="refusals apart")
     found = bench.beside("accuracy", place, lambda seen: share(known(seen.test_retain)), "at least")
     return comparison("accuracy", "Retained test images are known as well as by retrained models.", (found,))
@@ -172,10 +178,12 @@ def _forget_accuracy(bench: Bench) -> Criterion:
 
 
 def _nearer_than_untouched(bench: Bench) -> Criterion:
-    """The mean over inputs, and over retrained models, of D(candidate, retrained) - D(untouched, retrained).
+    """The criterion that a result moved towards retrained models.
 
-    For classes the untouched original has their rows struck: that it answers them is told from a retrained model by any
-    result whatever.
+    Its figure is the mean over inputs, and over retrained models, of D(candidate, retrained) - D(untouched, retrained).
+
+    Where classes are forgotten, the untouched original has their rows struck: it would otherwise answer them, and any
+    result at all would be nearer.
     """
     beside = "the original with their rows struck" if bench.sets.forget_classes else "the original"
     statement = f"On the forget set the outputs are nearer those of retrained models than those of {beside} are."
@@ -205,7 +213,10 @@ def _agreement(bench: Bench) -> Criterion:
 
 
 def _membership(bench: Bench) -> Criterion:
-    """Both scores look at one model alone: the true label's margin, and how sure the answer is, whatever the label."""
+    """The criterion of membership.
+
+    Two scores look at one model alone: the true label's margin, and how sure the answer is.
+    """
     about_classes = bool(bench.sets.forget_classes)
     others = "test images of the same classes" if about_classes else "test images"
     found = [
@@ -217,9 +228,10 @@ def _membership(bench: Bench) -> Criterion:
 
 
 def _calibrated_membership(bench: Bench) -> Criterion:
-    """The retrained models never saw the forget set: they say how hard each image is to one that did not.
+    """The criterion of calibrated membership: retrained models say how hard each image is to a model that never saw it.
 
-    One of them is judged by the others, from which it differs by n / (n - 1) of what it does from the mean of all n.
+    A retrained model is judged by the others: from their mean it differs by n / (n - 1) times as much as from the mean
+    of all n.
     """
     retrained = {seed: point(calibrated_auc(bench, seen, without=seed)) for seed, seen in bench.references.items()}
     count = len(bench.references)
@@ -296,10 +308,10 @@ def _prototypes(bench: Bench) -> Criterion:
 
 
 def _divergence_from_others(bench: Bench, model: Observation) -> Tensor:
-    """The distance of each forgotten input, float64 [N], averaged over the retrained models."""
+    """The divergence from other models on each forgotten input, float64 [N], averaged over the retrained models."""
     return torch.stack([bench.divergence(model, other) for other in bench.others.values()]).mean(dim=0)
 
 
 def _with_retrained(judged: Measurement, found: Measurement) -> Measurement:
-    """What was judged, with the figures of other models as found."""
+    """The measurement that was judged, with the figures of the retrained models as `found` has them."""
     return replace(judged, original=found.original, struck=found.struck, retrained=found.retrained)

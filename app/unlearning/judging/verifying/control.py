@@ -13,9 +13,10 @@ from app.unlearning.judging.verifying.verdicts import Criterion, Measurement, Pl
 PAIRED = {"nearer", "three-samples"}
 """Criteria that ask of each input whether it moved towards retrained models."""
 CONDITIONS = {"accuracy", "agreement"}
-"""Criteria of retained inputs."""
+"""Criteria that look at retained inputs."""
 LEAST_TRIED = 2
-"""Retrained models that must have passed a figure; of one that is about a single one of them, the others are tried."""
+"""Least retrained models that must have passed a figure; a figure about a single retrained model is tried on the
+others."""
 
 Key = tuple[str, str, Place]
 """Name of the criterion, name of the metric, place."""
@@ -35,7 +36,7 @@ class Control:
     failed_by_retrained: dict[str, tuple[str, ...]]
     """For each reference, by seed: the names of the criteria that it fails."""
     num_figures: int = 0
-    """Figures that tell a result from the original, see `tells`."""
+    """The number of figures that tell a result from the original, see `tells`."""
     num_with_power: int = 0
     """The number of these figures that fail the original and pass every retrained model."""
 
@@ -54,10 +55,10 @@ class Control:
 def run_control(
     bench: Bench, criteria: Sequence[Criterion], judge: Callable[[Bench], list[Criterion]], context: Context
 ) -> tuple[Control, list[Criterion]]:
-    """Judge the original (of classes, with their rows struck), and each retrained model by the others.
+    """Judge the original (with the rows of the forgotten classes struck), and each retrained model by the others.
 
-    Gives the criteria of the candidate back with "power" beside each figure; what compares with retrained models passes
-    or fails by figures with power alone.
+    It gives the criteria of the candidate back with "power" beside each figure; criteria that compare with retrained
+    models pass or fail by figures with power alone.
     """
     untouched = bench.untouched
     original = [] if untouched is None else judge(replace(bench, candidate=untouched))
@@ -87,10 +88,10 @@ def compares(criterion: Criterion) -> bool:
 
 
 def tells(criterion: Criterion) -> bool:
-    """Whether its figures can show that something was forgotten: those whose limit is what retrained models differ by.
+    """Whether the criterion's figures can show that something was forgotten: retrained models set their limit.
 
-    Among the others, the smallest step passes the paired tests, which ask for a direction and not for how far; and
-    what is as in retrained models on retained inputs is a condition, which the original fulfils as well.
+    Other criteria cannot. The smallest step passes the paired tests, which ask for a direction and not for how far.
+    Being as retrained models on retained inputs is a condition, which the original fulfils as well.
     """
     return compares(criterion) and criterion.name not in PAIRED | CONDITIONS
 
@@ -124,7 +125,7 @@ def _with_power(
 
 
 def _power(original: bool | None, retrained: list[bool | None]) -> bool | None:  # noqa: FBT001  outcomes, not switches
-    """None where the original or a retrained model could not be tried; what one of those fails has none."""
+    """The power of a figure: the original fails it, and no retrained model does; None where one could not be tried."""
     if original is True or False in retrained:
         return False
     tried = [outcome for outcome in retrained if outcome is not None]
@@ -132,7 +133,7 @@ def _power(original: bool | None, retrained: list[bool | None]) -> bool | None: 
 
 
 def _failed(criteria: Sequence[Criterion]) -> tuple[str, ...]:
-    """Names of those by a figure of which a model failed."""
+    """Names of the criteria by a figure of which a model failed."""
     return tuple(
         criterion.name
         for criterion in criteria

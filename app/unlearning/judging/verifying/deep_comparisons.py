@@ -42,7 +42,10 @@ def deep_shown(bench: Bench) -> list[Measurement]:
 
 
 def _relearning(bench: Bench) -> Criterion:
-    """Slower than retrained models is damage, which the accuracies show; it is no trace."""
+    """The criterion of relearning.
+
+    To be slower than retrained models is damage, which the accuracies show; it is no trace.
+    """
     statement = "What was forgotten is not relearned in fewer steps than by retrained models."
     ours, theirs = bench.candidate.relearning, _retrained_steps(bench)
     if ours is None or theirs is None:
@@ -62,7 +65,7 @@ def _relearning(bench: Bench) -> Criterion:
 
 
 def _retrained_steps(bench: Bench) -> dict[int, float] | None:
-    """None where nothing can be told by retrained models: they were not asked, or know it from the first step on."""
+    """Steps by seed; None where retrained models tell nothing: they were not asked, or know it from the start."""
     runs = {seed: seen.relearning for seed, seen in bench.references.items()}
     steps = {seed: float(_steps(run)) for seed, run in runs.items() if run is not None}
     return steps if len(steps) == len(runs) and sum(steps.values()) > 0 else None
@@ -73,7 +76,7 @@ def _steps_of(seen: Observation | None) -> float | None:
 
 
 def _steps(run: Relearning) -> int:
-    """Steps taken; one more than were tried where the target was never reached."""
+    """Steps taken; where the target was never reached, one more than were tried."""
     return len(run.curve) if run.steps is None else run.steps
 
 
@@ -129,13 +132,16 @@ def _p_value(bench: Bench, untouched: Observation, seed: int, reference: Observa
 
 
 def _aligned(bench: Bench) -> Criterion:
-    """What the head reads alone is judged: lower layers of a network that was not begun anew are the original's, and may be."""
+    """The criterion of alignment.
+
+    Only what the head reads is judged: lower layers may stay as they are in the original.
+    """
     statement = "On the forget set the features are aligned with those of retrained models as two of those are."
     return comparison("alignment", statement, tuple(_alignment(bench, "body", judged=True)))
 
 
 def _alignment(bench: Bench, layer: str, *, judged: bool = False) -> list[Measurement]:
-    """None where a network gives every input the same features there."""
+    """The alignment of one layer; empty where a network gives every input the same features there."""
     models = [bench.candidate, *bench.references.values(), *([bench.original] if bench.original else [])]
     if any(bool((seen.layers[layer] == seen.layers[layer][0]).all()) for seen in models):
         return []

@@ -47,7 +47,7 @@ Verdict = Literal["passed", "failed", "inconclusive"]
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """What must hold, what was measured, and what follows from it; the verdict and the claim are derived, not stored."""
+    """What must hold, what was measured, and what follows; the verdict and the claim are derived, not stored."""
 
     depth: Depth
     seed: int
@@ -88,11 +88,11 @@ class VerificationReport:
 
     @property
     def claim(self) -> Claim | None:
-        """The level of that claim, never above the evidence."""
+        """The level of the supported claim, never above the evidence."""
         return None if self.supported_claim is None else self.supported_claim.level
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values alone."""
+        """The report in JSON values alone."""
         found = _as_lists(asdict(self))
         assert isinstance(found, dict)
         return {"verdict": self.verdict, "claim": self.claim, **found}
@@ -115,10 +115,10 @@ def verify(
 ) -> VerificationReport:
     """Verify `unlearned`, as served behind its guard; no model is touched.
 
-    `original` is None once it is purged, and `original_digest` then its `weights_digest`, if that was kept.
-    `references` are models retrained without the forget set, by seed; there may be none. Same models, seed, threads,
-    torch and kind of CPU: same report, also where a fast one finds on the `shelf` what the original and the references
-    were seen to do before. Raises NotApplicable where a set is empty, and what ends the context.
+    `original` is None once it is purged; `original_digest` is then its `weights_digest`, if that was kept. `references`
+    are models retrained without the forget set, by seed; there may be none. Same models, seed, threads, torch and kind
+    of CPU: same report. This also holds where a fast verification finds on the `shelf` what the original and the
+    references were seen to do before. Raises NotApplicable where a set is empty, and what ends the context.
     """
     sets = draw_sets(partition, depth, seed)
     shelf = shelf if depth == "fast" else None  # what only a deep one looks at is not kept
@@ -180,7 +180,7 @@ def judge(
     references: Mapping[int, Observation],
     original_digest: str | None = None,
 ) -> VerificationReport:
-    """The report, from what the models were seen to do on the same sets; runs none of them.
+    """The report, from what the models were seen to do on the same sets; no model is run.
 
     `struck` is what `observe_struck` gives of the original; None also where there is no original.
     """
@@ -222,13 +222,13 @@ def _criteria(bench: Bench) -> list[Criterion]:
 
 
 def _too_few_references(bench: Bench) -> Criterion:
-    """How far retrained models are apart, and so how near one must be, two of them tell at least."""
+    """The criterion of enough references: it takes two at least to tell how far apart retrained models are."""
     statement = f"There are {LEAST_REFERENCES} retrained models or more to compare with; there is {len(bench.references) or 'none'}."
     return Criterion(0, "reference", statement, "approximate", None, controlled=False)
 
 
 def _absence(sought: Sought, proof: AbsenceProof, unlearned: Observation, partition: Partition) -> Criterion:
-    """Once the training was repeated, whatever is sought of its weights needs that it gave these."""
+    """The criterion of absence; once the training was repeated, the repetition must have given these weights."""
     statement = "The rows that these very weights were fitted to are retained rows, every one."
     needed_for: Claim = "exact"
     if proof.repeated_digest is not None:

@@ -27,7 +27,7 @@ def prototype_recall(shots: int) -> Callable[[Observation], Estimate]:
 
 
 def attack(scores: Scores, *, about_classes: bool) -> Callable[[Observation], Estimate]:
-    """The AUC of the forget set against test inputs: of the same classes, where classes are forgotten."""
+    """The AUC of the forget set against test inputs, which are of the same classes where classes are forgotten."""
 
     def auc(seen: Observation) -> Estimate:
         others = seen.test_forget if about_classes else seen.test_retain
@@ -37,12 +37,12 @@ def attack(scores: Scores, *, about_classes: bool) -> Callable[[Observation], Es
 
 
 def margin(outputs: Outputs) -> Tensor:
-    """The margins of `Outputs`."""
+    """The margin of each input, float64 [N], as `Outputs.margins`."""
     return outputs.margins
 
 
 def certainty(outputs: Outputs) -> Tensor:
-    """The certainty of `Outputs`."""
+    """The certainty of each input, float64 [N], as `Outputs.certainty`."""
     return outputs.certainty
 
 
@@ -62,7 +62,7 @@ def accuracy(outputs: Outputs) -> Estimate:
 
 
 def forget_distance(first: Observation, second: Observation) -> float:
-    """Activation distance, the mean over the forget set."""
+    """The mean activation distance over the forget set, 0..sqrt(2)."""
     return float(activation_distance(first.forget.probabilities, second.forget.probabilities).mean())
 
 

@@ -1,7 +1,7 @@
 """What a model was seen to do, kept: the next verification of the same target need not run it again.
 
-Kept is what running it gave: raw logits, and hits of probes and prototypes. Everything else is computed anew from those,
-by the code that computes it of a model just run, so that a report is the same to the bit either way.
+What running it gave is kept: raw logits, and hits of probes and prototypes. Everything else is computed anew from
+these, by the code that also computes it for a model just run, so that the report is the same to the bit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Shelf:
     read: Callable[[str], Mapping[str, Tensor] | None]
     write: Callable[[str, Mapping[str, Tensor]], None]
     about: str
-    """All that decides the bits beside model and rows: the data set's digest, and what computes."""
+    """Everything beside model and rows that decides the bits: the data set's digest, and what computes."""
 
 
 def observe_or_recall(model: Classifier, data: Dataset, sets: Sets, context: Context, shelf: Shelf) -> Observation:
@@ -90,7 +90,7 @@ def _recalled(
 
 
 def _fit(tensors: Mapping[str, Tensor], model: Classifier, sets: Sets) -> bool:
-    """Whether they are of the types and shapes that these sets give; with few images of a class there are no prototypes."""
+    """Whether the tensors have the types and shapes that these sets give; few images of a class give no prototypes."""
     asked = len(sets.test_forget)
     training, test = len(sets.forget) + len(sets.retain), asked + len(sets.test_retain)
     expected: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {

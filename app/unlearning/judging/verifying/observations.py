@@ -29,18 +29,19 @@ from app.unlearning.refusing.guard import Guard, Guarded, margins_of_rows
 Depth = Literal["fast", "deep"]
 
 MOST_ROWS: dict[Depth, int] = {"fast": 3000, "deep": 10_000}
-"""Rows of a set, at most; drawn from the seed. Every forget request pays for the fast ones: benchmarks.verification."""
+"""The most rows of a set, drawn from the seed. Every forget request pays for the fast ones: see
+benchmarks.verification."""
 ALIGNED_ROWS = 2000
-"""Rows that layers are aligned on, and relearning draws from and is judged by, at most."""
+"""The most rows that layers are aligned on, and that relearning draws from and is judged by."""
 FAST_SHOTS = PROTOTYPE_IMAGES[1]
 
 
 @dataclass(frozen=True)
 class Sets:
-    """The rows that are looked at, all int64; those of a class are balanced as they come."""
+    """The rows that are looked at, each int64 [N]; the shares of classes are as they come."""
 
     forget_classes: tuple[int, ...]
-    """Empty where samples are forgotten."""
+    """The classes to forget; empty where samples are forgotten."""
     forget: Tensor
     """Rows of the training file that are forgotten."""
     retain: Tensor
@@ -68,7 +69,7 @@ class Outputs:
 
     @cached_property
     def margins(self) -> Tensor:
-        """The true label's, float64 [N], in nats, of the raw head."""
+        """The margin of the true label, float64 [N], in nats, of the raw head."""
         return margins(self.logits, self.labels)
 
     @cached_property
@@ -102,9 +103,10 @@ class Observation:
     probes: dict[ProbePlace, Tensor] = field(default_factory=dict)
     """bool [M]: test inputs of the forgotten classes that the probe answers right."""
     prototypes: dict[int, Tensor] = field(default_factory=dict)
-    """float64 [M], by shots: the same by prototypes, as shares of draws."""
+    """float64 [M], by shots: the share of draws in which the prototypes answer each of these inputs right."""
     layers: dict[str, Tensor] = field(default_factory=dict)
-    """Deep: float32 [N, D] of each layer, on the first ALIGNED_ROWS of the forget set."""
+    """Features of each layer, float32 [N, D], on the first ALIGNED_ROWS of the forget set; empty for a fast
+    verification."""
     relearning: Relearning | None = None
     """The relearning of a deep verification; None where no original says what there is to relearn."""
 
@@ -135,7 +137,7 @@ def observe(
 ) -> Observation:
     """Run a model, in evaluation mode, on all sets; it is not touched. Same seed: same bits.
 
-    What it serves, it serves behind the guard; everything else is the model's own.
+    The answers as served are given behind the guard; everything else is the model's own.
 
     `original` says when a forgotten set counts as relearned; without it relearning is left out. Raises what ends the
     context.
@@ -166,7 +168,7 @@ def answered(
 ) -> Observation:
     """The observation that follows from raw logits, float32 [N, C], of training and test rows; rows to forget first.
 
-    Without probes, prototypes and all else that needs features.
+    It has no probes, no prototypes and nothing else that needs features.
     """
     rows, test_rows = _training_rows(sets), _test_rows(sets)
     guarding, test_guarding = (
@@ -191,9 +193,9 @@ def observe_original(model: Classifier, data: Dataset, sets: Sets, context: Cont
 def observe_struck(
     model: Classifier, original: Observation, data: Dataset, sets: Sets, context: Context
 ) -> Observation | None:
-    """The original, observed before, with the rows of the classes to forget struck, and nothing else done; None of samples.
+    """The original, observed before, with the rows of the classes to forget struck; None for samples.
 
-    What the features hold stays what it was; relearning alone is run.
+    Nothing else is done to it: what the features hold stays as it was; relearning alone is run.
     """
     if not sets.forget_classes:
         return None
@@ -215,7 +217,7 @@ def observe_struck(
 
 
 def _struck(outputs: Outputs, classes: tuple[int, ...]) -> Outputs:
-    """Their logits 0, and what is left competing without them; no null unit is fitted, so nothing is refused."""
+    """The outputs with the logits of these classes at 0 and the classes out of the competition; nothing is refused."""
     competing = (outputs.probabilities > 0).any(dim=0)
     logits = outputs.logits.clone()
     logits[:, list(classes)], competing[list(classes)] = 0.0, False
@@ -252,7 +254,7 @@ def _split(outputs: Outputs, count: int) -> tuple[Outputs, Outputs]:
 
 @dataclass(frozen=True)
 class _Features:
-    """What the head takes."""
+    """The features that the head takes."""
 
     fitted: Tensor
     """float32 [N, D], of the training rows, forget set first."""
@@ -265,14 +267,14 @@ class _Features:
 
 
 def _fast_probes(on: _Features, sets: Sets) -> dict[ProbePlace, Tensor]:
-    """One, on what the head takes."""
+    """The hits of one probe, fitted to the features that the head takes."""
     rows = _drawn(on.labels, FAST_PROBE.images, sets.seed)
     hits = _probe_hits(on.fitted[rows], on.labels[rows], on.asked, on.asked_labels)
     return {FAST_PROBE: hits}
 
 
 def _deep_probes(model: Classifier, data: Dataset, sets: Sets, context: Context) -> dict[ProbePlace, Tensor]:
-    """Every layer, every number of images."""
+    """The hits of a probe for every layer and every number of images."""
     found: dict[ProbePlace, Tensor] = {}
     training = torch.cat([sets.forget, sets.retain])
     most = training[_drawn(data.train_labels[training], max(PROBE_IMAGES), sets.seed)]
@@ -308,7 +310,7 @@ def _prototype_hits(on: _Features, rows: Tensor, sets: Sets, shots: int) -> Tens
 
 
 def _drawn(labels: Tensor, images: int, seed: int) -> Tensor:
-    """So many of each class, or as many as the smallest class has."""
+    """Random rows, int64 [K * n], of the K classes in labels, int64 [N]; n is `images`, or the smallest class's."""
     counts = torch.bincount(labels)
     smallest = int(counts[counts > 0].min())
     return rows_per_class(labels, min(images, smallest), torch.Generator().manual_seed(seed))

@@ -29,7 +29,7 @@ class Outcome:
     """How a request ends: published unless it failed, and then with this claim."""
 
     verdict: Verdict
-    """`passed`: the gate held, and what was sought could be judged, which the claim says how much of held; `inconclusive`:
+    """`passed`: the gate held, and what was sought could be judged; the claim says how much of it held. `inconclusive`:
     the gate held, and nothing could tell whether more than `edited` did."""
     claim: SupportedClaim | None
     """The claim with its evidence; None where nothing is published."""
@@ -48,9 +48,10 @@ def conclude(
     """The outcome of a forget request, from its gate and the verification of the same weights.
 
     The gate, which looks at calibration rows and at what the method did to the forget set, decides whether there is a
-    result; test rows, which the verification looks at, decide whether more than `edited` may be claimed. Of samples the gate cannot tell whether they are gone: they
-    are absent from every weight, or a comparison with retrained models shows it, or nothing can be told. Of an original
-    that had learned nothing (`original_learned`) nothing can be told but what is exact.
+    result; test rows, which the verification looks at, decide whether more than `edited` may be claimed. The gate
+    cannot tell whether samples are gone: they are absent from every weight, or a comparison with retrained models shows
+    it, or nothing can be told. If the original had learned nothing (`original_learned` is false), nothing but an exact
+    result can be told.
     """
     claim = supported_claim(judged, sought, verification)
     missed = [criterion.name for criterion in judged if not criterion.passed]
@@ -92,9 +93,10 @@ def _could_be_told(sought: Sought, verification: VerificationReport) -> bool:
 
 
 def _not_shown(verification: VerificationReport) -> list[str]:
-    """What speaks against it that samples are forgotten which the weights were once fitted to.
+    """The criteria that speak against samples being forgotten to which the weights were once fitted.
 
-    They are farther from retrained models than they were, or every figure that could show it says that they are not.
+    Either the answers to them are farther from retrained models than before, or no figure that could show that they are
+    forgotten does.
     """
     nearer = [figure for found in verification.criteria if found.name == "nearer" for figure in found.measurements]
     farther = any(figure.low is not None and figure.low > 0 for figure in nearer)
@@ -119,9 +121,10 @@ def _as_evidence(criterion: gate.Criterion) -> Criterion:
 
 
 def _upward(verification: VerificationReport) -> list[Criterion]:
-    """Its criteria for the upper claims; those of the lower ones, which the gate decides, must hold for an upper one, too.
+    """The verification's criteria for the upper claims.
 
-    An upper claim that the verification has no criterion of its own for stays without evidence.
+    The criteria of the lower claims, which the gate decides, must hold for an upper one, too. An upper claim without a
+    criterion of its own in the verification stays without evidence.
     """
     found: list[Criterion] = []
     for level in _UPPER:

@@ -1,7 +1,8 @@
 """What a verification consists of: measurements beside those of retrained models, criteria, and how far seeds may differ.
 
 A figure of an unlearned model is judged against those of retrained models, not against 0: two models retrained with two
-seeds differ, too, and by so much an unlearned one may. How much that is, retrained models of the same recipe alone say.
+seeds differ, too, and an unlearned one may differ by the same amount. Only retrained models of the same recipe can say
+how much that is.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ EFFECTS: dict[str, Metric] = {
         "none",
     ),
 }
-"""Figures of the effect alone, which no attack or reference takes part in."""
+"""Figures of the effect alone, in which no attack or reference takes part."""
 
 ONE_SIDED = (6.314, 2.92, 2.353, 2.132, 2.015, 1.943, 1.895, 1.86, 1.833, 1.812, 1.796, 1.782, 1.771, 1.761, 1.753,
              1.746, 1.74, 1.734, 1.729)  # fmt: skip
@@ -84,7 +85,7 @@ class Measurement:
     place: Place
     value: float
     low: float | None
-    """The interval at 95 %, over inputs; None where there is none of this figure."""
+    """The lower end of the 95 % interval over inputs; None for a figure without an interval."""
     high: float | None
     original: float | None
     retrained: dict[str, float]
@@ -132,7 +133,7 @@ def measured(
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Measurement:
-    """A figure, judged by the thresholds that are given; by none it is shown only."""
+    """A figure, judged by the thresholds that are given; without a threshold it is only shown."""
     point, low, high = (value.value, value.low, value.high) if isinstance(value, Estimate) else (value, None, None)
     judged = at_least is not None or at_most is not None
     within = (at_least is None or point >= at_least) and (at_most is None or point <= at_most)
@@ -165,11 +166,11 @@ def beside_retrained(
     standard_error: float | None = None,
     coupling: float = 1.0,
 ) -> Measurement:
-    """A figure judged by how far it is from retrained models, and by what those differ among each other.
+    """A figure judged by how far it is from retrained models, beside how far these are from each other.
 
     `held_out` is the seed of the model that is judged, where it is one of them; it is held against the others.
-    `standard_error` is by how much the choice of inputs moves the figure: that of its interval, unless it is given.
-    `coupling` is as of `tolerance`.
+    `standard_error` says by how much the choice of inputs moves the figure; if it is not given, the interval of the
+    figure says it. `coupling` is what `tolerance` takes.
     """
     at_least = at_most = None
     if standard_error is None:
@@ -201,7 +202,7 @@ def tolerance(
     held_out: bool = False,
     coupling: float = 1.0,
 ) -> float | None:
-    """How far from the mean of these figures one more retrained model may be, in the metric's unit; None of too few.
+    """How far from the mean of these figures one more retrained model may be, in the metric's unit; None for too few.
 
     Student's prediction limit: one more of the same kind lies beyond it one time in twenty at most. It is no narrower than
     what the choice of inputs alone explains, `standard_error`, so that models that happen to agree are not taken for
@@ -224,7 +225,7 @@ def tolerance(
 
 
 def _quantile(table: tuple[float, ...], place: int) -> float:
-    """For more models than the table knows, its last value is taken, which is close."""
+    """The quantile in a table; for more models than the table knows it is the last value, which is close."""
     return table[min(place, len(table) - 1)]
 
 

@@ -14,10 +14,10 @@ from app.unlearning.learning.sisa.shards import ShardBodies
 def assemble(model: Classifier, members: Mapping[int, Classifier]) -> None:
     """Take over, in place, the weights of the network of each shard, at least one; a shard without a network has no say.
 
-    The logits are the mean of theirs. The mean of logits, rather than of votes or of probabilities, is linear in the
-    features: the ensemble has one head, and can be struck, refused, probed, served and stored as every other classifier.
-    What a shard without a network held is overwritten: its body by that of another, its columns of the head by zeros.
-    `model` shares no memory with them.
+    The logits are the mean of the logits of all networks. A mean of logits, rather than of votes or of probabilities,
+    is linear in the features: the ensemble has one head, and can be struck, refused, probed, served and stored as every
+    other classifier. What a shard without a network held is overwritten: its body by that of another shard, its columns
+    of the head by zeros. `model` shares no memory with the networks.
     """
     assert isinstance(model.body, ShardBodies)  # of learning mode `sisa`
     bodies = model.body.shards

@@ -1,4 +1,4 @@
-"""Train in shards and slices, and forget samples by training again no more than what they had a part in."""
+"""Train in shards and slices, and forget samples by training again only what they had a part in."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Recipe:
     training: Training
     """Epochs are passes over a shard's rows in all, shared out among its slices; its seed decides places, too."""
     forgotten: tuple[int, ...] = ()
-    """Classes that are struck from the competition in training, too; none of the rows is theirs."""
+    """Classes that are struck from the competition in training, too; no row that is learned belongs to them."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Retrained:
     first_slices: dict[int, int]
     """The shards that were hit, each with the slice from which it was trained again."""
     work: float
-    """Images passed again, as a share of those that training anew without the samples passes; 0..1."""
+    """Images passed again, as a share of the images that training anew without the samples passes; 0..1."""
     seconds: float
     """Wall seconds."""
 
@@ -58,8 +58,8 @@ class Retrained:
 def train_sharded(recipe: Recipe, data: Dataset, rows: Tensor, context: Context) -> Classifier:
     """A model of these rows (int64) of the training file alone, with its provenance.
 
-    Same recipe and rows, in any order: same bits. Raises NotApplicable, with every reason, where sharding would not hold
-    what it promises, and what `fit` does.
+    Same recipe and rows, in any order: same bits. Raises NotApplicable, with every reason, where sharding would not
+    hold what it promises, and whatever `fit` raises.
     """
     _check(recipe, data, rows)
     rows = rows.sort().values
@@ -114,7 +114,7 @@ def _learn(
     *,
     context: Context,
 ) -> Classifier:
-    """Train these shards from these slices on; what the others are is in `kept`."""
+    """Train these shards from these slices on; `kept` holds the states of the other shards."""
     placement, checkpoints = _placement(recipe, data), dict(kept)
     work = _images(recipe, placement, rows, first_slices)
     done, total = 0, max(1, sum(work.values()))

@@ -14,8 +14,8 @@ from app.specs.learning import Sisa
 class Placement:
     """The shard and the slice of every row of the training file.
 
-    A row's place never depends on which rows are learned, so taking some away moves no other: without that the shards
-    that are not hit would differ from those of a training without the forgotten rows.
+    A row's place never depends on which rows are learned, so taking some away moves no other. Otherwise shards that are
+    not hit would differ from the shards of a training without the forgotten rows.
     """
 
     sharding: Sisa

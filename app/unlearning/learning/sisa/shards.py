@@ -20,7 +20,7 @@ class Provenance:
     """What a sharded model was learned with: with the model itself, all that is needed to forget samples of it exactly."""
 
     training: Training
-    """Its seed decides the place of every row, too."""
+    """The recipe of the training; its seed decides the place of every row, too."""
     rows: Tensor
     """int64, ascending: every row of the training file that had a part in the model, and no other."""
     checkpoints: Checkpoints
