@@ -49,7 +49,7 @@ def _demand_postgresql(url: str) -> None:
 
 
 def _with_host(url: str) -> str:
-    """For pydantic, which knows no address whose host is the folder of a socket, in the query."""
+    """The address with a host for pydantic, which knows none whose host is a socket's folder, named in the query."""
     parts = urlsplit(url)
     if parts.hostname is None and "host" in parse_qs(parts.query):
         return urlunsplit(parts._replace(netloc=parts.netloc + "localhost"))

@@ -14,7 +14,7 @@ from app.errors import UnreadableInput, UnsupportedContentEncoding
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """What zlib calls the formats of RFC 9110, section 8.4.1: gzip, and deflate in the frame of RFC 1950."""
 _PIECE = 1 << 16
-"""Decoded at once: a few bytes may decode to a thousand times as many, and nobody else runs meanwhile."""
+"""Bytes decoded at once: a few bytes may decode to a thousand times as many, and nobody else runs meanwhile."""
 
 
 class ContentEncoding:

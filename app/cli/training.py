@@ -174,7 +174,7 @@ def _flat(values: list[Any] | None) -> list[int] | None:
 
 
 def _architecture(wanted: str | None, hidden: list[int] | None) -> dict[str, Any] | None:
-    """None where nothing was said: each mode has a default of its own."""
+    """The architecture that was asked for; None where none was: each mode has a default of its own."""
     if wanted is None and hidden is None:
         return None
     named = wanted or "mlp"

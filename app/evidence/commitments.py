@@ -1,9 +1,9 @@
 """Keyed commitments: what a log may hold of identifiers, so that only the holder of the key can tell what they are.
 
 A hash of an identifier is found again by counting; HMAC-SHA-256 (RFC 2104) with a random key for each request is not.
-Of a set of samples only the Merkle root of its sorted commitments and the count are logged. The holder of the key can
-show that one sample was in the set, without the others; when every copy of the key is destroyed, nobody can tell any
-more.
+The log holds only the number of samples in a set, and the Merkle root of their sorted commitments. The holder of the
+key can show that one sample was in the set, without the others; when every copy of the key is destroyed, nobody can
+tell any more.
 """
 
 from __future__ import annotations

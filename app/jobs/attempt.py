@@ -22,7 +22,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class Attempt:
-    """One attempt at a job: what is asked, where to say how far it is, and the one way to publish its effects."""
+    """One attempt at a job: what is asked for, where to say how far it is, and the one way to publish its effects."""
 
     def __init__(self, claim: Claim, settings: Settings, database: Database) -> None:
         self.claim = claim
@@ -48,7 +48,7 @@ class Attempt:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What `submit` stored."""
+        """What was asked for, as `submit` stored it."""
         return self.claim.spec
 
     @property

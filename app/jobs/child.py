@@ -91,7 +91,7 @@ def _run(attempt: Attempt, handler: Handler) -> None:
 
 
 def _threads(attempt: Attempt) -> int:
-    """What is set, else what suits the network; every attempt of a worker counts on as many others as it makes at once."""
+    """The threads that are set, else those that suit the network; a worker makes ATTEMPTS_AT_ONCE attempts at once."""
     if attempt.settings.torch_threads:
         return attempt.settings.torch_threads
     with attempt.database.reading() as session:
@@ -100,7 +100,7 @@ def _threads(attempt: Attempt) -> int:
 
 
 def _prepare_torch(threads: int) -> None:
-    """Same seed and thread count, same bits; an operation that could not promise it raises."""
+    """Make torch give the same bits for the same seed and thread count; an operation that cannot promise it raises."""
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)

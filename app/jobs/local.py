@@ -32,7 +32,8 @@ class _Started:
     pid: int
     name: str | None
     fork_server: str | None
-    """Names as of `app.jobs.processes`; None if the process was gone before it could be named."""
+    """The name of the fork server, from `app.jobs.processes` like `name`; None if it was gone before it could be
+    named."""
 
     def is_dead(self) -> bool:
         """Whether the attempt's process is gone; its exit code does not tell when the fork server died."""

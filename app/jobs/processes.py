@@ -61,6 +61,6 @@ def _is_hidden(pid: int) -> bool:
 
 @cache
 def _place() -> str:
-    """One boot of one kernel, and the pid namespace in which our numbers mean something."""
+    """The name of one boot of one kernel, and of the pid namespace in which our numbers mean something."""
     boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"

@@ -71,7 +71,7 @@ def submit(
     publishing: bool = True,
     waits_for: Collection[UUID] = (),
 ) -> JobRow:
-    """Queue a job; `publishing` ones of a model run one at a time, in the order in which they were submitted.
+    """Queue a job; `publishing` jobs of a model run one at a time, in the order in which they were submitted.
 
     It starts only once all jobs that it waits for have ended, in whatever way; they were submitted before it, so no
     two jobs can wait for each other. A publishing job keeps its place while it waits.
@@ -100,7 +100,7 @@ def submit(
 
 
 def abandoned(session: Session, job_id: UUID, kind: str) -> list[UUID]:
-    """The jobs of this kind that this one waited for, and that are still to be done though nobody else waits for them."""
+    """The jobs of this kind that this one waited for, that are still to be done, and that no other job waits for."""
     other, waiting = aliased(JobDependencyRow), aliased(JobRow)
     wanted = exists().where(
         other.waits_for_id == JobRow.id,
@@ -213,9 +213,10 @@ def any_lapsed(session: Session, survivor: str, kinds: Collection[str]) -> bool:
 
 
 def release_dead(session: Session, survivor: str, ended: Mapping[str, Ended]) -> dict[str, str | None]:
-    """Give jobs whose owner is dead on this machine, or let the lease run out, back to the queue; not a death.
+    """Give jobs whose owner is dead on this machine, or let the lease run out, back to the queue; no death is counted.
 
-    Gives the former owner by the handle of the attempt that is over; never takes from `survivor`, the owner that asks.
+    The former owners are given by the handle of the attempt that is over. Nothing is taken from `survivor`, the owner
+    that asks.
     """
     jobs = _lapsed(session, _fresh(select(JobRow), skip_locked=True), survivor, ended.keys())
     former_owners = {handle_of(job.id, job.fence): job.owner for job in jobs}

@@ -47,7 +47,10 @@ class _Supervised:
 
 
 class Supervisor:
-    """The attempts of one worker. `beat` is for a thread of its own; everything else for the thread that made it."""
+    """The attempts of one worker.
+
+    `beat` runs in a thread of its own; everything else runs in the thread that made the supervisor.
+    """
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class Supervisor:
                 queue.renew(session, attempt.claim, lease=self._pace.lease)
 
     def stop(self) -> None:
-        """End every attempt and give its job back to the queue; not a death."""
+        """End every attempt and give its job back to the queue; no death is counted."""
         for handle, attempt in list(self._attempts.items()):
             self._engine.stop(handle, self._pace.grace)
             with suppress(LostClaim), self._database.writing() as session:

@@ -9,14 +9,15 @@ from pathlib import Path
 from app.specs.architectures import Architecture, Torchvision, hidden_widths
 
 _WIDEST_SMALL = 1024
-"""Units of a layer. Below it the work of a step is so little that threads cost more than they bring (docs/operations/threads.md)."""
+"""Units of the widest layer of a small network. Below it a step is so little work that threads cost more than they
+bring (docs/operations/threads.md)."""
 _OF_THE_PREDICTOR = 1
 """Cores that jobs leave to predictions."""
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def job_threads(architecture: Architecture, *, jobs_at_once: int, cores: int | None = None) -> int:
-    """What a job of a model of this architecture takes where nothing else was set."""
+    """The threads that a job of a model of this architecture takes where nothing else was set."""
     if is_small(architecture):
         return 1
     return max(1, ((cores or usable_cores()) - _OF_THE_PREDICTOR) // jobs_at_once)
@@ -49,7 +50,7 @@ def _quota_v1(cgroups: Path) -> float | None:
 
 
 def _ratio(quota: str = "", period: str = "") -> float | None:
-    """None where no quota is set: `max`, -1, or no such file."""
+    """The cores of a quota; None where no quota is set: `max`, -1, or no such file."""
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
 
 

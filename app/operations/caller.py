@@ -8,7 +8,7 @@ from app.contract.keys import ApiScope
 from app.errors import MissingScope
 
 HOUSEKEEPING_ACTOR = "retention"
-"""The actor, in the audit log, of what the service does by itself."""
+"""The actor that the audit log names for what the service does by itself."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from app.database.tables import JobRow, ModelRow, VersionRow
 from app.errors import JobRunning, ModelGone, ModelNotFound, VersionNotFound
 
 NAMED = 5
-"""A sentence names this number of items and only counts the others."""
+"""The number of items that a sentence names; it only counts the others."""
 
 
 def some(numbers: list[int]) -> str:

@@ -61,8 +61,8 @@ def paginate(
 ) -> tuple[list[RowType], str | None]:
     """The rows of one page in ascending order of `keys`, and the token of the next page, None at the end.
 
-    `keys` are columns of the selected table that are unique together. A token is bound to `list_name` and to the
-    values that the statement filters by; one of another list raises `InvalidPageToken`.
+    `keys` are columns of the selected table that are unique together. A token is bound to `list_name` and to the values
+    that the statement filters by; a token of another list raises `InvalidPageToken`.
     """
     of = _list_digest(list_name, statement.compile().params)
     if page.token is not None:
@@ -77,7 +77,7 @@ def paginate(
 
 
 def paginate_fixed(items: Sequence[Item], list_name: str, page: PageQuery) -> tuple[list[Item], str | None]:
-    """Like `paginate`, for a list that is part of the program: its order is fixed, so a token is a count of items."""
+    """One page of a list that is part of the program: its order is fixed, so a token is a count of items."""
     of = _list_digest(list_name, {})
     start = _read_token(page.token, of, _COUNT)[0] if page.token is not None else 0
     end = start + page.limit

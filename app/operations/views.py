@@ -189,7 +189,7 @@ def forget_request_view(
 
 
 def _sought(row: ForgetRequestRow) -> dict[str, Any]:
-    """What was sought, and of a completed request what was missed for it; both follow from what is stored."""
+    """What was sought and, for a completed request, what was missed for it; both follow from what is stored."""
     verification = (row.report or {}).get("verification")
     if verification is None:
         sought = sought_by(row.method, row.refusal)
@@ -206,7 +206,7 @@ def _sought(row: ForgetRequestRow) -> dict[str, Any]:
 
 
 def _is_missed(criterion: dict[str, Any], sought: Claim) -> bool:
-    """Whether it counts for the claim sought, and did not hold or could not be judged."""
+    """Whether the criterion counts for the claim sought, and did not hold or could not be judged."""
     counts = criterion["needed_for"] in EVIDENCE[sought] and criterion.get("power") is not False
     return counts and criterion["passed"] is not True
 

@@ -33,20 +33,20 @@ _PNG_DEPTH = 24
 """Where the header of a PNG says how many bits a sample has."""
 _DEEP = 16
 _STEP = {2: 85, 4: 17}
-"""Steps by the bits of a sample: what one more is of 8 bits, where Pillow does not say so by itself."""
+"""For the bits of a sample, the step of one in values of 8 bits, where Pillow does not scale by itself."""
 _BLACK, _WHITE = 0, 255
 _LIGHT = 0.5
 _OPAQUE = 0.5
 _AT_ONCE = 1_000_000
-"""Pixels."""
+"""Pixels of one strip."""
 
 
 def decode_image(content: bytes, input_shape: tuple[int, int, int], invert: Invert = "false") -> Floats:
     """One PNG or JPEG as float32 [1, C, H, W] in 0..1, converted to the input's channels and scaled to its size.
 
-    It is turned upright as its EXIF orientation says. What is transparent becomes black, also where values are inverted.
-    One channel: luminance. Of an animation the first picture counts. 16-bit grey keeps its precision. Raises
-    `UnreadableInput`.
+    It is turned upright as its EXIF orientation says. What is transparent becomes black, also where values are
+    inverted. A single channel is the luminance. An animation counts by its first picture. 16-bit grey keeps its
+    precision. Raises `UnreadableInput`.
 
     Values are inverted if `invert` says so: MNIST is light on dark, ink on paper is not. `auto` inverts what has a light
     edge, and what is dark on a transparent ground.
@@ -103,7 +103,7 @@ def _scaled(image: Image.Image, content: bytes, input_shape: tuple[int, int, int
 
 
 def _converted(image: Image.Image, content: bytes, channels: int, ground: int) -> Image.Image:
-    """In the channels of the model, without transparency; strip by strip, as Pillow lets nobody else run meanwhile."""
+    """The image in the model's channels, without transparency; made strip by strip, as Pillow lets nobody else run."""
     image.load()
     whole = Image.new("RGB" if channels > 1 else "F" if image.mode.startswith("I") else "L", image.size)
     height = max(_AT_ONCE // image.width, 1)
@@ -114,7 +114,7 @@ def _converted(image: Image.Image, content: bytes, channels: int, ground: int) -
 
 
 def _opaque(image: Image.Image, content: bytes, ground: int) -> Image.Image:
-    """Without transparency: the ground shows through."""
+    """The image without transparency: the ground shows through."""
     clear = image.info.get("transparency")
     if image.mode in {"LA", "PA", "RGBA"} or (image.mode == "P" and clear is not None):
         behind = Image.new("RGBA", image.size, (ground, ground, ground, 255))
@@ -133,7 +133,7 @@ def _opaque(image: Image.Image, content: bytes, ground: int) -> Image.Image:
 
 
 def _in_channels(image: Image.Image, channels: int) -> Image.Image:
-    """To mode L or RGB, 8 bits; 16-bit grey for one channel to mode F, 0 to 65535."""
+    """The image in mode L or RGB, 8 bits; 16-bit grey for one channel is in mode F, 0 to 65535."""
     if image.mode.startswith("I"):
         grey = image.convert("I").convert("F")
         return grey if channels == 1 else Image.merge("RGB", [grey.point(lambda value: value / 257).convert("L")] * 3)

@@ -62,7 +62,7 @@ class _Facts:
     class_names: tuple[str, ...]
     forgotten: tuple[int, ...]
     has_guard: bool
-    """Or had."""
+    """Whether the version has a guard, or had one that was deleted."""
     tasks: tuple[tuple[int, ...], ...]
 
 
@@ -123,7 +123,7 @@ class ServedVersions:
                 answer.set_result(outcome)
 
     def _read(self, keys: Collection[Key]) -> dict[Key, ServedVersion | ForgetteryError]:
-        """In the thread: one transaction for all, one statement per version."""
+        """Read, in the thread, all versions in one transaction, with one statement per version."""
         with self.database.reading() as session:
             return {key: self._outcome(session, key) for key in keys}
 

@@ -41,7 +41,8 @@ class Mlp:
     __pydantic_config__: ClassVar[dict[str, Any]] = depending("hidden")
     type: Literal["mlp"] = "mlp"
     hidden: Annotated[tuple[Width, ...], Len(0, 8)] = (128,)
-    """Left out: [128]; of a new model that learns tasks [50], in a growing network [50, 50]."""
+    """Widths of the hidden layers. If left out, [128]; for a new model that learns tasks [50], in a growing network
+    [50, 50]."""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ EVIDENCE: dict[Claim, tuple[Claim, ...]] = {
     "approximate": ("suppressed", "edited", "approximate"),
     "exact": ("suppressed", "edited", "exact"),
 }
-"""For each claim, the levels whose criteria are its evidence; absence that is proven needs no comparison."""
+"""For each claim, the levels whose criteria are its evidence; a proven absence needs no comparison."""
 LEAST_REFERENCES = 3
-"""Retrained models that `approximate` needs: of two nobody knows by how much the distance of two differs, nor which of them
-is the odd one."""
+"""Retrained models that `approximate` needs: from two nobody can tell by how much the distance of two differs, nor
+which of them is the odd one."""
 
 
 def weakest(*claims: Claim) -> Claim:
@@ -38,9 +38,12 @@ def weakest(*claims: Claim) -> Claim:
 
 
 def claim_of_version(found: Claim, parent: Claim | None) -> Claim:
-    """What a version claims: it is about everything forgotten so far, so no more than its parent's, unless all was learned anew.
+    """What a version claims.
 
-    `found` is what there is evidence for, or may be; `parent` the claim of the version it is made from, None where that
-    one has forgotten nothing. Requests, versions, manifests, the audit log, dry runs and `min_claim` all go by it.
+    The claim is about everything forgotten so far, so it is no more than the parent's, unless all was learned anew.
+
+    `found` is the claim that evidence supports, or may support; `parent` is the claim of the version it is made from,
+    None where that one has forgotten nothing. Requests, versions, manifests, the audit log, dry runs and `min_claim`
+    all go by it.
     """
     return found if parent is None or found == "exact" else weakest(found, parent)

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, Lt
 
 
 def _describe_inherited(schema: dict[str, Any], kind: type[Any]) -> None:
-    """Describe inherited fields, too, by what stands below them: pydantic reads that of a class's own fields alone."""
+    """Describe inherited fields, too, by the docstrings below them: pydantic reads only those of a class's own."""
     for base in kind.__mro__[1:-1]:
         for name, text in _attribute_docstrings(base).items():
             schema["properties"][name].setdefault("description", text)

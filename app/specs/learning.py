@@ -78,7 +78,7 @@ UnitBlocks = tuple[tuple[tuple[int, int], ...], ...]
 
 
 def full_grown(architecture: Architecture, learning: Learning) -> Architecture:
-    """The architecture with the units of all tasks: that asked for, wider by the growth of every task but the first."""
+    """The architecture with the units of all tasks: the one asked for, wider by the growth of each further task."""
     if not isinstance(learning, Progressive) or isinstance(architecture, Torchvision):
         return architecture
     first = hidden_widths(architecture)

@@ -37,15 +37,15 @@ PUSH_BUDGET: dict[Mode, float] = {
     "progressive": 0.008,
     "sisa": 0.005,
 }
-"""Share of right answers that the null unit may cost where a request says nothing. `push` stops at its target. MNIST, every
-digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses .987 on average
-and .977 of the worst digit at .006 false refusals, where the budget .003 without a target refused .983 and .965 at .004; a CNN
-(one seed) .994 and .990 at .004. Of four tasks forgotten one after the other all 16 requests passed with .008 (two seeds of
-each mode), 13 with .005."""
+"""Share of right answers that the null unit may cost where a request says nothing. `push` stops at its target. MNIST,
+every digit by itself, half of the calibration rows deciding and the other half measured: an MLP (two seeds) refuses
+.987 on average and .977 of the worst digit at .006 false refusals, where the budget .003 without a target refused .983
+and .965 at .004; a CNN (one seed) .994 and .990 at .004. Where four tasks were forgotten one after the other (two seeds
+of each mode), all 16 requests passed with .008, and 13 with .005."""
 
 
 CONVOLUTIONAL_PUSH_BUDGET = 0.003
-"""The same for networks with convolutions and without tasks. More buys little there: measured as the steps above, .005
+"""The budget of `push` for networks with convolutions and without tasks. More buys little there: measured as the steps above, .005
 refuses .9945 of the class and loses .0025 of retained accuracy on average, .003 refuses .9939 and loses .0018."""
 
 UtilityBudget = Annotated[float, Ge(0), Le(1)]
@@ -77,7 +77,7 @@ class Budgets:
     utility_budget: UtilityBudget = 0.01
     """Retained accuracy that may be lost: on held-out training rows while tuning, on calibration rows in the gate."""
     refusal_budget: RefusalBudget | None = None
-    """Share of correct answers on retained calibration inputs that refusals may cost at most; empty: .003, but
+    """Share of correct answers on retained calibration inputs that refusals may cost at most; if empty, .003, but
     with the refusal `push`, which spends no more of it than its target needs, .005 without convolutions and .008 of tasks."""
     refusal_target: RefusalTarget = 0.9925
     """Share of each forgotten class's calibration inputs that the refusal `push` is to refuse."""
@@ -89,7 +89,7 @@ class PushParameters(Budgets):
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     push_steps: Annotated[int, Ge(1), Le(10_000)] | None = None
-    """Optimisation steps of the refusal `push`; empty: 800, or 1600 for tasks in a static network
+    """Optimisation steps of the refusal `push`; if empty, 800, or 1600 for tasks in a static network
     without convolutions."""
     refusal_drift: Annotated[float, Ge(0), Le(1)] = 0.01
     """How far the refusal rate of a class pushed earlier may fall below the parent's, beyond chance."""
@@ -101,7 +101,7 @@ class PushParameters(Budgets):
 
 @dataclass(frozen=True)
 class Refusing(PushParameters):
-    """How classes are refused, and within which budgets: what the refusal is fitted by, whatever the method."""
+    """How classes are refused, and within which budgets; the refusal is fitted by this, whatever the method."""
 
     refusal: Refusal = "push"
     guard: GuardParameters = field(default_factory=GuardParameters)
@@ -111,7 +111,7 @@ class Refusing(PushParameters):
 
     @classmethod
     def within(cls, budgets: Budgets, refusal: Refusal, guard: GuardParameters, seed: int) -> Refusing:
-        """The refusal within these budgets, which of `edit` hold the settings of `push`, too."""
+        """The refusal within these budgets; the budgets of `edit` hold the settings of `push`, too."""
         told = {
             entry.name: getattr(budgets, entry.name) for entry in fields(PushParameters) if hasattr(budgets, entry.name)
         }

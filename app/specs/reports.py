@@ -12,7 +12,7 @@ MEASURED_ROWS = 10_000
 """Training rows measured of the forget set and of the retain set, at most, each; the same ones before and after."""
 
 DESCRIBED_BY_DOCSTRINGS = {"use_attribute_docstrings": True}
-"""For pydantic, which the wire contract is written in."""
+"""A setting for pydantic: the docstring below each field is its description."""
 
 
 @dataclass(frozen=True)

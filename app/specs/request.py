@@ -1,4 +1,4 @@
-"""A request to forget, as it is computed: what, by which method, how it is refused, and by which seed."""
+"""A request to forget, as it is computed: its target, its method, its refusal and its seed."""
 
 from __future__ import annotations
 

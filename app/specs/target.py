@@ -16,7 +16,7 @@ TARGET_MEANINGS: Mapping[TargetKind, str] = {
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be forgotten: classes, of a model with tasks beside the tasks that were named, or samples; ascending."""
+    """What is to be forgotten: classes, or samples; if tasks were named, also these tasks. All are ascending."""
 
     classes: tuple[int, ...] = ()
     tasks: tuple[int, ...] = ()
@@ -38,6 +38,6 @@ class Target:
         return "tasks" if self.tasks else "classes"
 
     def as_json(self) -> dict[str, list[int]]:
-        """What is named, by kind."""
+        """The classes, tasks or samples that are named, by kind."""
         named = {"classes": self.classes, "tasks": self.tasks, "samples": self.samples}
         return {kind: list(items) for kind, items in named.items() if items}

@@ -36,19 +36,20 @@ class Training:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = depending("epochs", "batch_size", "learning_rate", "schedule")
     epochs: Epochs = 5
-    """Passes over the rows; where there are tasks, over those of each; where there are slices, all of them together.
-    Left out: 5; of a new model of mode `progressive` 10."""
+    """Passes over the rows; with tasks, passes over the rows of each; with slices, passes over all slices together. If
+    left out, 5; for a new model of mode `progressive` 10."""
     batch_size: BatchSize = 128
-    """Left out: 128; of a new model of mode `synaptic_intelligence` 1000."""
+    """Images of one step. If left out, 128; for a new model of mode `synaptic_intelligence` 1000."""
     optimizer: Optimizer = "adam"
     learning_rate: LearningRate = 0.005
-    """Left out: .005; of a new model of mode `synaptic_intelligence` .001, of `progressive` .01."""
+    """Learning rate at the first step. If left out, .005; for a new model of mode `synaptic_intelligence` .001, of
+    `progressive` .01."""
     momentum: Momentum = 0.9
     """Momentum of `sgd`; `adam` does not use it."""
     weight_decay: WeightDecay = 0.0
     schedule: Schedule = "cosine"
-    """How the learning rate goes: constant, or along half a cosine down to 0 at the last batch. Left out: cosine; of a
-    new model that learns tasks constant."""
+    """How the learning rate goes: constant, or along half a cosine down to 0 at the last batch. If left out, cosine;
+    for a new model that learns tasks, constant."""
     early_stopping: EarlyStopping = 0
     """Stop after this many epochs without a better calibration loss, and keep the best epoch; 0: never stop early."""
     seed: Seed = 0
@@ -66,4 +67,4 @@ TRAINING_OF_MODE: dict[Mode, Training] = {
     "progressive": Training(epochs=10, batch_size=128, learning_rate=0.01, schedule="constant"),
     "sisa": Training(),
 }
-"""What a model of each mode gets where its creator says nothing; epochs are per task."""
+"""The training of a model of each mode where its creator says nothing; epochs are per task."""

@@ -41,7 +41,7 @@ def described(provenance: Provenance, learning: Sisa) -> Sharded:
 
 
 def load_provenance(folder: Path, manifest_digest: str) -> Provenance | None:
-    """What the model in a version's folder was learned with; None of models that do not learn in shards.
+    """What the model in a version's folder was learned with; None for models that do not learn in shards.
 
     Raises VersionCorrupted as `load_tensors` does, and where the rows do not ascend from 0 or more.
     """

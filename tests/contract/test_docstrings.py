@@ -11,7 +11,9 @@ import pytest
 
 APP = Path(__file__).parents[2] / "app"
 RIDDLE = re.compile(
-    r"\b[Ww]hoever\b|\bso many\b|\b(?:Those|The same) of\b|\bLikewise\b|^(?:Of|Those|That|The same|As|By|With)\b"
+    r"\b[Ww]hoever\b|\bso many\b|\b(?:Those|The same) of\b|\bLikewise\b|\bof theirs\b|\bof which it\b|\bas of `|\bha(?:s|ve) it\b"
+    r"|\bNone of (?!the\b|these\b)|\. Of\b"
+    r"|^(?:Of|Those|That|The same|As|By|With|None|Ascending|Empty|Its|Their|They|It|So|Or|Like)\b"
 )
 """Words that leave a reader to find out which noun is meant, and beginnings that have none."""
 
@@ -34,7 +36,17 @@ def test_no_docstring_is_a_riddle() -> None:
 
 
 @pytest.mark.parametrize(
-    "riddle", ["Of Adam.", "Likewise of test rows.", "The same of a guard.", "Drawn so many times."]
+    "riddle",
+    [
+        "Of Adam.",
+        "Likewise of test rows.",
+        "The same of a guard.",
+        "Drawn so many times.",
+        "None where it is purged.",
+        "The share of hits; None of none.",
+        "The margin, in nats. Of raw logits.",
+        "Steps, as `Spent` has it.",
+    ],
 )
 def test_a_riddle_is_noticed(riddle: str) -> None:
     found = list(docstrings(f'rate = 1\n"""{riddle}"""\nsteps = 2\n"""The number of steps."""\n'))

@@ -115,7 +115,7 @@ def revoke_api_key(session: Session, caller: Caller, settings: Settings, key_id:
 
 
 def _lock_active_keys(session: Session) -> Sequence[ApiKeyRow]:
-    """All of them, not the one alone, so that two revocations at once cannot each count on the other's key."""
+    """Lock all active keys, not one alone, so that two revocations at once cannot each count on the other's key."""
     return session.scalars(select(ApiKeyRow).where(_ACTIVE).order_by(ApiKeyRow.id).with_for_update()).all()
 
 

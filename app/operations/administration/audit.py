@@ -42,8 +42,8 @@ def list_events(
 def verify(session: Session) -> AuditVerification:
     """Recompute the whole log from the bytes it holds, look after what guards it, and hold the other tables against it.
 
-    All in the one state of the database that the session sees. The tables are left out where the log itself has more
-    faults than are told: what it says is then not known.
+    Everything is read in the one state of the database that the session sees. The tables are left out if the log itself
+    has more faults than are listed: it is then unknown what the log says.
     """
     told = Told()
     found = log.verify(session, told.hear)

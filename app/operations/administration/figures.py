@@ -39,9 +39,10 @@ class Figures:
     jobs: Mapping[str, int]
     """The number of jobs by status; statuses without jobs are left out."""
     durations: list[Durations]
-    """Durations of every kind and outcome, zeros too: a rate or an increase needs a figure from before the first."""
+    """Durations of every kind and outcome, zeros too: to compute a rate or an increase, a figure from before the first
+    job is needed."""
     queue_age: float
-    """Seconds that the oldest job has waited which could run and does not; 0: there is none."""
+    """Seconds that the oldest job has waited that could run and does not; 0 if there is no such job."""
     verdicts: Mapping[tuple[str, str], int]
     """The number of verdicts, by what was judged (`forget_request` or `verification`) and by verdict."""
 
@@ -76,7 +77,7 @@ def _durations(session: Session) -> list[Durations]:
 
 
 def _seconds(session: Session, start: Any, end: Any) -> ColumnElement[Any]:
-    """Between two times, with fractions; SQLite keeps times as text, of which it makes days."""
+    """The seconds between two times, with fractions; SQLite keeps times as text and counts in days."""
     if session.get_bind().dialect.name == "sqlite":
         return (func.julianday(end, type_=Float) - func.julianday(start, type_=Float)) * _SECONDS_OF_A_DAY
     return extract("epoch", end - start)

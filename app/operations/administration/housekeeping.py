@@ -21,7 +21,7 @@ _logger = structlog.get_logger(__name__)
 
 
 def keep_house(database: Database, settings: Settings) -> None:
-    """Do all of it; each part can be repeated at any time, and none waits for another to succeed."""
+    """Do everything; each part can be repeated at any time, and none waits for another to succeed."""
     for part in (
         versions.purge_expired,
         guards.destroy_deleted,

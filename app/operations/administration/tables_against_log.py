@@ -1,7 +1,7 @@
 """Whether the tables that the service works by say what the log says: models, versions, requests, verifications, keys.
 
-No trigger guards those tables. What each row must hold follows from the entries, which are heard in one pass; then each
-table is read once. Values are read as text where a type of the driver would stop at a wrong one.
+No trigger guards those tables. What each row must hold follows from the entries, which are heard in one pass; after
+that each table is read once. Values are read as text where a type of the driver would stop at a wrong one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.operations.administration.told_by_log import ASKED, Buried, Row, Told, 
 from app.operations.forgetting import targets
 
 _NAMED_CLASSES = 10
-"""So many are spelled out in a reason."""
+"""The number of classes that a reason spells out."""
 _LONGEST_VALUE = 200
 
 _Key = TypeVar("_Key")
@@ -109,7 +109,7 @@ def _requests(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _verifications(session: Session) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Verifications that have found something; no entry tells of others."""
+    """Verifications that have found something; no entry of the log tells of others."""
     plain = ("version", "depth", "digest", "verdict", "claim")
     columns = [
         ModelRow.name.label("model"),

@@ -1,4 +1,4 @@
-"""What the entries of the log, heard one after the other, say that the tables which the service works by hold."""
+"""What the tables that the service works by must hold, as the entries of the log, heard one after the other, say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHANGED: Mapping[str, Mapping[str, str]] = {
     "version.corrupted": {"corrupted_at": "set"},
     "guard.deleted": {"guard_deleted_at": "set", "guard_destroyed_at": "set"},
 }
-"""What holds of a version from such an event on."""
+"""The columns of a version that such an event sets, with their values from then on."""
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _styled(chart: Any, comparison: Comparison) -> Any:
 
 
 def _reference_lines(comparison: Comparison, x_axis: Sequence[float], y_axis: Sequence[float]) -> list[Any]:
-    """Where retrained models lie."""
+    """The lines at the figures of the retrained models."""
     import altair as alt
 
     line: dict[str, Any] = {"color": "#888888", "strokeDash": [4, 4], "strokeWidth": 1}

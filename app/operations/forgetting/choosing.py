@@ -32,7 +32,7 @@ class Chosen:
 
     method: str
     why: str
-    """A sentence."""
+    """A sentence that says why this method was chosen."""
     candidates: list[Candidate]
     """One candidate per method, in the order of preference; methods that do not apply stand at the end."""
 

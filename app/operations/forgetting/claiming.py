@@ -33,7 +33,7 @@ class Bounds:
 
     @property
     def enough_references(self) -> bool:
-        """Whether they could show that a result is like a retrained model."""
+        """Whether the references are enough to show that a result is like a retrained model."""
         return self.reference != "none" and self.num_references >= LEAST_REFERENCES
 
 
@@ -45,7 +45,7 @@ def most_claimable(method: str, bounds: Bounds) -> Claim:
 
 
 def with_parent(session: Session, model: ModelRow, bounds: Bounds, *, samples: bool) -> Bounds:
-    """The bounds on a model as it will be when the jobs queued before have ended, each with all that it may claim."""
+    """The bounds on a model as it will be when the jobs queued before have ended, each with the most it may claim."""
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
     parent, pushed = claim_of(serving), _pushed(session, model)
     for job in waiting_jobs(session, model.id):
@@ -73,7 +73,7 @@ def refuse_out_of_reach(request: ForgetRequestRow, parent: VersionRow, *, pushed
 
 
 def check_reach(least: Claim | None, method: str, bounds: Bounds) -> None:
-    """Raise `ClaimOutOfReach` where not even everything that is sought would be enough, because of the version before."""
+    """Raise `ClaimOutOfReach` where even the most that is sought would be too little, because of the version before."""
     most = most_claimable(method, bounds)
     if least is None or CLAIMS.index(most) >= CLAIMS.index(least):
         return

@@ -1,8 +1,8 @@
 """What forgetting would cost, from what training cost: images passed, at the seconds that one took in training.
 
-Forward alone is a third of a training step, which also goes backward (twice the work) and updates. How many images
-each method passes, its spec says (`MethodSpec.images`). Seconds are nowhere written down: they are those of this model
-on this machine.
+A forward pass is a third of a training step, which also goes backward (twice the work) and updates. The spec of each
+method says how many images it passes (`MethodSpec.images`). Seconds are written down nowhere: they are measured on this
+model and this machine.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
 
 
 def _passes(version: VersionRow) -> float:
-    """Epochs are counted over all tasks, of which each saw its own rows alone."""
+    """How often each row was passed. Epochs are counted over all tasks, and each task saw only its own rows."""
     recipe = version.manifest["recipe"]
     passes: float = recipe["epochs_run"] / len(recipe.get("tasks", [0]))
     return passes

@@ -96,7 +96,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
 def _settle(
     session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, home: Path | None
 ) -> tuple[choosing.Chosen, ForgetCreate]:
-    """How the method was found, and the request with it; raises `NotApplicable`."""
+    """How the method was found, and the request with that method; raises `NotApplicable`."""
     chosen = choosing.choose(session, model, body, target)
     settled = _by(chosen.method, body)
     reasons = choosing.reasons(settled.method, model, choosing.target_kind(target), settled.refusal)
@@ -108,7 +108,7 @@ def _settle(
 
 
 def _by(method: str, body: ForgetCreate) -> ForgetCreate:
-    """The request with the method that `auto` chose, within the same budgets; a reference only where its claim needs one."""
+    """The request with the method that `auto` chose, within the same budgets; a reference only if its claim needs one."""
     if body.method != "auto":
         return body
     same = body.model_dump(exclude={"method", "strategy", "scope", "max_seconds", "reference"})
@@ -130,7 +130,7 @@ def _without_rows(
 
 
 def _below_claim(body: ForgetCreate) -> list[FieldError]:
-    """What the request alone says against its `min_claim`, whatever the version before claims."""
+    """What the request by itself says against its `min_claim`, whatever the version before claims."""
     most = claiming.most_claimable(body.method, claiming.Bounds(body.refusal, body.reference, body.num_references))
     if body.min_claim is None or CLAIMS.index(most) >= CLAIMS.index(body.min_claim):
         return []
@@ -143,7 +143,7 @@ def _reference_seconds(work: Work | None, body: ForgetCreate) -> float | None:
 
 
 def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:
-    """What the request may fail by, or cannot be shown by."""
+    """Warnings of what may make the request fail, or keep its result from being shown."""
     return [*_of_the_version_before(session, model, body), *_of_pushed_classes(session, model, body, target)]
 
 

@@ -99,7 +99,7 @@ def _carried_out(
     loaded: LoadedDataset,
     parent: Parent,
 ) -> Done:
-    """The verification is of the very weights that are to be published, beside those of the parent."""
+    """The request carried out, with a verification of the very weights to be published, beside the parent's."""
     from app.unlearning.context import Context
     from app.unlearning.forgetting import forget
     from app.unlearning.judging.measurements import memorisation, warning_of
@@ -193,7 +193,7 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
 
 
 def _bury(session: Session, request: ForgetRequestRow) -> None:
-    """Set the tombstones: what this model may never learn again."""
+    """Set the tombstones, the record of what this model may never learn again."""
     shared = {
         "model_id": request.model_id,
         "forget_request_id": request.id,
@@ -265,7 +265,7 @@ def _recorded(session: Session, attempt: Attempt, row: ForgetRequestRow, done: D
 
 
 def _judged(session: Session, start: publishing.Start, done: Done, *, status: ForgetStatus) -> ForgetRequestRow:
-    """The request with what came of it."""
+    """The request with its result."""
     row = session.get_one(ForgetRequestRow, done.request.id)
     row.status = status
     row.verdict = done.outcome.verdict
@@ -281,14 +281,14 @@ def _details(attempt: Attempt, start: publishing.Start) -> dict[str, Any]:
 
 
 def _measured(unlearned: Unlearned) -> dict[str, str]:
-    """The figures that the log keeps, as it wants them."""
+    """The figures that the log keeps, in the form that it keeps them."""
     after = asdict(unlearned.report.after)
     names = ("forget_accuracy", "retain_accuracy", "test_accuracy", "refusal_rate", "false_refusal_rate")
     return {name: decimal_text(after[name]) for name in names if after[name] is not None}
 
 
 def ended(session: Session, job: JobRow) -> None:
-    """The job failed or was cancelled, and with it the request and the references that nobody else waits for; log it."""
+    """End the request, and references that nobody else waits for, with the job that failed or was cancelled; log it."""
     references.release(session, job)
     request = session.get_one(ForgetRequestRow, UUID(job.spec["forget_request"]))
     model = session.get_one(ModelRow, job.model_id)

@@ -1,4 +1,4 @@
-"""Which samples a forget request names: every check that needs no computing, each fault with where it stands."""
+"""Which samples a forget request names: every check that needs no computing, each fault with its place in it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def resolve(
     """The ids of the samples, ascending, once all checks hold.
 
     Raises `InvalidInput` for repeated ones, `SampleNotFound`, `AlreadyForgotten` for those forgotten, by themselves or
-    with their class (queued requests count), `NotApplicable` where none was learned, and `NothingLeft`. Before a job on this machine read the data set the
-    classes of samples are not known here; the job then checks them.
+    with their class (queued requests count), `NotApplicable` where none was learned, and `NothingLeft`. Until a job on
+    this machine has read the data set, the classes of samples are not known here; the job then checks them.
     """
     num_train = catalogue.find(model.dataset).num_train
     times = Counter(samples)
@@ -60,7 +60,7 @@ def resolve(
 def classes_without_rows(session: Session, model: ModelRow, home: Path | None) -> set[int]:
     """Classes all of whose training rows were forgotten as samples, or will be by a queued request.
 
-    Empty before a job on this machine read the data set: which class a row is of is not known here then.
+    It is empty until a job on this machine has read the data set: before that the classes of rows are not known here.
     """
     num_train = catalogue.find(model.dataset).num_train
     class_of = _classes(session, home, model, num_train) if home else None
@@ -82,7 +82,10 @@ def _refuse(kind: type[ForgetteryError], samples: list[int], wrong: Callable[[in
 
 
 def _refuse_never_learned(dataset: str, num_train: int, samples: list[int]) -> None:
-    """Calibration rows may be named beside others: then nothing is calibrated on them any more."""
+    """Refuse samples of which none was learned.
+
+    Calibration rows may be named beside others, and are then used no more.
+    """
     learned, _ = split(dataset, num_train)
     if set(samples).isdisjoint(learned.tolist()):
         raise NotApplicable(

@@ -1,4 +1,4 @@
-"""What a forget request is about: from what it names to the classes or samples that must go, after every check without computing."""
+"""What a forget request is about: the classes or samples that must go, after every check that needs no computing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.operations.training.tasks import refuse_fewer
 from app.operations.views import forgotten_classes
 
 Target = dict[str, list[int]]
-"""`samples` to forget, ascending; or `classes`, and of a model with tasks the `tasks` that were named, ascending."""
+"""`samples` to forget, ascending; or `classes`, ascending, and for a model with tasks the `tasks` that were named."""
 
 
 def resolve(session: Session, model: ModelRow, target: ForgetTarget, home: Path | None = None) -> Target:
@@ -122,7 +122,10 @@ def _of_tasks(session: Session, model: ModelRow, target: ForgetTarget, gone: set
 
 
 def _whole(named: list[int], tasks: list[list[int]], gone: set[int], forgotten: list[int]) -> list[int]:
-    """All classes of these tasks that are not forgotten yet; those that a queued request is to forget stay, it may fail."""
+    """All classes of these tasks that are not forgotten yet.
+
+    A class that a queued request is to forget stays in: that may fail.
+    """
     again = [index for index in named if set(tasks[index]) <= gone]
     if again:
         raise AlreadyForgotten(

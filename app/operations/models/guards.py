@@ -50,7 +50,7 @@ def take_out_of_service(session: Session, version: VersionRow) -> None:
 
 
 def destroy_deleted(database: Database, settings: Settings) -> None:
-    """Finish every deletion that was begun: of quarantined versions, and where a process died in between."""
+    """Finish every guard's deletion that was begun: for quarantined versions, and where a process died in between."""
     begun = select(VersionRow.model_id, VersionRow.number).where(
         VersionRow.guard_deleted_at.is_not(None), VersionRow.guard_destroyed_at.is_(None)
     )

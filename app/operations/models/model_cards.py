@@ -14,7 +14,7 @@ from app.store.model_card import render
 
 
 def card(session: Session, name: str, number: int) -> str:
-    """Markdown, of a version in whatever state; raises `ModelNotFound`, `ModelGone` and `VersionNotFound`."""
+    """The card of a version in any state, as Markdown; raises `ModelNotFound`, `ModelGone` and `VersionNotFound`."""
     model = find_model(session, name)
     version = find_version(session, model, number)
     return "\n".join([render(Manifest.model_validate(version.manifest)), *_record(session, model, version), ""])

@@ -59,7 +59,7 @@ def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAn
 
 
 def _of_free_name(session: Session, name: str) -> ModelRow:
-    """A new model, or the one of this name that never came to anything; its old jobs stay with it."""
+    """A new model, or the model of this name whose first training came to nothing; its old jobs stay with it."""
     model = session.scalar(select(ModelRow).where(ModelRow.name == name).with_for_update())
     if model is None:
         return ModelRow(id=uuid4(), name=name)

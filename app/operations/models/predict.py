@@ -19,14 +19,14 @@ from app.prediction.serving import ServedVersion, ServedVersions
 
 _SMALL_BODY = 1 << 16
 _FEW_ROWS = 256
-"""Up to these, the work is done at once: it takes less than a millisecond, and a thread is not free either."""
+"""Rows up to which the work is done at once: it takes less than a millisecond, and a thread is not free either."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Body:
-    """What came with a request; `options` are those of the query, a JSON body brings its own."""
+    """The body of a request; `options` come from the query, and a JSON body brings its own."""
 
     media_type: str
     content: bytes

@@ -123,7 +123,7 @@ def _available(database: Database, name: str, number: int) -> VersionRow:
 def quarantine(session: Session, versions: Select[VersionRow]) -> list[VersionRow]:
     """Make versions unreachable at once: never served, rolled back to or exported again.
 
-    Locks them in the order of their numbers. To be logged, like everything, at the end of the transaction.
+    Locks them in the order of their numbers. The caller logs this, like everything, at the end of the transaction.
     """
     found = list(session.scalars(versions.order_by(VersionRow.number).with_for_update()))
     for version in found:
@@ -186,7 +186,7 @@ def purge_version(database: Database, settings: Settings, caller: Caller, name: 
 def purge_all(
     database: Database, settings: Settings, model_id: UUID, *, actor: str, request_id: str | None = None
 ) -> None:
-    """Destroy the weights of a model's quarantined versions; while the model exists, not of those to be verified."""
+    """Destroy the weights of a model's quarantined versions; while the model exists, those to be verified stay."""
     quarantined = (
         select(VersionRow.number)
         .join(ModelRow, ModelRow.id == VersionRow.model_id)
@@ -271,7 +271,7 @@ def _destroy(
 
 
 def look_again(database: Database, version: VersionRow) -> VersionRow:
-    """The version as it stands now that its files were not what they should be; raises `VersionGone`.
+    """The version, read anew because its files were not what they should be; raises `VersionGone`.
 
     A purge, or the deletion of its guard, may just have taken them away.
     """

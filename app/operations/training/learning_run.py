@@ -1,4 +1,4 @@
-"""In a training attempt's process: from where it starts to a fitted network, all classes at once or task by task."""
+"""What a training attempt computes in its process: a fitted network, from all classes at once or task by task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted network, and what is told of it."""
+    """A fitted network, and what its report says."""
 
     model: Classifier
     seconds: float
@@ -101,7 +101,7 @@ class Fitting:
         return fresh
 
     def _rows(self, classes: Iterable[int]) -> Tensor:
-        """Training rows of those of these classes that are not forgotten, int64 [n]."""
+        """Training rows, int64 [n], of the given classes without the forgotten ones."""
         import torch
 
         wanted = set(classes) - set(self.start.forgotten)
@@ -112,7 +112,7 @@ class Fitting:
         return rows
 
     def _learn(self, model: Classifier, rows: Tensor, indexes: range) -> Fitted:
-        """The tasks of these indexes; the matrix goes on where that of the parent ended."""
+        """Learn the tasks of these indexes; the accuracy matrix goes on where that of the parent ended."""
         from app.unlearning.learning.continual import learn_tasks
 
         learned = learn_tasks(

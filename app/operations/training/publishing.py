@@ -68,10 +68,10 @@ class Start:
 
     @property
     def keeping(self) -> Refusing | None:
-        """How what is forgotten is kept refused: in the way of the last request with the strongest refusal.
+        """How what is forgotten is kept refused: as the last request with the strongest refusal said.
 
-        With the largest collapse weight of all requests that pushed, so that no later push shows what one of them hid. None
-        where no class is forgotten.
+        The collapse weight is the largest of all requests that pushed, so that no later push shows what one of them
+        hid. None where no class is forgotten.
         """
         if not self.forgotten:
             return None
@@ -83,7 +83,7 @@ class Start:
 
 
 def claim_of(version: VersionRow | None) -> Claim | None:
-    """What a version claims; None of one that has forgotten nothing, and of none."""
+    """The claim of a version; None if there is no version, or if it has forgotten nothing."""
     return None if version is None else version.claim
 
 
@@ -92,11 +92,11 @@ class Inherited:
     """The claim of a version that was trained: what the parent may claim, and no more than `edited`."""
 
     parent: VersionRow | None
-    """None where nothing was ever forgotten."""
+    """The version that it was trained from; None where nothing was ever forgotten."""
 
     @property
     def level(self) -> Claim | None:
-        """None where the parent claims nothing."""
+        """The claim; None where the parent claims nothing."""
         claim = claim_of(self.parent)
         return None if claim is None else weakest(claim, "edited")
 
@@ -168,8 +168,8 @@ def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[flo
 def load_dataset(attempt: Attempt, start: Start, named_classes: Collection[int] = ()) -> LoadedDataset:
     """The model's data set in memory without the samples it has forgotten, downloaded if it must be.
 
-    `named_classes` are those that are forgotten by their name, see `sample_partition.without_samples`.
-    Its labels are kept for the processes that check requests, which do without torch.
+    `named_classes` are the classes that are forgotten by their name, see `sample_partition.without_samples`. Its labels
+    are kept for the processes that check requests, which load no torch.
     """
     from app.datasets.loading import load
     from app.unlearning.sample_partition import without_samples

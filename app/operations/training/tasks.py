@@ -20,7 +20,7 @@ from app.specs.training import Training
 ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
 LEARNING: TypeAdapter[Learning] = TypeAdapter(Learning)
 _WIDEST = 4096
-"""Units of a grown layer, at most: as many as `specs.Width` lets one have that does not grow."""
+"""The most units of a grown layer, which is also the limit of `specs.Width` for a layer that does not grow."""
 _MOST_FAULTS = 100
 
 
@@ -41,10 +41,11 @@ def resolve(learning: Learning, architecture: Architecture, dataset: DatasetSpec
 
 
 def check_training(learning: Learning, training: Training, *, from_scratch: bool = True) -> None:
-    """Raise `NotApplicable`, with every reason, where a model that learns so cannot be trained so.
+    """Raise `NotApplicable`, with every reason, where the learning mode of a model does not allow this training.
 
-    Tasks and shards know no early stopping: importance is summed over all epochs, and calibration rows would have a part
-    in every shard. Shards are trained from scratch alone: what they would go on from knows nothing of slices.
+    Tasks and shards know no early stopping: importance is summed over all epochs, and calibration rows would have a
+    part in every shard. Shards are only trained from scratch: weights that they would go on from know nothing of
+    slices.
     """
     found, sharded = [], isinstance(learning, Sisa)
     if (learning.tasks or sharded) and training.early_stopping:

@@ -76,7 +76,8 @@ def refuse_relearning(
 
     `home` is where labels are kept; without it, the classes of samples are not known here.
 
-    A transaction of its own, before the one that queues the work: the refusal's must commit, the other's must not.
+    It has a transaction of its own, before the one that queues the work: the log of a refusal must be committed, the
+    work must not.
     """
     with database.reading() as session:
         model = find_model(session, name)
@@ -265,7 +266,7 @@ def _keep_forgotten(
 
 
 def _claim(kept: Unlearned, inherited: publishing.Inherited) -> SupportedClaim:
-    """What the gate of keeping is evidence for, and no more than the parent may claim."""
+    """The claim that the gate of keeping is evidence for, and no more than the parent may claim."""
     from app.unlearning.judging.verifying.outcome import supported_claim
 
     assert inherited.level is not None  # the parent has forgotten

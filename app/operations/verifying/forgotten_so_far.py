@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Classes and training-row ids, ascending; those of one request apart from those forgotten besides."""
+    """Classes and training-row ids, ascending: those of one request, and apart from them the others forgotten."""
 
     classes: tuple[int, ...]
     samples: tuple[int, ...]
@@ -34,12 +34,12 @@ class Unseen:
 
     @property
     def every_class(self) -> list[int]:
-        """Ascending."""
+        """All forgotten classes, ascending."""
         return sorted(self.classes + self.other_classes)
 
     @property
     def every_sample(self) -> list[int]:
-        """Ascending."""
+        """All forgotten samples, as training-row ids, ascending."""
         return sorted(self.samples + self.other_samples)
 
     def key(self, manifest: dict[str, Any], training: Training) -> str:

@@ -52,8 +52,8 @@ _logger = structlog.get_logger(__name__)
 def submit_for(session: Session, caller: Caller, model: ModelRow, request: ForgetRequestRow) -> list[JobRow]:
     """Queue the references that a forget request waits for, before its own job; none unless it asked to wait.
 
-    Each waits for every job that publishes a version before that, so that it knows what is forgotten by then. `request`
-    need not be stored yet.
+    Each waits for every job that publishes a version before that request, so that it knows what is forgotten by then.
+    `request` need not be stored yet.
     """
     if request.reference != "wait":
         return []
@@ -80,7 +80,7 @@ def submit(
     version: int | None = None,
     waits_for: Sequence[UUID] = (),
 ) -> list[JobRow]:
-    """Queue this number of references, for a request to come or, with `version`, for a version that forgot this."""
+    """Queue `count` references, for a request to come or, with `version`, for a version that forgot this."""
     return [
         queue.submit(
             session,
@@ -97,7 +97,7 @@ def submit(
 
 
 def seeds_of(model: ModelRow, count: int) -> list[int]:
-    """Distinct seeds, none of which is that of the model's own training."""
+    """Distinct seeds, none of which is the seed of the model's own training."""
     first = model.training.seed + 1
     return [(first + number) % _SEEDS for number in range(count)]
 
@@ -143,7 +143,7 @@ def load_recorded(
 
 
 def _available(session: Session, model_id: UUID, key: str, seeds: Iterable[int]) -> list[ReferenceRow]:
-    """One of each seed, the newest."""
+    """The newest available reference of each seed."""
     statement = (
         select(ReferenceRow)
         .where(
@@ -166,7 +166,7 @@ class _Asked:
     """What one reference job is about."""
 
     start: publishing.Start
-    """Its number is the one that the reference will have."""
+    """The state to start from; its `number` is the one that the reference will have."""
     request: ForgetRequestRow
     like: VersionRow
     """The version whose architecture and learning it has."""
@@ -211,7 +211,7 @@ def _asked(attempt: Attempt) -> _Asked:
 
 
 def _intact(attempt: Attempt, asked: _Asked) -> ReferenceRow | None:
-    """What was trained before for the same; if its files are damaged it is purged, and trained anew."""
+    """The reference that was trained before for the same; None without one. One with damaged files is purged first."""
     model = asked.start.model
     with attempt.database.reading() as session:
         rows = _available(session, model.id, asked.key, [asked.seed])
@@ -275,7 +275,7 @@ def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
 
 
 def _observe(attempt: Attempt, asked: _Asked, reference: Classifier, loaded: LoadedDataset) -> None:
-    """Keep what it and the original do on what the request will look at, which then need not run them."""
+    """Keep what the reference and the original do on the rows of the request, which then need not run them."""
     from app.store import weights
     from app.unlearning.context import Context
     from app.unlearning.judging.verifying.kept import observe_or_recall

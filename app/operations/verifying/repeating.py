@@ -1,4 +1,4 @@
-"""In a verification's process: carry the method of a request out once more, and see whether it gives the same bits."""
+"""What a verification does in its process: carry the method out once more, and see whether it gives the same bits."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _carried_out(
 
 
 def _like(manifest: Manifest, data: Dataset, partition: Partition) -> Classifier:
-    """A network like the one to retrain, of which no value is used: the version before need not be there any more."""
+    """A network like the one to retrain; no value of it is used, so the version before need not be there any more."""
     from app.unlearning.learning.architectures import build
 
     like = build(manifest.architecture, data.input_shape, data.num_classes, manifest.seed, manifest.learning)

@@ -144,7 +144,7 @@ def record(
 def complete(
     session: Session, row: VerificationRow, report: dict[str, Any], *, actor: str, request_id: str | None
 ) -> None:
-    """Keep what a verification found, and log it; its last step, because of the log's lock."""
+    """Keep what a verification found, and log it; logging is the last step, because of the log's lock."""
     row.report, row.verdict, row.claim = report, report["verdict"], report["claim"]
     row.completed_at = database_now(session)
     session.flush()
@@ -208,7 +208,7 @@ def ended(session: Session, job: JobRow) -> None:
 
 
 def cancel_all(session: Session, model_id: UUID) -> None:
-    """Cancel what is still to be verified of a deleted model, or compared, and the references for it."""
+    """Cancel the verifications and comparisons of a deleted model that have not ended, and the references for them."""
     endings = {"verify": ended, "reference": references.ended, "compare": _nothing_hangs_on_it}
     unfinished = (
         select(JobRow.id)

@@ -42,7 +42,7 @@ class _Case:
     model: ModelRow
     version: VersionRow
     original: VersionRow | None
-    """None once it is purged."""
+    """The version that the request started from; None once it is purged."""
     parent_claim: Claim | None
     request: ForgetRequestRow
     unseen: Unseen
@@ -134,9 +134,10 @@ def _repeated(
 
 
 def _load(attempt: Attempt, case: _Case, version: VersionRow, *, with_checkpoints: bool = False) -> Classifier | None:
-    """Quarantined ones, too, which nobody is given; None where a purge has just destroyed it.
+    """The network of a version, also of a quarantined one; None where a purge has just destroyed it.
 
-    The checkpoints are those of a model that learned in shards. Raises `VersionCorrupted`, which is logged of one that is available.
+    Checkpoints belong to a model that learned in shards. Nobody else is given a quarantined version. Raises
+    `VersionCorrupted`, which is logged if the version is available.
     """
     from app.store import checkpoints, weights
 
@@ -172,7 +173,7 @@ def _guard(attempt: Attempt, case: _Case) -> Guard | None:
 
 
 def _now(attempt: Attempt, version: VersionRow) -> VersionRow:
-    """The version after its files were not what they should be: something may just have taken them away."""
+    """The version, read anew because its files were not what they should be: they may just have been taken away."""
     with attempt.database.reading() as session:
         return session.get_one(VersionRow, (version.model_id, version.number))
 
@@ -191,9 +192,10 @@ def _references(attempt: Attempt, case: _Case) -> dict[int, Classifier]:
 
 
 def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Guard | None) -> Sought:
-    """No more than the request sought of the same weights, with the refusal that was fitted, not the one asked for.
+    """What is sought: no more than the request sought, with the refusal that was fitted, not the one asked for.
 
-    Samples ask for none, and have classes once pushed pushed again. Of a guard that is gone nobody expects that it refuses.
+    A request for samples asks for no refusal, and pushes classes again that were pushed before. A guard that was
+    deleted is not expected to refuse.
     """
     from app.unlearning.judging.verifying.claims import Sought
 

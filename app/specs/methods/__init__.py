@@ -1,7 +1,7 @@
 """The unlearning methods, one file each; `METHOD_SPECS` is the table of all of them.
 
-A method is its file here, with everything that is known of it before it runs, one line of this table, and one file of
-the same name in `app.unlearning.methods`, whose function `compute` carries it out.
+A method consists of its file here, with everything that is known of it before it runs, of one line of this table, and
+of one file of the same name in `app.unlearning.methods`, whose function `compute` carries it out.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ else:
 
 
 def sought_by(method: MethodName, refusal: Refusal) -> Claim:
-    """The claim that a method and a refusal seek, whatever there is to show it by."""
+    """The claim that a method and a refusal seek, whether or not anything can show it."""
     return METHOD_SPECS[method].claim_with(refusal)

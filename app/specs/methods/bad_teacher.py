@@ -11,7 +11,7 @@ from app.specs.refusing import Budgets
 from app.specs.training import BatchSize, LearningRate
 
 TUNED = Tuned("learning_rate", values=(0.001, 0.003), expected_tries=1.2)
-"""Rates of Adam; .0003 was seen to do what it does with `salun`: more steps to the same end, and more lost."""
+"""Rates of Adam; the rate .0003 did the same as with `salun`: it took more steps to the same end, and lost more."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class BadTeacherParameters(Budgets):
     """Parameters of the method `bad_teacher`."""
 
     learning_rate: LearningRate | None = None
-    """Empty: tuned."""
+    """Learning rate of Adam; if empty, it is tuned."""
     steps: Steps = 150
     """Steps at most; fewer where the forget set is forgotten earlier."""
     batch_size: BatchSize = 128
@@ -27,7 +27,7 @@ class BadTeacherParameters(Budgets):
 
 
 def _images(work: Work, parameters: BadTeacherParameters) -> float:  # noqa: ARG001  every method is asked alike
-    """A teacher passes forward beside the student."""
+    """The cost of steps in which a teacher passes forward beside the student."""
     steps = images_of_both_sets(parameters, SETTLING_STEPS_AFTER_WRONG_ANSWERS)
     return TUNED.tries(parameters) * (steps * (1 + FORWARD) + JUDGED)
 

@@ -52,8 +52,8 @@ class EditParameters(PushParameters):
     selection: Selection = "importance"
     """How hidden weights are chosen: Fisher ratio, |weight x gradient| ratio, or importance with shrinking."""
     share: Annotated[float, Ge(0), Le(1)] | None = None
-    """Share of each hidden layer's weights that is replaced (scope `network`), in a growing network of those that the
-    task added; empty: .02, of recurrent networks .005, for tasks .1."""
+    """Share of each hidden layer's weights that is replaced (scope `network`); in a growing network it is a share of
+    the weights that the task added. If empty: .02, for recurrent networks .005, for tasks .1."""
     threshold: Annotated[float, Ge(0), Le(1)] = 0.5
     """Least share of a weight's importance that must be the task's own for the weight to be replaced; used for tasks
     alone."""
@@ -63,14 +63,14 @@ class EditParameters(PushParameters):
 
 @dataclass(frozen=True)
 class EditSettings(EditParameters):
-    """All that `edit` is told: its parameters, and what a request names beside them."""
+    """Everything that `edit` is told: its parameters, and what a request names beside them."""
 
     strategy: Strategy = "zero"
     scope: Scope = "network"
 
 
 def _images(work: Work, parameters: EditParameters) -> float:  # noqa: ARG001  every method is asked alike
-    """Importance of hidden weights: per-sample gradients of forget and retain rows."""
+    """The cost of the importance of hidden weights: per-sample gradients of forget and retain rows."""
     return 0.0 if parameters.share == 0 else float((FORGET_ROWS + RETAIN_ROWS) * _PER_SAMPLE_STEPS)
 
 

@@ -14,9 +14,9 @@ from app.specs.refusing import Budgets
 from app.specs.training import BatchSize, LearningRate
 
 STEPS_SHARE = 0.8
-"""The share of the allowed steps that are taken before held-out rows say that no more is learned."""
+"""Share of the allowed steps that are taken before held-out rows say that no more is learned."""
 UPPER_SHARE = 0.1
-"""This share, times the cost of a step of the last layers relative to a step of the whole network."""
+"""`STEPS_SHARE`, multiplied by what a step of the last layers costs of a step of the whole network."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class EukParameters(Budgets):
 
 
 def _images(work: Work, parameters: EukParameters) -> float:
-    """The lower layers pass forward once where there are convolutions; then steps of the others, of which few remain."""
+    """The cost of one forward pass of the lower layers, if there are convolutions, and of steps of the few others."""
     steps = parameters.steps * parameters.batch_size
     return FORWARD * work.num_retain + steps * UPPER_SHARE if work.rows.convolutional else steps * STEPS_SHARE
 

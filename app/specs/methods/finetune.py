@@ -11,7 +11,7 @@ from app.specs.refusing import Budgets
 from app.specs.training import BatchSize, LearningRate
 
 TUNED = Tuned("learning_rate", values=(0.01, 0.005, 0.002, 0.001), expected_tries=1.5)
-"""Rates of Adam; half of them above what a network of this size is trained with."""
+"""Rates of Adam; half of them are above the rate that a network of this size is trained with."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class FinetuneParameters(Budgets):
     """Parameters of the method `finetune`."""
 
     learning_rate: LearningRate | None = None
-    """Empty: the highest tried that keeps the utility budget."""
+    """Learning rate of Adam; if empty, the highest of those tried that keeps the utility budget."""
     steps: Steps = 200
     batch_size: BatchSize = 128
 

@@ -24,13 +24,13 @@ class Tuned:
     """The setting that a method chooses inside a request."""
 
     setting: str
-    """The field of its parameters; a value sent is the only one that is tried."""
+    """The field of the method's parameters; if a request sends a value, no other one is tried."""
     values: tuple[float, ...]
-    """Tried in this order."""
+    """The values, in the order in which they are tried."""
     expected_tries: float
     """How many of them are tried, on average of measured runs (benchmarks/methods/expected.py)."""
     values_of_samples: tuple[float, ...] = ()
-    """Tried in place of `values` where samples are forgotten; empty: the same."""
+    """The values where samples are forgotten; if empty, they are `values`."""
 
     def candidates(self, parameters: Budgets, target: TargetKind) -> tuple[float, ...]:
         """The values to try."""
@@ -49,10 +49,10 @@ class MethodSpec:
     """What is known of a method before it runs."""
 
     name: str
-    """It asks for the method, and names its two files: this spec's, and that of the computation."""
+    """The name that asks for the method, and that its two files bear: this spec's, and the computation's."""
     parameters: type[Budgets]
     claim: Claim
-    """What its result may claim at most, once it was compared with a retrained model where it is `approximate`."""
+    """The most that its result may claim; `approximate` only after a comparison with retrained models."""
     targets: tuple[TargetKind, ...]
     modes: tuple[Mode, ...]
     refusals: tuple[Refusal, ...]
@@ -66,27 +66,28 @@ class MethodSpec:
     paper: str
     when_not: str
     images: Callable[[Work, Any], float]
-    """What it costs with its parameters, tuning included: images, as training steps pass them."""
+    """The cost of the method with its parameters, tuning included, in images as training steps pass them."""
     ranks: Mapping[TargetKind, int]
-    """Where it stands among all methods where `auto` chooses, the lowest first, by target; a kind left out: never chosen
-    before those that are listed. By how near retrained models each came in trials on MNIST while the methods were made, of
-    samples by how often a figure with power showed that they were forgotten (docs/verification.md); editing and exact
-    retraining last for their claim and their time; nothing is measured on the model at hand."""
+    """The method's rank among all methods where `auto` chooses, by kind of target; the lowest comes first, and a method
+    without a rank comes after all that have one. Ranks follow how near each method came to retrained models in trials
+    on MNIST while the methods were made; for samples, how often a figure with power showed that they were forgotten
+    (docs/verification.md). Editing and exact retraining come last, for their claim and their time. Nothing is measured
+    on the model at hand."""
     ranks_without_convolutions: Mapping[TargetKind, int] = field(default_factory=dict)
-    """What takes the place of `ranks` for networks without convolutions."""
+    """The ranks that take the place of `ranks` for networks without convolutions."""
     tuned: Tuned | None = None
     settings: type[Budgets] | None = None
-    """Its parameters together with what a request names beside them; None where it names nothing."""
+    """The type of its parameters together with what a request names beside them; None where a request names nothing."""
     default_refusal: Refusal = "calibrate"
     """The refusal of classes where a request says nothing."""
     stage: str = "unlearning"
-    """What its work is called in progress and in the seconds of a report."""
+    """The name of its work in progress messages and in the seconds of a report."""
     share_of_progress: float = 0.6
     """How far the progress of forgetting has come when it is done, 0..0.7; refusing and measuring follow."""
     description: str = ""
-    """In words; empty: `summary` says idea, equation and guarantee."""
+    """What the method does, in words; if empty, `summary` says idea, equation and guarantee."""
     against_modes: Mapping[Mode, str] = field(default_factory=dict)
-    """What to say of a mode that it does not go with, where there is more to say than that."""
+    """Why the method does not go with a mode, where there is more to say than that it does not."""
 
     @property
     def summary(self) -> str:
@@ -113,7 +114,7 @@ class MethodSpec:
         return weakest(self.claim, CLAIM_CAP[refusal])
 
     def rank(self, target: TargetKind, *, convolutional: bool) -> float:
-        """Where it stands among all methods; infinite where it is not listed."""
+        """The rank of the method among all methods; infinite where it has none."""
         listed = self.ranks if convolutional else {**self.ranks, **self.ranks_without_convolutions}
         return listed.get(target, float("inf"))
 

@@ -12,7 +12,7 @@ from app.specs.methods.work import FORWARD, JUDGED, Work
 from app.specs.refusing import Budgets
 
 TUNED = Tuned("retain_scale", values=(300.0, 150.0, 100.0, 70.0, 50.0, 30.0, 20.0, 10.0, 3.0, 1.0), expected_tries=5.0)
-"""The less the lesser directions of the retain set count, the more is taken out."""
+"""Scales to try: the less the lesser directions of the retain set count, the more is taken out."""
 FORGET_ROWS = 300
 RETAIN_ROWS = 900
 """Training rows whose activations span the subspaces, at most."""
@@ -29,7 +29,7 @@ class ProjectionParameters(Budgets):
 
 
 def _images(work: Work, parameters: ProjectionParameters) -> float:  # noqa: ARG001  every method is asked alike
-    """The activations that span the subspaces come first; a candidate is only judged."""
+    """The cost of the activations that span the subspaces, which come first; a candidate is only judged."""
     return (FORGET_ROWS + RETAIN_ROWS) * FORWARD + TUNED.tries(parameters) * JUDGED
 
 

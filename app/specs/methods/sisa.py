@@ -12,11 +12,11 @@ from app.specs.sharding import expected_share
 
 @dataclass(frozen=True)
 class SisaParameters(Budgets):
-    """Parameters of the method `sisa`: how the model was trained says the rest, its seed included."""
+    """Parameters of the method `sisa`; the training of the model decides everything else, its seed included."""
 
 
 def _images(work: Work, parameters: SisaParameters) -> float:  # noqa: ARG001  every method is asked alike
-    """The share of what training anew passes, for samples that fall into shards and slices at random."""
+    """The cost for samples that fall into shards and slices at random, as their share of what training anew passes."""
     rows = work.rows
     share = expected_share(rows.sharding, round(rows.passes), work.num_forget) if rows.sharding else 1.0
     return share * rows.passes * work.num_retain

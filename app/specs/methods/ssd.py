@@ -12,7 +12,7 @@ from app.specs.methods.work import JUDGED, Work
 from app.specs.refusing import Budgets
 
 TUNED = Tuned("selection", values=(50.0, 20.0, 14.0, 10.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.1), expected_tries=5.0)
-"""Ten is the published value."""
+"""Ratios of importance to try; ten is the published value."""
 _MOMENTS_STEPS = 2  # training steps that one image is worth: sums over samples alone, and every row is read
 
 
@@ -29,7 +29,7 @@ class SsdParameters(Budgets):
 
 
 def _images(work: Work, parameters: SsdParameters) -> float:
-    """The importance of all rows comes first; a candidate is only judged."""
+    """The cost of the importance of all rows, which comes first; a candidate is only judged."""
     return (work.num_forget + work.num_retain) * _MOMENTS_STEPS + TUNED.tries(parameters) * JUDGED
 
 

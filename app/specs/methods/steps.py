@@ -11,7 +11,7 @@ from app.specs.methods.work import JUDGED
 Steps = Annotated[int, Ge(1), Le(100_000)]
 
 STEPS_BETWEEN_CHECKS = 20
-"""Steps after which it is asked whether to stop: asking costs as much as two steps."""
+"""Steps between two checks whether to stop; a check costs as much as two steps."""
 
 SETTLING_STEPS = 60
 """Steps on the retain set alone in which the rate falls to 0: a stop at full rate leaves the noise of single batches."""
@@ -34,6 +34,6 @@ class _Stepping(Protocol):
 
 
 def images_of_both_sets(parameters: _Stepping, settling_steps: int) -> float:
-    """Images of steps on retained and, half as many, forgotten ones, judged now and then, and of steps to settle."""
+    """Images of steps on retained and, half as many, forgotten images, judged now and then, and of steps to settle."""
     judgements = parameters.steps / STEPS_BETWEEN_CHECKS * JUDGED
     return parameters.steps * parameters.batch_size * _BOTH_SETS + judgements + settling_steps * parameters.batch_size

@@ -44,7 +44,7 @@ class TrainedRows:
 
 @dataclass(frozen=True)
 class Work:
-    """One target, of which only numbers of rows are known."""
+    """One target, as numbers of rows."""
 
     rows: TrainedRows
     num_forget: int

@@ -1,5 +1,4 @@
-"""What a method alone did to the answers, before any row is struck or refusal fitted: how far they moved, and which
-way.
+"""What a method alone did to the answers, before any row is struck or refusal fitted: how far they moved, which way.
 
 Confidence is logit-scaled, log(p / (1 - p)) of the true class in nats (Carlini et al. 2022, arXiv 2112.03570, section
 V-C): it goes on moving where probabilities have long been 1. Bits that differ are no effect, and neither is training on

@@ -129,9 +129,9 @@ def choose(
 ) -> Choice:
     """Try values of the setting `name`, the gentlest first, until one forgets enough or costs too much.
 
-    Of the affordable candidates the one that forgets most is taken, or one that costs less and forgets a class about as
-    well. If none is affordable, the one that costs least is taken and `within_budget` is false: the gate says the rest.
-    For a judge that must not look at the forget set the strongest stands first.
+    The affordable candidate that forgets most is taken, or one that costs less and forgets a class about as well. If
+    none is affordable, the one that costs least is taken and `within_budget` is false: the gate says the rest. For a
+    judge that must not look at the forget set the strongest stands first.
     """
     tried: list[tuple[float, Attempt, Score]] = []
     for index, value in enumerate(candidates):
