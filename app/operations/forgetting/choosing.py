@@ -28,26 +28,25 @@ _NO_EXACT = "No exact method keeps the limits, so expect the verdict inconclusiv
 
 @dataclass(frozen=True)
 class Chosen:
-    """The method to be used, and every other one with what speaks against it."""
+    """The method to be used and, where it was not asked for by name, every one with what speaks against it."""
 
     method: str
     why: str
     """A sentence that says why this method was chosen."""
     candidates: list[Candidate]
-    """One candidate per method, in the order of preference; methods that do not apply stand at the end."""
+    """One candidate per method, in the order of preference, methods that do not apply at the end; empty where one was asked
+    for by name."""
 
 
 def choose(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> Chosen:
-    """The method asked for or, for `auto`, the first preferred one that applies and keeps the limits.
+    """The method asked for, without a price, or, for `auto`, the first preferred one that applies and keeps the limits.
 
     Raises NotApplicable where `auto` finds none, with what speaks against each.
     """
-    work, bounds = work_on(session, model, target), bounds_on(session, model, body, target)
-    found = candidates(model, target_kind(target), body.refusal, work, bounds)
     asked_for: Any = body.method
     if asked_for != "auto":
-        return Chosen(asked_for, "It was asked for by name.", found)
-    judged = [_within_limits(each, body) for each in found]
+        return Chosen(asked_for, "It was asked for by name.", [])
+    judged = [_within_limits(each, body) for each in candidates(session, model, body, target)]
     fitting = [each for each in judged if each.applicable]
     if not fitting:
         raise _none_fits(judged)
@@ -107,12 +106,13 @@ def work_on(session: Session, model: ModelRow, target: targets.Target) -> Work |
     return Work(rows, rows.of(going) + samples, max(rows.of(stay) - samples, 0))
 
 
-def candidates(
-    model: ModelRow, target: TargetKind, refusal: Refusal, work: Work | None, bounds: claiming.Bounds
-) -> list[Candidate]:
-    """Every method with its default parameters: whether it applies, its claim at most, and what it would take."""
-    order = _in_order(target, model)
-    found = [_candidate(name, model, target, refusal, work=work, bounds=bounds) for name in order]
+def candidates(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[Candidate]:
+    """Every method with its default parameters: whether it applies, its claim at most, and what it would take.
+
+    They are in the order of preference, those that do not apply at the end.
+    """
+    work, bounds, kind = work_on(session, model, target), bounds_on(session, model, body, target), target_kind(target)
+    found = [_candidate(name, model, kind, body.refusal, work=work, bounds=bounds) for name in _in_order(kind, model)]
     return sorted(found, key=lambda candidate: not candidate.applicable)
 
 

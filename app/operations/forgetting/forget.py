@@ -89,7 +89,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
         expected_reference_seconds=_reference_seconds(work, settled),
         why=chosen.why,
         warnings=_warnings(session, model, settled, target),
-        candidates=chosen.candidates,
+        candidates=chosen.candidates or choosing.candidates(session, model, settled, target),
     )
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from app.contract.forgetting import ForgetCreate
+from app.contract.forgetting import ForgetCreate, Method
 from app.database.tables import VersionRow
 from app.errors import NotApplicable
-from app.operations.forgetting import choosing, costs, targets
+from app.operations.forgetting import choosing, costs, forget, targets
 from app.operations.lookups import find_model
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp
 from app.specs.methods import METHOD_SPECS
@@ -120,6 +120,28 @@ def test_auto_refuses_with_every_reason_where_nothing_is_fast_enough(house: Hous
 @sqlite
 def test_a_method_asked_for_by_name_is_taken(house: House) -> None:
     assert chosen(house, target={"classes": [2]}, method="scrub").method == "scrub"
+
+
+@sqlite
+@pytest.mark.parametrize("method", ["auto", "scrub"])
+def test_a_request_prices_methods_only_to_choose_one_and_a_dry_run_prices_all(
+    house: House, monkeypatch: pytest.MonkeyPatch, method: Method
+) -> None:
+    priced: list[str] = []
+
+    def count(_work: Work, name: str, *_told: Any) -> float:
+        priced.append(name)
+        return 0.0
+
+    monkeypatch.setattr(costs, "seconds", count)
+    body = ForgetCreate.model_validate({"target": {"classes": [2]}, "method": method})
+    with house.database.reading() as session:
+        plan = forget.plan(session, "digits", body)
+    applicable = {each.method for each in plan.candidates if each.applicable}
+    assert set(priced) == applicable > {"scrub"}
+    priced.clear()
+    house.forget(2, method=method)
+    assert set(priced) == (applicable if method == "auto" else set())
 
 
 def test_what_is_ranked_for_a_target_is_for_that_target_and_has_a_place_of_its_own() -> None:
