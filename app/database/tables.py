@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import PlainSerializer, TypeAdapter
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -43,6 +43,7 @@ ArchitectureJson = JsonOf(TypeAdapter(Architecture))
 LearningJson = JsonOf(TypeAdapter(Learning))
 TrainingJson = JsonOf(TypeAdapter(Training))
 GuardJson = JsonOf(TypeAdapter(GuardParameters))
+TargetJson = JsonOf(TypeAdapter(Annotated[Target, PlainSerializer(Target.as_json)]))
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -122,7 +123,7 @@ class ForgetRequestRow(Table):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     model_id: Mapped[UUID] = mapped_column(ForeignKey("model.id"))
     job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id"), unique=True)
-    target: Mapped[dict[str, Any]]
+    target: Mapped[Target] = mapped_column(TargetJson)
     method: Mapped[MethodName] = mapped_column(String(40))
     requested_method: Mapped[Method] = mapped_column(String(40))
     strategy: Mapped[Strategy | None] = mapped_column(String(20))
@@ -152,7 +153,7 @@ class ForgetRequestRow(Table):
         parameters = PARAMETERS[of_method.parameters].validate_python(self.parameters)
         settings = of_method.told(parameters, {"strategy": self.strategy, "scope": self.scope})
         guard = self.guard or GuardParameters()
-        return ForgetSpec(Target.of(self.target), self.method, settings, self.refusal, guard, self.seed)
+        return ForgetSpec(self.target, self.method, settings, self.refusal, guard, self.seed)
 
 
 class TombstoneRow(Table):
@@ -223,7 +224,7 @@ class ReferenceRow(Table):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     key: Mapped[str] = mapped_column(String(71))
     seed: Mapped[int] = mapped_column(BigInteger())
-    target: Mapped[dict[str, Any]]
+    target: Mapped[Target] = mapped_column(TargetJson)
     forget_requests: Mapped[list[str]]
     state: Mapped[str] = mapped_column(String(20))
     digest: Mapped[str] = mapped_column(String(71))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -154,15 +155,12 @@ def forget_request_view(
     row: ForgetRequestRow, job: JobRow, model_name: str, *, most_samples: int | None = None
 ) -> ForgetRequest:
     """One forget request with its job, and at most this number of its samples (None: all)."""
-    target = row.target
-    samples = target.get("samples", [])
-    if samples:
-        target = {**target, "samples": samples[:most_samples]}
+    shown = replace(row.target, samples=row.target.samples[:most_samples])
     return ForgetRequest.model_validate(
         {
             "id": row.id,
             "model": model_name,
-            "target": target,
+            "target": shown.as_json(),
             "method": row.method,
             "requested_method": row.requested_method,
             "strategy": row.strategy,
@@ -171,7 +169,7 @@ def forget_request_view(
             "reference": row.reference,
             "num_references": row.num_references,
             "min_claim": row.min_claim,
-            "num_samples": len(samples),
+            "num_samples": len(row.target.samples),
             "verification": row.verification_id,
             "status": row.status,
             "verdict": row.verdict,

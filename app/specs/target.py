@@ -39,5 +39,5 @@ class Target:
 
     def as_json(self) -> dict[str, list[int]]:
         """The classes, tasks or samples that are named, by kind."""
-        named = {"classes": self.classes, "tasks": self.tasks, "samples": self.samples}
+        named = {"tasks": self.tasks, "classes": self.classes, "samples": self.samples}
         return {kind: list(items) for kind, items in named.items() if items}

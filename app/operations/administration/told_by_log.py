@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.operations.forgetting import targets
+from app.specs.target import Target
 
 ASKED = (
     "method",
@@ -91,9 +92,10 @@ class Told:
                 request.update(_said(index, _requested(entry)))
             case "forget.started":
                 request["status"] = Said("running", index)
-                if "target" in request:
-                    left = targets.without_forgotten(request["target"].value, self._forgotten(entry["model"]))
-                    request["target"] = Said(left, request["target"].index)
+                asked = request.get("target")
+                if asked is not None and "classes" in asked.value:
+                    left = targets.without_forgotten(Target.of(asked.value), self._forgotten(entry["model"]))
+                    request["target"] = Said(left.as_json(), asked.index)
             case "forget.completed":
                 request.update(_said(index, _completed(entry)))
                 buried = Buried(index, set(details.get("classes", [])), details.get("num_samples", 0))

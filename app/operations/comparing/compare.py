@@ -28,7 +28,7 @@ from app.operations.views import job_view
 from app.specs.methods import METHOD_SPECS
 from app.specs.refusing import Refusal
 from app.specs.request import ForgetSpec
-from app.specs.target import Target
+from app.specs.target import Target, TargetKind
 
 if TYPE_CHECKING:
     from app.jobs.attempt import Attempt
@@ -50,10 +50,10 @@ def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, 
     if model.serving_version is None:
         raise NoServingVersion("the model has no version to forget from; train it first")
     target = targets.resolve(session, model, body.target, home)
-    refusal: Refusal = body.refusal or ("none" if "samples" in target else "calibrate")
+    refusal: Refusal = body.refusal or ("none" if target.kind == "samples" else "calibrate")
     spec = {
-        "target": target,
-        "methods": [method.model_dump() for method in _methods(model, target, refusal, body.methods)],
+        "target": target.as_json(),
+        "methods": [method.model_dump() for method in _methods(model, target.kind, refusal, body.methods)],
         "refusal": refusal,
         "num_references": body.num_references,
         "seed": body.seed,
@@ -65,10 +65,9 @@ def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, 
 
 
 def _methods(
-    model: ModelRow, target: targets.Target, refusal: Refusal, wanted: list[ComparedMethod] | None
+    model: ModelRow, kind: TargetKind, refusal: Refusal, wanted: list[ComparedMethod] | None
 ) -> list[ComparedMethod]:
     """The methods that are wanted, if all apply with their parameters; if none is named, every method that applies."""
-    kind = choosing.target_kind(target)
     if wanted is None:
         found = choosing.applicable(model, kind, refusal)
         if not found:
@@ -109,17 +108,17 @@ def _faults_of_parameters(place: int, wanted: ComparedMethod) -> list[FieldError
 def run(attempt: Attempt) -> None:
     """Carry out and verify every method beside retrained models, keep the table as the job's result."""
     start = publishing.begin(attempt)
-    named = [*start.forgotten, *attempt.spec["target"].get("classes", [])]
-    loaded = publishing.load_dataset(attempt, start, named)
+    target = Target.of(attempt.spec["target"])
+    loaded = publishing.load_dataset(attempt, start, [*start.forgotten, *target.classes])
     parent = publishing.load_parent(attempt, start)
     if parent is None or start.parent is None:
         raise NoServingVersion("the model has no version to forget from; train it first")
-    targets.refuse_unlearned(start.model, start.parent, attempt.spec["target"])
+    targets.refuse_unlearned(start.model, start.parent, target)
     requested = [_requested(attempt, method) for method in attempt.spec["methods"]]
     found = _compared(attempt, start, parent, loaded.dataset, requested)
     comparison = Comparison(
         target={kind: items[:MOST_SAMPLES_SHOWN] for kind, items in attempt.spec["target"].items()},
-        num_samples=len(attempt.spec["target"].get("samples", [])),
+        num_samples=len(target.samples),
         version=start.parent.number,
         rows=[_row(attempt, method, row) for method, row in zip(attempt.spec["methods"], found.rows, strict=True)],
         original=ComparedFigures(**asdict(found.original)),
@@ -150,10 +149,10 @@ def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, co
     from app.unlearning.comparing import Reference
 
     assert start.parent is not None
-    target = attempt.spec["target"]
+    target = Target.of(attempt.spec["target"])
     unseen = Unseen(
-        classes=tuple(target.get("classes", [])),
-        samples=tuple(target.get("samples", [])),
+        classes=target.classes,
+        samples=target.samples,
         other_classes=tuple(start.forgotten),
         other_samples=tuple(start.forgotten_samples),
         forget_requests=(),

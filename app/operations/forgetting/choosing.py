@@ -19,7 +19,7 @@ from app.specs.methods import METHOD_SPECS, MethodName, sought_by
 from app.specs.methods.method import reasons_against
 from app.specs.methods.work import Work
 from app.specs.refusing import Refusal
-from app.specs.target import TargetKind
+from app.specs.target import Target, TargetKind
 
 _BEYOND_CHANCE = 1.645  # one-sided 95 %, in standard errors
 _EXACT_INSTEAD = "So the first method is taken whose weights were never fitted to them."
@@ -38,7 +38,7 @@ class Chosen:
     for by name."""
 
 
-def choose(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> Chosen:
+def choose(session: Session, model: ModelRow, body: ForgetCreate, target: Target) -> Chosen:
     """The method asked for, without a price, or, for `auto`, the first preferred one that applies and keeps the limits.
 
     Raises NotApplicable where `auto` finds none, with what speaks against each.
@@ -59,22 +59,22 @@ def choose(session: Session, model: ModelRow, body: ForgetCreate, target: target
     return Chosen(best.method, f"{why} {unshown} {_NO_EXACT}" if unshown else why, judged)
 
 
-def bounds_on(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> claiming.Bounds:
+def bounds_on(session: Session, model: ModelRow, body: ForgetCreate, target: Target) -> claiming.Bounds:
     """What bounds the claim of a request on this model, beside its method."""
     asked = claiming.Bounds(body.refusal, body.reference, body.num_references)
-    return claiming.with_parent(session, model, asked, samples="samples" in target)
+    return claiming.with_parent(session, model, asked, samples=target.kind == "samples")
 
 
-def _cannot_be_shown(session: Session, model: ModelRow, target: targets.Target) -> str | None:
+def _cannot_be_shown(session: Session, model: ModelRow, target: Target) -> str | None:
     """Why no comparison with retrained models could show that samples are forgotten; None where one may.
 
     The original must tell its rows from unseen ones; otherwise no figure that could tell it has power. None for classes
     and tasks.
     """
-    if "samples" not in target or model.serving_version is None:
+    if target.kind != "samples" or model.serving_version is None:
         return None
     version = session.get_one(VersionRow, (model.id, model.serving_version))
-    found, count = version.metrics.get("memorisation"), len(target["samples"])
+    found, count = version.metrics.get("memorisation"), len(target.samples)
     if found is None:
         return f"How well version {version.number} tells its training rows from unseen ones was not measured."
     seen, unseen, area = (found[name] for name in ("train_accuracy", "unseen_accuracy", "membership_auc"))
@@ -89,30 +89,24 @@ def _cannot_be_shown(session: Session, model: ModelRow, target: targets.Target) 
     )
 
 
-def target_kind(target: targets.Target) -> TargetKind:
-    """Whether classes, tasks or samples are to be forgotten."""
-    if "samples" in target:
-        return "samples"
-    return "tasks" if "tasks" in target else "classes"
-
-
-def work_on(session: Session, model: ModelRow, target: targets.Target) -> Work | None:
+def work_on(session: Session, model: ModelRow, target: Target) -> Work | None:
     """How many rows are to be forgotten and to stay; None while nothing was trained."""
     rows = costs.trained_rows(session, model)
     if rows is None:
         return None
-    going, samples = set(target.get("classes", [])), len(target.get("samples", []))
+    going, samples = set(target.classes), len(target.samples)
     stay = targets.learned_classes(session, model) - targets.gone_classes(session, model) - going
     return Work(rows, rows.of(going) + samples, max(rows.of(stay) - samples, 0))
 
 
-def candidates(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[Candidate]:
+def candidates(session: Session, model: ModelRow, body: ForgetCreate, target: Target) -> list[Candidate]:
     """Every method with its default parameters: whether it applies, its claim at most, and what it would take.
 
     They are in the order of preference, those that do not apply at the end.
     """
-    work, bounds, kind = work_on(session, model, target), bounds_on(session, model, body, target), target_kind(target)
-    found = [_candidate(name, model, kind, body.refusal, work=work, bounds=bounds) for name in _in_order(kind, model)]
+    work, bounds = work_on(session, model, target), bounds_on(session, model, body, target)
+    order = _in_order(target.kind, model)
+    found = [_candidate(name, model, target.kind, body.refusal, work=work, bounds=bounds) for name in order]
     return sorted(found, key=lambda candidate: not candidate.applicable)
 
 

@@ -60,7 +60,7 @@ def with_parent(session: Session, model: ModelRow, bounds: Bounds, *, samples: b
 
 def bounds_of(request: ForgetRequestRow, *, pushed: bool) -> Bounds:
     """The bounds of a stored request without its parent; `pushed` says whether a class was pushed before."""
-    refusal = "push" if "samples" in request.target and pushed else request.refusal
+    refusal = "push" if request.target.kind == "samples" and pushed else request.refusal
     return Bounds(refusal, request.reference, request.num_references)
 
 

@@ -26,6 +26,7 @@ from app.operations.views import forget_request_view
 from app.specs.claims import CLAIMS
 from app.specs.methods import METHOD_SPECS, sought_by
 from app.specs.methods.work import Work
+from app.specs.target import Target
 
 _LISTED_SAMPLES = 100
 """The most samples that a list shows of each request; a request may name 100,000."""
@@ -70,7 +71,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
     work = choosing.work_on(session, model, target)
     return ForgetPlan(
         model=model.name,
-        target=target,
+        target=target.as_json(),
         method=settled.method,
         requested_method=body.method,
         strategy=settled.strategy,
@@ -78,7 +79,7 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
         refusal=settled.refusal,
         reference=settled.reference,
         num_references=settled.num_references,
-        num_samples=len(target.get("samples", [])),
+        num_samples=len(target.samples),
         sought=sought_by(settled.method, bounds.refusal),
         claim=claiming.most_claimable(settled.method, bounds),
         parent_version=model.serving_version,
@@ -94,12 +95,12 @@ def plan(session: Session, name: str, body: ForgetCreate, *, home: Path | None =
 
 
 def _settle(
-    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, home: Path | None
+    session: Session, model: ModelRow, target: Target, body: ForgetCreate, home: Path | None
 ) -> tuple[choosing.Chosen, ForgetCreate]:
     """How the method was found, and the request with that method; raises `NotApplicable`."""
     chosen = choosing.choose(session, model, body, target)
     settled = _by(chosen.method, body)
-    reasons = choosing.reasons(settled.method, model, choosing.target_kind(target), settled.refusal)
+    reasons = choosing.reasons(settled.method, model, target.kind, settled.refusal)
     reasons += _below_claim(settled) + _without_rows(session, model, target, settled, home)
     if reasons:
         raise NotApplicable("the method cannot do this; `errors` lists all that speaks against it", errors=reasons)
@@ -117,10 +118,10 @@ def _by(method: str, body: ForgetCreate) -> ForgetCreate:
 
 
 def _without_rows(
-    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, home: Path | None
+    session: Session, model: ModelRow, target: Target, body: ForgetCreate, home: Path | None
 ) -> list[FieldError]:
     """What speaks against a method that reads the forget set, where all rows of a class were forgotten as samples."""
-    gone = set(target.get("classes", [])) & sample_targets.classes_without_rows(session, model, home)
+    gone = set(target.classes) & sample_targets.classes_without_rows(session, model, home)
     if not gone or not METHOD_SPECS[body.method].reads_forget_set:
         return []
     detail = (
@@ -142,7 +143,7 @@ def _reference_seconds(work: Work | None, body: ForgetCreate) -> float | None:
     return costs.reference_seconds(work, body.num_references) if work and body.reference == "wait" else None
 
 
-def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:
+def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: Target) -> list[str]:
     """Warnings of what may make the request fail, or keep its result from being shown."""
     return [*_of_the_version_before(session, model, body), *_of_pushed_classes(session, model, body, target)]
 
@@ -156,16 +157,16 @@ def _of_the_version_before(session: Session, model: ModelRow, body: ForgetCreate
     return [f"version {serving.number}: {serving.metrics['warning']}"]
 
 
-def _of_pushed_classes(session: Session, model: ModelRow, body: ForgetCreate, target: targets.Target) -> list[str]:
+def _of_pushed_classes(session: Session, model: ModelRow, body: ForgetCreate, target: Target) -> list[str]:
     """The warning that classes pushed earlier may be refused too rarely; requests for samples refuse them as before."""
-    if body.refusal == "push" or "samples" in target:
+    if body.refusal == "push" or target.kind == "samples":
         return []
     pushing = select(ForgetRequestRow.target).where(
         ForgetRequestRow.model_id == model.id,
         ForgetRequestRow.refusal == "push",
         ForgetRequestRow.status.in_(["queued", "running", "completed"]),
     )
-    pushed = sorted({number for earlier in session.scalars(pushing) for number in earlier.get("classes", [])})
+    pushed = sorted({number for earlier in session.scalars(pushing) for number in earlier.classes})
     if not pushed:
         return []
     warning = (
@@ -177,7 +178,7 @@ def _of_pushed_classes(session: Session, model: ModelRow, body: ForgetCreate, ta
 
 
 def _row(
-    session: Session, model: ModelRow, target: targets.Target, body: ForgetCreate, *, requested_method: str
+    session: Session, model: ModelRow, target: Target, body: ForgetCreate, *, requested_method: str
 ) -> ForgetRequestRow:
     return ForgetRequestRow(
         id=uuid4(),

@@ -58,7 +58,7 @@ def run(attempt: Attempt) -> None:
     """Unlearn, measure, verify, judge; publish in one transaction what passed, and quarantine all that still remembers."""
     start = publishing.begin(attempt)
     request = _started(attempt, start)
-    loaded = publishing.load_dataset(attempt, start, [*start.forgotten, *request.target.get("classes", [])])
+    loaded = publishing.load_dataset(attempt, start, [*start.forgotten, *request.target.classes])
     parent = publishing.load_parent(attempt, start)
     if parent is None or start.parent is None:
         raise NoServingVersion(
@@ -178,8 +178,8 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
     return publishing.NewVersion(
         origin="unlearned",
         parent=start.parent,
-        forgotten=sorted([*start.forgotten, *request.target.get("classes", [])]),
-        num_samples=len(start.forgotten_samples) + len(request.target.get("samples", [])),
+        forgotten=sorted([*start.forgotten, *request.target.classes]),
+        num_samples=len(start.forgotten_samples) + len(request.target.samples),
         claim=claim,
         # What learning tasks came to, how much of earlier ones it cost, is the parent's; nothing was learned here.
         metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds | done.learned),
@@ -199,7 +199,7 @@ def _bury(session: Session, request: ForgetRequestRow) -> None:
         "forget_request_id": request.id,
         "created_at": database_now(session),
     }
-    kinds = {"class": request.target.get("classes", []), "sample": request.target.get("samples", [])}
+    kinds = {"class": request.target.classes, "sample": request.target.samples}
     rows = [{**shared, "kind": kind, "item": item} for kind, items in kinds.items() for item in items]
     session.execute(insert(TombstoneRow), rows)
 

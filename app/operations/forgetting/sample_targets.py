@@ -100,7 +100,7 @@ def _gone_samples(session: Session, model: ModelRow) -> set[int]:
     waiting = select(ForgetRequestRow.target).where(
         ForgetRequestRow.model_id == model.id, ForgetRequestRow.status.in_(["queued", "running"])
     )
-    queued = {number for target in session.scalars(waiting) for number in target.get("samples", [])}
+    queued = {number for target in session.scalars(waiting) for number in target.samples}
     return queued | set(forgotten_samples(session, model.id))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +27,24 @@ from app.operations.forgetting import sample_targets
 from app.operations.lookups import some, waiting_jobs
 from app.operations.training.tasks import refuse_fewer
 from app.operations.views import forgotten_classes
-
-Target = dict[str, list[int]]
-"""`samples` to forget, ascending; or `classes`, ascending, and for a model with tasks the `tasks` that were named."""
+from app.specs.target import Target
 
 
 def resolve(session: Session, model: ModelRow, target: ForgetTarget, home: Path | None = None) -> Target:
     """What is to be forgotten; `home` is where labels are kept, without it the job checks the classes of samples.
 
+    A target of tasks names the classes, too.
     Raises `ClassNotFound`, `TaskNotFound`, `AlreadyForgotten`, `NothingLeft` (both count queued requests),
     `NoServingVersion`, `InvalidInput` and `NotApplicable`, `Conflict` for a task that the serving version lacks, and what
     `sample_targets.resolve` does.
     """
     gone = gone_classes(session, model)
     if target.samples is not None:
-        found = {"samples": sample_targets.resolve(session, model, target.samples, gone, home)}
+        found = Target(samples=tuple(sample_targets.resolve(session, model, target.samples, gone, home)))
     else:
         has_tasks = bool(model.learning.tasks)
         found = _of_tasks(session, model, target, gone) if has_tasks else _of_classes(model, target, gone)
-    going = gone | set(found.get("classes", [])) | sample_targets.classes_without_rows(session, model, home)
+    going = gone | set(found.classes) | sample_targets.classes_without_rows(session, model, home)
     if not learned_classes(session, model) - going:
         raise NothingLeft("no class would remain; to drop everything, delete the model")
     if model.serving_version is None and not waiting_jobs(session, model.id):
@@ -57,7 +57,7 @@ def gone_classes(session: Session, model: ModelRow) -> set[int]:
     waiting = select(ForgetRequestRow.target).where(
         ForgetRequestRow.model_id == model.id, ForgetRequestRow.status.in_(["queued", "running"])
     )
-    queued = {number for target in session.scalars(waiting) for number in target.get("classes", [])}
+    queued = {number for target in session.scalars(waiting) for number in target.classes}
     return queued | set(forgotten_classes(session, [model.id])[model.id])
 
 
@@ -70,21 +70,17 @@ def learned_classes(session: Session, model: ModelRow) -> set[int]:
 
 def logged(target: Target) -> dict[str, Any]:
     """What the audit log says of a target: for samples only their number, never their ids."""
-    if "samples" in target:
-        return {"num_samples": len(target["samples"])}
-    return dict(target)
+    return {"num_samples": len(target.samples)} if target.samples else target.as_json()
 
 
 def without_forgotten(target: Target, forgotten: Collection[int]) -> Target:
     """What is left of a target when its turn comes: requests before it may have forgotten some of a task's classes."""
-    if "classes" not in target:
-        return target
-    return {**target, "classes": [number for number in target["classes"] if number not in forgotten]}
+    return replace(target, classes=tuple(number for number in target.classes if number not in forgotten))
 
 
-def refuse_unlearned(model: ModelRow, parent: VersionRow, target: dict[str, Any]) -> None:
+def refuse_unlearned(model: ModelRow, parent: VersionRow, target: Target) -> None:
     """Raise `Conflict` where the pointer was moved to a version that never learned what is to be forgotten."""
-    if max(target.get("tasks", []), default=0) >= len(parent.tasks):
+    if max(target.tasks, default=0) >= len(parent.tasks):
         refuse_fewer(model, parent)
 
 
@@ -102,7 +98,7 @@ def _of_classes(model: ModelRow, target: ForgetTarget, gone: set[int]) -> Target
             f"{dataset.name} has no classes {some(unknown)}; its classes are 0 to {len(dataset.classes) - 1}"
         )
     _refuse_gone(classes, gone)
-    return {"classes": classes}
+    return Target(classes=tuple(classes))
 
 
 def _of_tasks(session: Session, model: ModelRow, target: ForgetTarget, gone: set[int]) -> Target:
@@ -117,8 +113,10 @@ def _of_tasks(session: Session, model: ModelRow, target: ForgetTarget, gone: set
     named = sorted(set(target.tasks))
     _refuse_unknown(session, model, named, tasks)
     if target.classes is not None:
-        return {"tasks": named, "classes": _part(named, target.classes, tasks, gone)}
-    return {"tasks": named, "classes": _whole(named, tasks, gone, forgotten_classes(session, [model.id])[model.id])}
+        classes = _part(named, target.classes, tasks, gone)
+    else:
+        classes = _whole(named, tasks, gone, forgotten_classes(session, [model.id])[model.id])
+    return Target(tasks=tuple(named), classes=tuple(classes))
 
 
 def _whole(named: list[int], tasks: list[list[int]], gone: set[int], forgotten: list[int]) -> list[int]:

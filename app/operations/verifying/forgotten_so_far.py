@@ -86,8 +86,8 @@ def unseen_of(session: Session, request: ForgetRequestRow, version: VersionRow |
         if forget_request != request.id:
             gone[kind].add(item)
     return Unseen(
-        classes=tuple(sorted(set(request.target.get("classes", [])) - gone["class"])),
-        samples=tuple(sorted(set(request.target.get("samples", [])) - gone["sample"])),
+        classes=tuple(sorted(set(request.target.classes) - gone["class"])),
+        samples=tuple(sorted(set(request.target.samples) - gone["sample"])),
         other_classes=tuple(sorted(gone["class"])),
         other_samples=tuple(sorted(gone["sample"])),
         forget_requests=tuple(sorted(requests)),

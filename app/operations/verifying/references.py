@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -305,13 +305,12 @@ def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:
 
 
 def _row(session: Session, attempt: Attempt, asked: _Asked, staged: publishing.Staged, seconds: float) -> ReferenceRow:
-    target: dict[str, Any] = asked.request.target
     return ReferenceRow(
         model_id=asked.start.model.id,
         number=asked.start.number,
         key=asked.key,
         seed=asked.seed,
-        target=target,
+        target=asked.request.target,
         forget_requests=[str(found) for found in asked.unseen.forget_requests],
         state="available",
         digest=staged.manifest.weights_digest,

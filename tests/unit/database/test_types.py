@@ -8,13 +8,14 @@ from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import select, text
+from sqlalchemy import Text, cast, select, text
 from sqlalchemy.exc import StatementError
 
 from app.database.engine import Database
-from app.database.tables import ModelRow
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
 from app.specs.learning import Learning, Progressive, Sisa, Standard
+from app.specs.target import Target
 from app.specs.training import Training
 
 PAIRS: list[tuple[Architecture, Learning]] = [
@@ -61,6 +62,48 @@ def test_the_stored_json_is_that_of_the_contract(database: Database) -> None:
         )
         found = [value if isinstance(value, dict) else json.loads(value) for value in stored.one()]
     assert found == [{"type": "mlp", "hidden": [7]}, {"mode": "standard"}]
+
+
+@pytest.mark.parametrize(
+    ("stored", "target"),
+    [
+        ('{"classes": [2, 3]}', Target(classes=(2, 3))),
+        ('{"tasks": [1], "classes": [2]}', Target(classes=(2,), tasks=(1,))),
+        ('{"samples": [0, 59999]}', Target(samples=(0, 59999))),
+    ],
+)
+def test_a_target_is_stored_as_the_kinds_that_are_named(database: Database, stored: str, target: Target) -> None:
+    request = forget_request_row(target)
+    with database.writing() as session:
+        job = JobRow(id=request.job_id, kind="forget", model_id=request.model_id, spec={}, actor="a", status="queued")
+        job.progress, job.created_at = {}, request.received_at
+        model = model_row(Mlp(), Standard())
+        model.id = request.model_id
+        for row in (model, job, request):
+            session.add(row)
+            session.flush()
+        (found,) = session.execute(select(cast(ForgetRequestRow.target, Text))).one()
+    assert found == stored
+    with database.reading() as session:
+        assert session.scalars(select(ForgetRequestRow)).one().target == target
+
+
+def forget_request_row(target: Target) -> ForgetRequestRow:
+    return ForgetRequestRow(
+        id=uuid4(),
+        model_id=uuid4(),
+        job_id=uuid4(),
+        target=target,
+        method="edit",
+        requested_method="edit",
+        refusal="push",
+        reference="none",
+        num_references=3,
+        parameters={},
+        seed=0,
+        status="queued",
+        received_at=datetime.now(UTC),
+    )
 
 
 def test_what_is_no_value_of_the_type_is_not_stored(database: Database) -> None:
