@@ -21,6 +21,7 @@ from app.errors import ForeignHost, ForeignOrigin
 from app.operations.administration import api_keys
 from app.operations.administration.api_keys import Identity
 from app.operations.caller import Caller
+from app.specs.originator import Originator
 
 _bearer = HTTPBearer(
     scheme_name="ApiKey",
@@ -76,8 +77,8 @@ def _look_up(held: Resources, presented: str | None) -> Identity:
 def _caller(request: Request, needed: SecurityScopes, identity: Identity) -> Caller:
     if identity.actor == api_keys.LOCAL:
         refuse_foreign(request)
-    caller = Caller(identity.actor, identity.scopes, request.state.request_id)
-    request.state.actor = caller.actor
+    caller = Caller(Originator(identity.actor, request.state.request_id), identity.scopes)
+    request.state.actor = identity.actor
     for scope in needed.scopes:
         caller.require(scope)  # type: ignore[arg-type]  # FastAPI hands the literals of this file back as strings
     refuse_unknown_parameters(request)  # here, since every route with a key passes, and strangers learn nothing

@@ -52,7 +52,7 @@ class Idempotency:
         if self.key is None:
             return None
         with database.reading() as session:
-            kept = session.get(IdempotencyRow, (caller.actor, self.key))
+            kept = session.get(IdempotencyRow, (caller.by.actor, self.key))
             return self._replay(kept) if kept is not None and _is_fresh(kept, session) else None
 
     def once(self, session: Session, caller: Caller, work: Callable[[], Response]) -> Response:
@@ -63,15 +63,15 @@ class Idempotency:
         """
         if self.key is None:
             return work()
-        with self._alone(session, caller.actor, self.key):
-            kept = session.get(IdempotencyRow, (caller.actor, self.key))
+        with self._alone(session, caller.by.actor, self.key):
+            kept = session.get(IdempotencyRow, (caller.by.actor, self.key))
             if kept is not None and _is_fresh(kept, session):
                 return self._replay(kept)
             if kept is not None:
                 session.delete(kept)
                 session.flush()
             answer = work()
-            session.add(self._kept(caller.actor, self.key, answer, database_now(session)))
+            session.add(self._kept(caller.by.actor, self.key, answer, database_now(session)))
             return answer
 
     @contextmanager

@@ -23,6 +23,7 @@ from app.contract.audit import AuditProblem, AuditVerification
 from app.database.engine import database_now, is_writing
 from app.database.tables import AuditEntryRow
 from app.evidence.merkle import CompactRange, leaf_hash
+from app.specs.originator import Originator
 
 FORMAT = 1
 """Version of the entry's layout, in every entry."""
@@ -51,8 +52,7 @@ def append(
     session: Session,
     event: str,
     *,
-    actor: str,
-    request_id: str | None = None,
+    by: Originator,
     model: str | None = None,
     version: int | None = None,
     forget_request: UUID | None = None,
@@ -64,8 +64,8 @@ def append(
     lock until the transaction ends: all others that append wait for it.
     """
     subject = {
-        "actor": actor,
-        "request_id": request_id,
+        "actor": by.actor,
+        "request_id": by.request_id,
         "model": model,
         "version": version,
         "forget_request": forget_request,

@@ -33,6 +33,7 @@ from app.specs.claims import Claim
 from app.specs.learning import Learning
 from app.specs.methods import METHOD_SPECS, MethodName
 from app.specs.methods.edit import Scope, Strategy
+from app.specs.originator import Originator
 from app.specs.refusing import GuardParameters, Refusal
 from app.specs.request import ForgetSpec
 from app.specs.target import Target
@@ -204,6 +205,11 @@ class JobRow(Table):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+    @property
+    def by(self) -> Originator:
+        """Who asked for the job, and by which request."""
+        return Originator(self.actor, self.request_id)
 
 
 class JobDependencyRow(Table):

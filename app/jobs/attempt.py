@@ -16,6 +16,7 @@ from app.errors import DatabaseUnavailable
 from app.jobs import queue
 from app.jobs.queue import Claim
 from app.settings import Settings
+from app.specs.originator import Originator
 
 _SECONDS_BETWEEN_PROGRESS = 0.25
 _logger = structlog.get_logger(__name__)
@@ -52,14 +53,9 @@ class Attempt:
         return self.claim.spec
 
     @property
-    def actor(self) -> str:
-        """The actor who asked for the job, as the audit log names it."""
-        return self.claim.actor
-
-    @property
-    def request_id(self) -> str | None:
-        """The id of the request that asked for the job."""
-        return self.claim.request_id
+    def by(self) -> Originator:
+        """Who asked for the job, and by which request."""
+        return self.claim.by
 
     @property
     def fence(self) -> int:

@@ -24,6 +24,7 @@ from app.database.engine import database_now
 from app.database.tables import JobDependencyRow, JobRow
 from app.errors import AttemptsExhausted, ForgetteryError, JobFinished, JobNotFound
 from app.jobs.processes import is_dead
+from app.specs.originator import Originator
 
 LEASE = timedelta(seconds=60)
 """How long a job stays with an owner that no longer reports."""
@@ -50,8 +51,7 @@ class Claim:
     model_id: UUID
     kind: str
     spec: dict[str, Any]
-    actor: str
-    request_id: str | None
+    by: Originator
     fence: int
 
     @property
@@ -66,8 +66,7 @@ def submit(
     model_id: UUID,
     spec: dict[str, Any],
     *,
-    actor: str,
-    request_id: str | None,
+    by: Originator,
     publishing: bool = True,
     waits_for: Collection[UUID] = (),
 ) -> JobRow:
@@ -82,8 +81,8 @@ def submit(
         model_id=model_id,
         publishing=publishing,
         spec=spec,
-        actor=actor,
-        request_id=request_id,
+        actor=by.actor,
+        request_id=by.request_id,
         status="queued",
         progress=_waiting(),
         revision=0,
@@ -251,7 +250,7 @@ def _taken(job: JobRow, owner: str, now: datetime, lease: timedelta) -> Claim:
     job.fence += 1
     job.attempts += 1
     job.revision += 1
-    return Claim(job.id, job.model_id, job.kind, job.spec, job.actor, job.request_id, job.fence)
+    return Claim(job.id, job.model_id, job.kind, job.spec, job.by, job.fence)
 
 
 def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:

@@ -6,20 +6,18 @@ from dataclasses import dataclass
 
 from app.contract.keys import ApiScope
 from app.errors import MissingScope
+from app.specs.originator import Originator
 
-HOUSEKEEPING_ACTOR = "retention"
+HOUSEKEEPING = Originator("retention")
 """The actor that the audit log names for what the service does by itself."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The authenticated sender of one request: `actor` and `request_id` are what the audit log keeps of it."""
+    """The authenticated sender of one request: `by` is what jobs and the audit log keep of it."""
 
-    actor: str
-    """`admin`, `local`, or `key:` and the API key's UUID."""
+    by: Originator
     scopes: frozenset[str]
-    request_id: str
-    """The server's own UUID of the request, never the client's."""
 
     def may(self, scope: ApiScope) -> bool:
         """Whether the scope, or `admin`, which implies every other, was granted."""

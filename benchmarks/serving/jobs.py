@@ -30,6 +30,7 @@ from app.processes.lifelines import end_with_parent
 from app.settings import Settings
 from app.specs.architectures import Mlp
 from app.specs.learning import Standard
+from app.specs.originator import Originator
 from app.specs.training import Training
 
 _SECONDS_FOR_A_JOB = 60.0
@@ -92,7 +93,7 @@ def _wait_of_one(database: Database, model: UUID) -> float:
     """Seconds from the commit to the end of the torch operation of one job."""
     time.sleep(random.uniform(0.2, 0.4))  # noqa: S311  not for secrets
     with database.writing() as session:
-        job_id = queue.submit(session, "train", model, {}, actor="local", request_id=None).id
+        job_id = queue.submit(session, "train", model, {}, by=Originator("local")).id
     submitted_at = time.time()
     while time.time() < submitted_at + _SECONDS_FOR_A_JOB:
         time.sleep(0.01)

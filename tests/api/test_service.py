@@ -27,6 +27,7 @@ from app.jobs import queue
 from app.main import _ROUTERS, create_app
 from app.operations.handlers import HANDLERS
 from app.settings import Settings
+from app.specs.originator import Originator
 from tests.real_server import ADMIN_KEY, StartServer, assert_problem, serving
 
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -216,9 +217,7 @@ def a_job(
     waits_for: Collection[UUID] = (),
 ) -> JobRow:
     """A job asked for `age` seconds ago that, if it ran, took so many seconds."""
-    job = queue.submit(
-        session, "train", model.id, {}, actor="somebody", request_id=None, publishing=False, waits_for=waits_for
-    )
+    job = queue.submit(session, "train", model.id, {}, by=Originator("somebody"), publishing=False, waits_for=waits_for)
     now = database_now(session)
     job.status, job.created_at = status, now - timedelta(seconds=age)
     if seconds is not None:

@@ -15,6 +15,7 @@ from app.database.tables import ForgetRequestRow
 from app.jobs import queue
 from app.operations.lookups import find_model, find_version
 from app.settings import Settings
+from app.specs.originator import Originator
 from tests.real_server import assert_problem
 from tests.stored_versions import StoredVersion, record_model, record_version, set_state, store_version
 from tests.waiting import wait_until
@@ -174,7 +175,7 @@ def test_the_model_card_names_the_forget_request_and_its_dates(
     received = datetime(2026, 3, 14, 9, 26, 53, 589793, UTC)
     with database.writing() as session:
         model = find_model(session, "digits")
-        job = queue.submit(session, "forget", model.id, {}, actor="somebody", request_id=None)
+        job = queue.submit(session, "forget", model.id, {}, by=Originator("somebody"))
         session.add(
             ForgetRequestRow(
                 id=request_id,

@@ -74,7 +74,7 @@ def _way_in(session: Session, settings: Settings) -> str:
 
 def create_api_key(session: Session, caller: Caller, body: ApiKeyCreate) -> ApiKeyCreated:
     """A new key; its secret is in this answer only. Raises `FirstKeyMustBeAdmin` on a server without any key."""
-    if caller.actor == LOCAL and "admin" not in body.scopes:
+    if caller.by.actor == LOCAL and "admin" not in body.scopes:
         raise FirstKeyMustBeAdmin(
             'from the first key on every request needs one, so it must hold the scope "admin"; create that one first'
         )
@@ -129,7 +129,7 @@ def _refuse_last_admin(active: Sequence[ApiKeyRow], going: ApiKeyRow) -> None:
 
 def _log(session: Session, event: str, caller: Caller, row: ApiKeyRow) -> None:
     details = {"key": str(row.id), "scopes": row.scopes}
-    log.append(session, event, actor=caller.actor, request_id=caller.request_id, details=details)
+    log.append(session, event, by=caller.by, details=details)
 
 
 def _view(row: ApiKeyRow) -> ApiKey:

@@ -58,9 +58,7 @@ def submit(session: Session, caller: Caller, name: str, body: CompareCreate, *, 
         "num_references": body.num_references,
         "seed": body.seed,
     }
-    job = queue.submit(
-        session, "compare", model.id, spec, actor=caller.actor, request_id=caller.request_id, publishing=False
-    )
+    job = queue.submit(session, "compare", model.id, spec, by=caller.by, publishing=False)
     return job_view(job, model.name)
 
 

@@ -50,8 +50,7 @@ def submit(
         "forget",
         model.id,
         {"forget_request": str(request.id)},
-        actor=caller.actor,
-        request_id=caller.request_id,
+        by=caller.by,
         waits_for=[reference.id for reference in waits_for],
     )
     request.job_id = job.id
@@ -206,8 +205,7 @@ def _log_requested(session: Session, caller: Caller, model: ModelRow, request: F
     log.append(
         session,
         "forget.requested",
-        actor=caller.actor,
-        request_id=caller.request_id,
+        by=caller.by,
         model=model.name,
         forget_request=request.id,
         details={

@@ -83,8 +83,7 @@ def _started(attempt: Attempt, start: publishing.Start) -> ForgetRequestRow:
             log.append(
                 session,
                 "forget.started",
-                actor=attempt.actor,
-                request_id=attempt.request_id,
+                by=attempt.by,
                 model=start.model.name,
                 forget_request=request.id,
                 details=_details(attempt, start),
@@ -160,9 +159,7 @@ def _publish(
     guards.destroy_deleted(attempt.database, attempt.settings)
     observation_files.destroy_outdated(attempt.database, attempt.settings)
     if attempt.settings.retention_days == 0:
-        versions.purge_all(
-            attempt.database, attempt.settings, start.model.id, actor=attempt.actor, request_id=attempt.request_id
-        )
+        versions.purge_all(attempt.database, attempt.settings, start.model.id, by=attempt.by)
         reference_files.purge_outdated(attempt.database, attempt.settings)
 
 
@@ -210,15 +207,12 @@ def _complete(
     row = _judged(session, start, done, status="completed")
     row.claim, row.version = claim.level, start.number
     if attempt.settings.verify_before_purge:
-        verifications.queue_before_purge(
-            session, actor=attempt.actor, request_id=attempt.request_id, request=row, version=start.number
-        )
+        verifications.queue_before_purge(session, by=attempt.by, request=row, version=start.number)
     row.verification_id = _recorded(session, attempt, row, done, digest=digest)
     log.append(
         session,
         "forget.completed",
-        actor=attempt.actor,
-        request_id=attempt.request_id,
+        by=attempt.by,
         model=start.model.name,
         version=start.number,
         forget_request=row.id,
@@ -242,8 +236,7 @@ def _refuse(attempt: Attempt, start: publishing.Start, done: Done) -> None:
         log.append(
             session,
             "forget.failed",
-            actor=attempt.actor,
-            request_id=attempt.request_id,
+            by=attempt.by,
             model=start.model.name,
             forget_request=done.request.id,
             details={**_details(attempt, start), "verdict": verdict, "missed": missed},
@@ -254,8 +247,7 @@ def _recorded(session: Session, attempt: Attempt, row: ForgetRequestRow, done: D
     """The id under which the verification is kept; `digest` is that of the published weights, if any are."""
     return verifications.record(
         session,
-        actor=attempt.actor,
-        request_id=attempt.request_id,
+        by=attempt.by,
         request=row,
         version=row.version,
         digest=digest,
@@ -297,8 +289,7 @@ def ended(session: Session, job: JobRow) -> None:
     log.append(
         session,
         f"forget.{job.status}",
-        actor=job.actor,
-        request_id=job.request_id,
+        by=job.by,
         model=model.name,
         forget_request=request.id,
         details=publishing.ending(job),

@@ -13,10 +13,11 @@ from app.contract.versions import Version
 from app.database.engine import Database, database_now
 from app.database.tables import ModelRow, VersionRow
 from app.errors import GuardNotFound, StorageUnavailable
-from app.operations.caller import HOUSEKEEPING_ACTOR, Caller
+from app.operations.caller import HOUSEKEEPING, Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs
 from app.operations.views import version_view
 from app.settings import Settings
+from app.specs.originator import Originator
 from app.store.manifest import GUARD
 from app.store.versions import VersionStore
 
@@ -37,7 +38,7 @@ def delete_guard(database: Database, settings: Settings, caller: Caller, name: s
             raise GuardNotFound(f"the guard of version {number} was deleted; the audit log says when")
         refuse_while_job_runs(session, model)
         version.guard_deleted_at = database_now(session)
-    _destroy(database, settings, model.id, number, actor=caller.actor, request_id=caller.request_id)
+    _destroy(database, settings, model.id, number, by=caller.by)
     with database.reading() as session:
         model = find_model(session, name)
         return version_view(model, find_version(session, model, number))
@@ -58,14 +59,12 @@ def destroy_deleted(database: Database, settings: Settings) -> None:
         found = session.execute(begun).all()
     for model_id, number in found:
         try:
-            _destroy(database, settings, model_id, number, actor=HOUSEKEEPING_ACTOR, request_id=None)
+            _destroy(database, settings, model_id, number, by=HOUSEKEEPING)
         except StorageUnavailable as error:
             _logger.error("guard_not_destroyed", number=number, detail=error.detail)  # noqa: TRY400  a named fault
 
 
-def _destroy(
-    database: Database, settings: Settings, model_id: UUID, number: int, *, actor: str, request_id: str | None
-) -> None:
+def _destroy(database: Database, settings: Settings, model_id: UUID, number: int, *, by: Originator) -> None:
     """Remove the file, then log it: a crash in between repeats a removal that is done, and never logs one that is not."""
     with database.reading() as session:
         model = session.get_one(ModelRow, model_id)
@@ -83,8 +82,7 @@ def _destroy(
         log.append(
             session,
             "guard.deleted",
-            actor=actor,
-            request_id=request_id,
+            by=by,
             model=model.name,
             version=number,
             details={"digest": destroyed["files"][GUARD], "classes": destroyed["guard"]["classes"]},

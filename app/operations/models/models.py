@@ -49,8 +49,7 @@ def create_model(session: Session, caller: Caller, body: ModelCreate) -> ModelAn
     log.append(
         session,
         "model.created",
-        actor=caller.actor,
-        request_id=caller.request_id,
+        by=caller.by,
         model=model.name,
         details={"dataset": model.dataset, "architecture": body.architecture.type},
     )
@@ -98,10 +97,10 @@ def delete_model(database: Database, settings: Settings, caller: Caller, name: s
         model.deleted_at = database_now(session)
         model.serving_version = None
         quarantined = versions.quarantine(session, versions.available_versions(model))
-        log.append(session, "model.deleted", actor=caller.actor, request_id=caller.request_id, model=model.name)
-        versions.log_quarantined(session, model, quarantined, actor=caller.actor, request_id=caller.request_id)
+        log.append(session, "model.deleted", by=caller.by, model=model.name)
+        versions.log_quarantined(session, model, quarantined, by=caller.by)
     with database.writing() as session:
         verifications.cancel_all(session, model.id)
     observation_files.destroy_outdated(database, settings)
     reference_files.purge_all(database, settings, model.id)
-    versions.purge_all(database, settings, model.id, actor=caller.actor, request_id=caller.request_id)
+    versions.purge_all(database, settings, model.id, by=caller.by)

@@ -102,6 +102,4 @@ def _check_task(version: ServedVersion, task: int | None) -> None:
 
 
 def _report_corrupted(served: ServedVersions, caller: Caller, version: ServedVersion) -> None:
-    versions.report_corrupted(
-        served.database, version.model_id, version.number, actor=caller.actor, request_id=caller.request_id
-    )
+    versions.report_corrupted(served.database, version.model_id, version.number, by=caller.by)

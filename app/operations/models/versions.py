@@ -26,12 +26,13 @@ from app.errors import (
     VersionRemembers,
     VersionServing,
 )
-from app.operations.caller import HOUSEKEEPING_ACTOR, Caller
+from app.operations.caller import HOUSEKEEPING, Caller
 from app.operations.lookups import find_model, find_version, lock_model, refuse_while_job_runs, refuse_while_jobs_wait
 from app.operations.models import guards
 from app.operations.pages import PageQuery, paginate
 from app.operations.views import model_view, version_view
 from app.settings import Settings
+from app.specs.originator import Originator
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore, open_checked
 
@@ -65,17 +66,16 @@ def set_serving(session: Session, caller: Caller, name: str, number: int) -> Mod
     refuse_while_job_runs(session, model)
     moved_from, model.serving_version = model.serving_version, number
     if moved_from != number:
-        log_moved(session, model, moved_from, actor=caller.actor, request_id=caller.request_id)
+        log_moved(session, model, moved_from, by=caller.by)
     return model_view(session, model)
 
 
-def log_moved(session: Session, model: ModelRow, moved_from: int | None, *, actor: str, request_id: str | None) -> None:
+def log_moved(session: Session, model: ModelRow, moved_from: int | None, *, by: Originator) -> None:
     """Log that another version serves now."""
     log.append(
         session,
         "serving.moved",
-        actor=actor,
-        request_id=request_id,
+        by=by,
         model=model.name,
         version=model.serving_version,
         details={"from_version": moved_from} if moved_from else {},
@@ -102,7 +102,7 @@ def open_weights(database: Database, settings: Settings, caller: Caller, name: s
         file = open_checked(path, version.digest)
     except VersionCorrupted:
         _available(database, name, number)  # a purge may just have taken the file away
-        report_corrupted(database, version.model_id, number, actor=caller.actor, request_id=caller.request_id)
+        report_corrupted(database, version.model_id, number, by=caller.by)
         raise
     try:
         _available(database, name, number)
@@ -139,8 +139,7 @@ def log_quarantined(
     model: ModelRow,
     quarantined: list[VersionRow],
     *,
-    actor: str,
-    request_id: str | None,
+    by: Originator,
     forget_request: UUID | None = None,
 ) -> None:
     """Log that these versions are out of reach."""
@@ -148,8 +147,7 @@ def log_quarantined(
         log.append(
             session,
             "version.quarantined",
-            actor=actor,
-            request_id=request_id,
+            by=by,
             model=model.name,
             version=version.number,
             forget_request=forget_request,
@@ -177,15 +175,13 @@ def purge_version(database: Database, settings: Settings, caller: Caller, name: 
         if version.state == "available":
             refuse_while_jobs_wait(session, model)
             quarantined = quarantine(session, available_versions(model).where(VersionRow.number == number))
-            log_quarantined(session, model, quarantined, actor=caller.actor, request_id=caller.request_id)
-    _destroy(database, settings, model.id, number, actor=caller.actor, request_id=caller.request_id)
+            log_quarantined(session, model, quarantined, by=caller.by)
+    _destroy(database, settings, model.id, number, by=caller.by)
     with database.reading() as session:
         return get_version(session, name, number)
 
 
-def purge_all(
-    database: Database, settings: Settings, model_id: UUID, *, actor: str, request_id: str | None = None
-) -> None:
+def purge_all(database: Database, settings: Settings, model_id: UUID, *, by: Originator) -> None:
     """Destroy the weights of a model's quarantined versions; while the model exists, those to be verified stay."""
     quarantined = (
         select(VersionRow.number)
@@ -196,7 +192,7 @@ def purge_all(
     with database.reading() as session:
         numbers = list(session.scalars(quarantined))
     for number in numbers:
-        _destroy(database, settings, model_id, number, actor=actor, request_id=request_id)
+        _destroy(database, settings, model_id, number, by=by)
 
 
 def purge_expired(database: Database, settings: Settings) -> None:
@@ -214,7 +210,7 @@ def purge_expired(database: Database, settings: Settings) -> None:
         found = session.execute(due).all()
     for model_id, number in found:
         try:
-            _destroy(database, settings, model_id, number, actor=HOUSEKEEPING_ACTOR, request_id=None)
+            _destroy(database, settings, model_id, number, by=HOUSEKEEPING)
         except StorageUnavailable as error:
             _logger.error("version_not_purged", number=number, detail=error.detail)  # noqa: TRY400  a named fault
 
@@ -240,9 +236,7 @@ def _refuse_while_verified(session: Session, version: VersionRow) -> None:
         )
 
 
-def _destroy(
-    database: Database, settings: Settings, model_id: UUID, number: int, *, actor: str, request_id: str | None
-) -> None:
+def _destroy(database: Database, settings: Settings, model_id: UUID, number: int, *, by: Originator) -> None:
     """Destroy the weights of a quarantined version, then say so.
 
     In this order a crash in between leaves a version that still counts as quarantined, and the next purge repeats a
@@ -262,8 +256,7 @@ def _destroy(
             log.append(
                 session,
                 "version.purged",
-                actor=actor,
-                request_id=request_id,
+                by=by,
                 model=model.name,
                 version=number,
                 details={"digest": purged},
@@ -282,7 +275,7 @@ def look_again(database: Database, version: VersionRow) -> VersionRow:
     return now
 
 
-def report_corrupted(database: Database, model_id: UUID, number: int, *, actor: str, request_id: str | None) -> None:
+def report_corrupted(database: Database, model_id: UUID, number: int, *, by: Originator) -> None:
     """Log, once, that a version's files are not what was written."""
     with database.writing() as session:
         model = session.get_one(ModelRow, model_id)
@@ -293,8 +286,7 @@ def report_corrupted(database: Database, model_id: UUID, number: int, *, actor: 
         log.append(
             session,
             "version.corrupted",
-            actor=actor,
-            request_id=request_id,
+            by=by,
             model=model.name,
             version=number,
             details={"digest": version.digest},

@@ -193,9 +193,7 @@ def load_parent(attempt: Attempt, start: Start) -> Parent | None:
         now = versions.look_again(attempt.database, start.parent)
         if now.guard_deleted_at != start.parent.guard_deleted_at:
             return load_parent(attempt, replace(start, parent=now))
-        versions.report_corrupted(
-            attempt.database, start.model.id, start.parent.number, actor=attempt.actor, request_id=attempt.request_id
-        )
+        versions.report_corrupted(attempt.database, start.model.id, start.parent.number, by=attempt.by)
         raise
 
 
@@ -328,23 +326,21 @@ def publish(
         session,
         model,
         quarantined or [],
-        actor=attempt.actor,
-        request_id=attempt.request_id,
+        by=attempt.by,
         forget_request=staged.new.forget_request,
     )
     # 7. Log the version, and the move.
     log.append(
         session,
         "version.published",
-        actor=attempt.actor,
-        request_id=attempt.request_id,
+        by=attempt.by,
         model=model.name,
         version=start.number,
         forget_request=staged.new.forget_request,
         details=_published(staged.manifest),
     )
     if serve:
-        versions.log_moved(session, model, moved_from, actor=attempt.actor, request_id=attempt.request_id)
+        versions.log_moved(session, model, moved_from, by=attempt.by)
 
 
 def _version_row(session: Session, start: Start, staged: Staged) -> VersionRow:

@@ -91,8 +91,7 @@ def refuse_relearning(
         log.append(
             session,
             "relearning.refused",
-            actor=caller.actor,
-            request_id=caller.request_id,
+            by=caller.by,
             model=name,
             details=_refused(model, _relearned(session, model, body, home)),
         )
@@ -118,7 +117,7 @@ def submit(
         "tasks": further,
         "serve": serve,
     }
-    return queue.submit(session, "train", model.id, spec, actor=caller.actor, request_id=caller.request_id)
+    return queue.submit(session, "train", model.id, spec, by=caller.by)
 
 
 def log_requested(session: Session, caller: Caller, model: ModelRow, job: JobRow) -> None:
@@ -127,8 +126,7 @@ def log_requested(session: Session, caller: Caller, model: ModelRow, job: JobRow
     log.append(
         session,
         "training.requested",
-        actor=caller.actor,
-        request_id=caller.request_id,
+        by=caller.by,
         model=model.name,
         details={"job": str(job.id), "from_scratch": job.spec["from_scratch"], **named},
     )
@@ -216,8 +214,7 @@ def _publish(attempt: Attempt, start: publishing.Start, staged: publishing.Stage
         log.append(
             session,
             "training.completed",
-            actor=attempt.actor,
-            request_id=attempt.request_id,
+            by=attempt.by,
             model=start.model.name,
             version=start.number,
             details={
@@ -281,8 +278,7 @@ def ended(session: Session, job: JobRow) -> None:
     log.append(
         session,
         f"training.{job.status}",
-        actor=job.actor,
-        request_id=job.request_id,
+        by=job.by,
         model=model.name,
         details=publishing.ending(job),
     )

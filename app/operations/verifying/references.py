@@ -35,6 +35,7 @@ from app.operations.training import publishing, tasks
 from app.operations.verifying import observation_files
 from app.operations.verifying.forgotten_so_far import Unseen, unseen_of
 from app.operations.verifying.reference_files import purge, store_of
+from app.specs.originator import Originator
 from app.store.manifest import MANIFEST, WEIGHTS
 from app.store.versions import VersionStore, verify_files
 
@@ -63,8 +64,7 @@ def submit_for(session: Session, caller: Caller, model: ModelRow, request: Forge
         model,
         request.id,
         request.num_references,
-        actor=caller.actor,
-        request_id=caller.request_id,
+        by=caller.by,
         waits_for=before,
     )
 
@@ -75,8 +75,7 @@ def submit(
     forget_request: UUID,
     count: int,
     *,
-    actor: str,
-    request_id: str | None,
+    by: Originator,
     version: int | None = None,
     waits_for: Sequence[UUID] = (),
 ) -> list[JobRow]:
@@ -87,8 +86,7 @@ def submit(
             "reference",
             model.id,
             {"forget_request": str(forget_request), "seed": seed, "version": version},
-            actor=actor,
-            request_id=request_id,
+            by=by,
             publishing=False,
             waits_for=waits_for,
         )

@@ -21,6 +21,7 @@ from app.operations.lookups import find_version, lock_model
 from app.operations.pages import PageQuery, paginate
 from app.operations.verifying import references
 from app.operations.views import job_view
+from app.specs.originator import Originator
 
 _STATUS = {"succeeded": "completed"}
 """The status of a verification where it is not named like that of its job."""
@@ -37,7 +38,7 @@ def submit(session: Session, caller: Caller, name: str, number: int, body: Verif
     if version.state != "available":
         raise VersionGone(f"version {number} is {version.state}; verify one that is available")
     request = _request(session, version, body.forget_request)
-    row = _queue(session, model, version, request, body, actor=caller.actor, request_id=caller.request_id)
+    row = _queue(session, model, version, request, body, by=caller.by)
     return _views(session, [row])[0]
 
 
@@ -48,17 +49,14 @@ def _queue(
     request: ForgetRequestRow,
     body: VerifyCreate,
     *,
-    actor: str,
-    request_id: str | None,
+    by: Originator,
     before_purge: bool = False,
 ) -> VerificationRow:
     """The verification, and its job behind the references that it waits for."""
     waits_for: list[JobRow] = []
     if body.reference == "wait":
         count, number = body.num_references, version.number
-        waits_for = references.submit(
-            session, model, request.id, count, actor=actor, request_id=request_id, version=number
-        )
+        waits_for = references.submit(session, model, request.id, count, by=by, version=number)
     verification_id = uuid4()
     job = queue.submit(
         session,
@@ -71,8 +69,7 @@ def _queue(
             "repeat": body.repeat,
             "seed": body.seed,
         },
-        actor=actor,
-        request_id=request_id,
+        by=by,
         publishing=False,
         waits_for=[reference.id for reference in waits_for],
     )
@@ -93,9 +90,7 @@ def _queue(
     return row
 
 
-def queue_before_purge(
-    session: Session, *, actor: str, request_id: str | None, request: ForgetRequestRow, version: int
-) -> None:
+def queue_before_purge(session: Session, *, by: Originator, request: ForgetRequestRow, version: int) -> None:
     """Queue the deep verification of a request that was just completed, in the transaction that published its version.
 
     The version that the request started from is kept until it has ended.
@@ -103,14 +98,13 @@ def queue_before_purge(
     model = session.get_one(ModelRow, request.model_id)
     body = VerifyCreate(seed=request.seed)
     published = session.get_one(VersionRow, (model.id, version))
-    _queue(session, model, published, request, body, actor=actor, request_id=request_id, before_purge=True)
+    _queue(session, model, published, request, body, by=by, before_purge=True)
 
 
 def record(
     session: Session,
     *,
-    actor: str,
-    request_id: str | None,
+    by: Originator,
     request: ForgetRequestRow,
     version: int | None,
     digest: str | None,
@@ -137,13 +131,11 @@ def record(
         created_at=now,
     )
     session.add(row)
-    complete(session, row, report, actor=actor, request_id=request_id)
+    complete(session, row, report, by=by)
     return row.id
 
 
-def complete(
-    session: Session, row: VerificationRow, report: dict[str, Any], *, actor: str, request_id: str | None
-) -> None:
+def complete(session: Session, row: VerificationRow, report: dict[str, Any], *, by: Originator) -> None:
     """Keep what a verification found, and log it; logging is the last step, because of the log's lock."""
     row.report, row.verdict, row.claim = report, report["verdict"], report["claim"]
     row.completed_at = database_now(session)
@@ -153,8 +145,7 @@ def complete(
     log.append(
         session,
         "verification.completed",
-        actor=actor,
-        request_id=request_id,
+        by=by,
         model=session.get_one(ModelRow, row.model_id).name,
         version=row.version,
         forget_request=row.forget_request_id,

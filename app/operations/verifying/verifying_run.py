@@ -61,11 +61,9 @@ def run(attempt: Attempt) -> None:
     told = {"verification": str(case.row.id), "verdict": report.verdict, "claim": report.claim}
     with attempt.succeeding(told) as session:
         row = session.get_one(VerificationRow, case.row.id)
-        verifications.complete(session, row, report.as_json(), actor=attempt.actor, request_id=attempt.request_id)
+        verifications.complete(session, row, report.as_json(), by=attempt.by)
     if case.row.before_purge and attempt.settings.retention_days == 0:
-        versions.purge_all(
-            attempt.database, attempt.settings, case.model.id, actor=attempt.actor, request_id=attempt.request_id
-        )
+        versions.purge_all(attempt.database, attempt.settings, case.model.id, by=attempt.by)
 
 
 def _case(session: Session, verification_id: UUID) -> _Case:
@@ -179,9 +177,7 @@ def _now(attempt: Attempt, version: VersionRow) -> VersionRow:
 
 
 def _report_corrupted(attempt: Attempt, version: VersionRow) -> None:
-    versions.report_corrupted(
-        attempt.database, version.model_id, version.number, actor=attempt.actor, request_id=attempt.request_id
-    )
+    versions.report_corrupted(attempt.database, version.model_id, version.number, by=attempt.by)
 
 
 def _references(attempt: Attempt, case: _Case) -> dict[int, Classifier]:

@@ -20,6 +20,7 @@ from app.jobs.handler import endings
 from app.settings import Settings
 from app.specs.architectures import Mlp
 from app.specs.learning import Standard
+from app.specs.originator import Originator
 from app.specs.training import Training
 from tests.e2e.jobs.toy_jobs import EFFECT, ENDING, TOY_HANDLERS, TOYS
 from tests.e2e.processes import kill
@@ -50,7 +51,7 @@ class Toys:
     def submit_about(self, model: UUID, kind: str, **spec: Any) -> UUID:
         """Queue a publishing job about this model."""
         with self.database.writing() as session:
-            return queue.submit(session, kind, model, spec, actor="local", request_id=None).id
+            return queue.submit(session, kind, model, spec, by=Originator("local")).id
 
     def new_model(self) -> UUID:
         """A model that jobs can be about."""

@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 
 from app.audit import log
 from app.database.engine import Database
+from app.specs.originator import Originator
 
 SQLITE_GUARDS = ("audit_entry_refuses_update", "audit_entry_refuses_delete", "audit_entry_demands_next_leaf_index")
 JOB = "0f5a3f3e-9a54-4d43-8a39-0d3a3f1f6c11"
@@ -54,8 +55,7 @@ def five_entries(database: Database) -> Database:
             log.append(
                 session,
                 "training.completed",
-                actor="admin",
-                request_id="3b241101-e2bb-4255-8caf-4136c566a962",
+                by=Originator("admin", "3b241101-e2bb-4255-8caf-4136c566a962"),
                 model="digits",
                 version=version,
                 details={"job": JOB},

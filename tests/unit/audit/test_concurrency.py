@@ -17,6 +17,7 @@ from app.audit import log
 from app.database.engine import Database
 from app.database.tables import AuditEntryRow
 from app.errors import DatabaseUnavailable
+from app.specs.originator import Originator
 from tests.unit.audit import writers
 from tests.waiting import HANGS_AFTER
 
@@ -60,7 +61,7 @@ def test_a_log_whose_writers_were_killed_verifies_and_goes_on(database: Database
     size = verified_size(database)
     assert size >= writers.KILLS
     with database.writing() as session:
-        assert log.append(session, "model.deleted", actor="local", model="digits") == size
+        assert log.append(session, "model.deleted", by=Originator("local"), model="digits") == size
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -69,19 +70,19 @@ def test_a_snapshot_older_than_the_last_entry_is_an_error_and_not_a_fork(five_en
     with Session(engine) as late:
         assert late.scalar(select(func.count()).select_from(AuditEntryRow)) == 5
         with five_entries.writing() as session:
-            log.append(session, "model.deleted", actor="local", model="digits")
+            log.append(session, "model.deleted", by=Originator("local"), model="digits")
         with pytest.raises(IntegrityError):
-            log.append(late, "model.deleted", actor="local", model="digits")
+            log.append(late, "model.deleted", by=Originator("local"), model="digits")
     assert verified_size(five_entries) == 6
 
 
 def test_whoever_appends_waits_for_the_other_transaction(five_entries: Database) -> None:
     impatient = Database(url_of(five_entries), busy_seconds=0.2)
     with five_entries.writing() as session:
-        log.append(session, "model.deleted", actor="local", model="digits")
+        log.append(session, "model.deleted", by=Originator("local"), model="digits")
         with pytest.raises(DatabaseUnavailable), impatient.writing() as other:
-            log.append(other, "model.deleted", actor="local", model="digits")
+            log.append(other, "model.deleted", by=Originator("local"), model="digits")
     with impatient.writing() as other:
-        assert log.append(other, "model.deleted", actor="local", model="digits") == 6
+        assert log.append(other, "model.deleted", by=Originator("local"), model="digits") == 6
     impatient.dispose()
     assert verified_size(five_entries) == 7

@@ -17,6 +17,7 @@ from app.audit import log
 from app.database.engine import Database, database_now
 from app.database.tables import AuditEntryRow
 from app.evidence.merkle import EMPTY_ROOT, leaf_hash
+from app.specs.originator import Originator
 from tests.oracles import naive_merkle_root
 
 
@@ -46,8 +47,7 @@ def test_an_entry_is_the_canonical_json_of_what_was_said(database: Database) -> 
         index = log.append(
             session,
             "forget.requested",
-            actor="key:" + str(uuid4()),
-            request_id=request,
+            by=Originator("key:" + str(uuid4()), request),
             model="digits",
             version=3,
             forget_request=forget_request,
@@ -85,7 +85,7 @@ def test_verification_goes_through_every_batch(database: Database, monkeypatch: 
     monkeypatch.setattr(log, "_BATCH", 7)
     with database.writing() as session:
         for _ in range(50):
-            log.append(session, "model.deleted", actor="local", model="digits")
+            log.append(session, "model.deleted", by=Originator("local"), model="digits")
     with database.reading() as session:
         result = log.verify(session)
     assert result.size == 50
@@ -94,7 +94,7 @@ def test_verification_goes_through_every_batch(database: Database, monkeypatch: 
 
 def append_and_regret(database: Database) -> None:
     with database.writing() as session:
-        assert log.append(session, "model.deleted", actor="local", model="digits") == 5
+        assert log.append(session, "model.deleted", by=Originator("local"), model="digits") == 5
         raise Regretted
 
 
@@ -102,17 +102,17 @@ def test_an_event_of_a_transaction_that_fails_is_not_logged(five_entries: Databa
     with pytest.raises(Regretted):
         append_and_regret(five_entries)
     with five_entries.writing() as session:
-        assert log.append(session, "model.deleted", actor="local", model="digits") == 5
+        assert log.append(session, "model.deleted", by=Originator("local"), model="digits") == 5
 
 
 def test_a_reading_session_cannot_append(database: Database) -> None:
     with database.reading() as session, pytest.raises(RuntimeError, match="writing"):
-        log.append(session, "model.deleted", actor="local", model="digits")
+        log.append(session, "model.deleted", by=Originator("local"), model="digits")
 
 
 def test_a_refused_entry_leaves_nothing(database: Database) -> None:
     with database.writing() as session, pytest.raises(ValueError, match="no detail of this name"):
-        log.append(session, "model.deleted", actor="local", model="digits", details={"reason": "they asked"})
+        log.append(session, "model.deleted", by=Originator("local"), model="digits", details={"reason": "they asked"})
     assert rows(database) == []
 
 
@@ -177,7 +177,7 @@ def test_a_clock_that_steps_back_does_not_turn_the_log_around(
 ) -> None:
     monkeypatch.setattr(log, "database_now", lambda _session: datetime(2020, 1, 1, tzinfo=UTC))
     with five_entries.writing() as session:
-        log.append(session, "model.deleted", actor="admin", model="digits")
+        log.append(session, "model.deleted", by=Originator("admin"), model="digits")
     *_, last, stepped_back = rows(five_entries)
     assert stepped_back.at == last.at
     with five_entries.reading() as session:

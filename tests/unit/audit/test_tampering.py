@@ -14,6 +14,7 @@ from app.audit import log
 from app.contract.audit import AuditVerification
 from app.database.engine import Database
 from app.evidence.merkle import leaf_hash
+from app.specs.originator import Originator
 from tests.unit.audit.conftest import JOB, Outsider
 
 SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -203,7 +204,7 @@ def test_left_to_checkpoints_a_rewrite_of_everything_shows_only_in_the_root(
 def test_the_first_hundred_problems_are_named_and_the_rest_is_still_counted(database: Database) -> None:
     with database.writing() as session:
         for _ in range(120):
-            log.append(session, "model.deleted", actor="local", model="digits")
+            log.append(session, "model.deleted", by=Originator("local"), model="digits")
     outsider = Outsider(database)
     outsider.drop_guards()
     outsider.execute("UPDATE audit_entry SET actor = 'admin'")

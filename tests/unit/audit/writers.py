@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from app.audit import log
 from app.database.engine import Database
+from app.specs.originator import Originator
 
 WRITERS = 8
 APPENDS = 15
@@ -36,7 +37,7 @@ def append_once(database: Database, dice: random.Random) -> bool:
     try:
         with database.writing() as session:
             for _ in range(dice.randint(1, 3)):
-                log.append(session, "model.deleted", actor="local", model="digits")
+                log.append(session, "model.deleted", by=Originator("local"), model="digits")
             if dice.random() < ROLLED_BACK_SHARE:
                 regret()
     except Regretted:

@@ -11,12 +11,13 @@ from app.jobs import queue, workers
 from app.jobs.attempt import Attempt
 from app.jobs.queue import LostClaim
 from app.settings import Settings
+from app.specs.originator import Originator
 
 
 @pytest.fixture
 def attempt(database: Database, settings: Settings, model: UUID) -> Attempt:
     with database.writing() as session:
-        queue.submit(session, "toy", model, {"n": 1}, actor="local", request_id="r")
+        queue.submit(session, "toy", model, {"n": 1}, by=Originator("local", "r"))
         claim = queue.claim(session, "me", ["toy"])
     assert claim is not None
     return Attempt(claim, settings, database)
@@ -30,7 +31,7 @@ def stages(database: Database) -> tuple[str, str]:
 
 def test_an_attempt_knows_what_was_asked(attempt: Attempt, model: UUID) -> None:
     assert (attempt.model_id, attempt.kind, attempt.spec) == (model, "toy", {"n": 1})
-    assert (attempt.actor, attempt.request_id, attempt.fence) == ("local", "r", 1)
+    assert (attempt.by, attempt.fence) == (Originator("local", "r"), 1)
     assert attempt.handle == f"{attempt.job_id}-1"
 
 

@@ -19,6 +19,7 @@ from app.errors import JobFinished, JobNotFound, NotApplicable
 from app.jobs import queue, workers
 from app.jobs.processes import name_of
 from app.jobs.queue import MOST_DEATHS, Claim, Ended, LostClaim
+from app.specs.originator import Originator
 from tests.unit.jobs.conftest import new_model
 
 KINDS = ["toy"]
@@ -43,7 +44,7 @@ def endings() -> Endings:
 
 def submit(database: Database, model: UUID, *, publishing: bool = True, kind: str = "toy") -> UUID:
     with database.writing() as session:
-        job = queue.submit(session, kind, model, {"n": 1}, actor="local", request_id=None, publishing=publishing)
+        job = queue.submit(session, kind, model, {"n": 1}, by=Originator("local"), publishing=publishing)
         return job.id
 
 
@@ -350,14 +351,7 @@ def depend(database: Database, model: UUID, *waits_for: UUID, publishing: bool =
     """A job that waits for these."""
     with database.writing() as session:
         return queue.submit(
-            session,
-            "toy",
-            model,
-            {},
-            actor="local",
-            request_id=None,
-            publishing=publishing,
-            waits_for=waits_for,
+            session, "toy", model, {}, by=Originator("local"), publishing=publishing, waits_for=waits_for
         ).id
 
 

@@ -28,8 +28,9 @@ from app.operations.handlers import HANDLERS
 from app.operations.models import models
 from app.operations.training import train
 from app.settings import Settings
+from app.specs.originator import Originator
 
-CALLER = Caller("local", frozenset({"admin"}), "00000000-0000-0000-0000-00000000000a")
+CALLER = Caller(Originator("local", "00000000-0000-0000-0000-00000000000a"), frozenset({"admin"}))
 OWNER = "host:1:1:boot"
 TASKS = [[0, 1], [2, 3], [4, 5]]
 """Of MNIST; the other classes are not learned yet."""

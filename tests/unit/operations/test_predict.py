@@ -40,6 +40,7 @@ from app.prediction.answers import EncodedAnswers, Options
 from app.prediction.client import Predictor
 from app.prediction.serving import ServedVersion, ServedVersions
 from app.specs.learning import Learning, SynapticIntelligence
+from app.specs.originator import Originator
 from app.store.manifest import WEIGHTS
 from app.store.versions import VersionStore
 from app.unlearning.learning.architectures import STANDARD
@@ -55,7 +56,7 @@ from tests.stored_versions import (
 )
 from tests.waiting import HANGS_AFTER
 
-CALLER = Caller("local", frozenset({"predict"}), "8b7a4a1e-0000-4000-8000-000000000000")
+CALLER = Caller(Originator("local", "8b7a4a1e-0000-4000-8000-000000000000"), frozenset({"predict"}))
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def test_what_cannot_answer_says_why(world: World) -> None:
 def test_the_scope_predict_is_needed(world: World) -> None:
     async def scenario() -> None:
         with pytest.raises(MissingScope):
-            await world.ask(caller=Caller("local", frozenset({"read"}), CALLER.request_id))
+            await world.ask(caller=Caller(CALLER.by, frozenset({"read"})))
 
     world.run(scenario)
 

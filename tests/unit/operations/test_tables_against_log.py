@@ -18,6 +18,7 @@ from app.operations.administration import api_keys, audit, jobs
 from app.operations.caller import Caller
 from app.operations.models import models, versions
 from app.settings import Settings
+from app.specs.originator import Originator
 from tests.unit.audit.conftest import Outsider
 from tests.unit.operations.conftest import CALLER, House, copied, furnished
 
@@ -249,7 +250,7 @@ def test_a_task_that_was_partly_forgotten_meanwhile_contradicts_nothing(task_hou
 @pytest.fixture
 def keyed(house: House) -> House:
     """An administrator's key, and a reader's that was revoked."""
-    admin = Caller("admin", frozenset({"admin"}), CALLER.request_id)
+    admin = Caller(Originator("admin", CALLER.by.request_id), frozenset({"admin"}))
     with house.database.writing() as session:
         api_keys.create_api_key(session, admin, ApiKeyCreate(name="admin", scopes=["admin"]))
         reader = api_keys.create_api_key(session, admin, ApiKeyCreate(name="reader", scopes=["read", "predict"]))
