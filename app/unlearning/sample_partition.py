@@ -120,8 +120,8 @@ def _named(data: Dataset, rows: Tensor, now: Tensor, known: Collection[int]) -> 
 
 def _well_kept(data: Dataset, left: Tensor, earlier: Tensor, classes: tuple[int, ...]) -> tuple[int, ...]:
     """The classes that keep at least LEAST_KEPT of their training rows; all classes where none does."""
-    before = torch.bincount(data.train_labels[data.train_rows[~torch.isin(data.train_rows, earlier)]])
-    after = torch.bincount(data.train_labels[left], minlength=len(before))
+    before = torch.bincount(data.train_labels[data.train_rows[~torch.isin(data.train_rows, earlier)]])  # by class
+    after = torch.bincount(data.train_labels[left], minlength=len(before))  # by class
     kept = tuple(number for number in classes if after[number] >= LEAST_KEPT * before[number])
     return kept or classes
 

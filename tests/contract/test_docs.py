@@ -20,6 +20,7 @@ from app.cli.exit_codes import EXIT_CODES
 from app.main import create_app
 from app.operations.training.publishing import publish
 from app.settings import Settings
+from app.unlearning.forgetting import forget
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -214,7 +215,7 @@ def test_every_word_of_the_glossary_has_a_sentence_and_a_link_in_alphabetical_or
     assert [word for word, _ in entries] == sorted((word for word, _ in entries), key=str.lower)
 
 
-@pytest.mark.parametrize("function", [publish], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("function", [publish, forget], ids=lambda function: function.__name__)
 def test_the_steps_named_at_the_top_of_a_delicate_function_are_repeated_in_it(function: Callable[..., None]) -> None:
     named = re.findall(r"^ *(\d+)\. \w", inspect.getdoc(function) or "", re.MULTILINE)
     repeated = re.findall(r"^ *# (\d+)\. \w", inspect.getsource(function), re.MULTILINE)

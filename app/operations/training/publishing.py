@@ -309,19 +309,24 @@ def publish(
     """
     # 1. Lock the model.
     model = session.get_one(ModelRow, start.model.id, with_for_update=True, populate_existing=True)
+
     # 2. Add the version's row.
     session.add(_version_row(session, start, staged))
+
     # 3. Move the serving pointer.
     moved_from = model.serving_version
     if serve:
         model.serving_version = start.number
+
     # 4. Record the tasks that the model learned.
     if len(staged.manifest.learning.tasks) > len(model.learning.tasks):
         model.learning = staged.manifest.learning
     session.flush()
-    # 5. Rename the folder into place.
+
+    # 5. Rename the version's folder into place.
     VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)
-    # 6. Log the versions that are out of reach.
+
+    # 6. Log the versions that it put out of reach.
     versions.log_quarantined(
         session,
         model,
@@ -329,7 +334,8 @@ def publish(
         by=attempt.by,
         forget_request=staged.new.forget_request,
     )
-    # 7. Log the version, and the move.
+
+    # 7. Log the version, and the move of the pointer.
     log.append(
         session,
         "version.published",

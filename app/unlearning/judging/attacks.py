@@ -87,9 +87,9 @@ def fit_probe(features: Tensor, labels: Tensor) -> LinearProbe:
     if len(classes) < 2:  # noqa: PLR2004  one class is no choice
         raise NotApplicable("A probe needs images of at least two classes.")
     wide = features.double()
-    mean, spread = wide.mean(dim=0), wide.std(dim=0, correction=0)
+    mean, spread = wide.mean(dim=0), wide.std(dim=0, correction=0)  # [N, D] -> [D]
     scale = torch.where(spread > 1e-6 * spread.max(), spread, 1.0)  # of dead units, noise would be magnified
-    targets = torch.searchsorted(classes, labels)
+    targets = torch.searchsorted(classes, labels)  # [N], places in classes
     weight, bias = ridge_regression(_standardised(wide, mean, scale), targets, len(classes))
     return LinearProbe(classes, mean, scale, weight, bias)
 
@@ -120,17 +120,18 @@ def prototype_answers(
         raise NotApplicable("Prototypes need images of forgotten and of retained classes.")
     if draws < 1 or shots < 1:
         raise NotApplicable("At least one image must be drawn, at least once.")
-    centre = features[kept].double().mean(dim=0)
+    centre = features[kept].double().mean(dim=0)  # [D]
     directions = _directions(features, centre)
-    retained, means = _class_means(directions[kept], labels[kept])
+    retained, means = _class_means(directions[kept], labels[kept])  # [R], [R, D]
     few = torch.stack([_few_means(directions[labels == number], shots, draws, generator) for number in classes], dim=1)
     prototypes = torch.cat([means.expand(draws, -1, -1), few], dim=1)  # [draws, classes, D]
-    names = torch.cat([retained, classes])
+    names = torch.cat([retained, classes])  # [R + K], in the order of prototypes
     batches = in_batches(_directions(asked, centre), _BATCH)
     return torch.cat([names[_nearest(batch, prototypes)] for batch in batches], dim=1)
 
 
 def _standardised(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Features, float [N, D], less the mean [D] and divided by the scale [D]: float64 [N, D]."""
     return (features.double() - mean) / scale
 
 
@@ -142,7 +143,7 @@ def _directions(features: Tensor, centre: Tensor) -> Tensor:
 def _class_means(directions: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The classes, int64 [K] ascending, and the mean direction of each, float64 [K, D]."""
     classes = torch.tensor(sorted(classes_of(labels)), dtype=torch.int64)
-    index = torch.searchsorted(classes, labels)
+    index = torch.searchsorted(classes, labels)  # [N], places in classes
     sums = torch.zeros(len(classes), directions.shape[1], dtype=directions.dtype).index_add_(0, index, directions)
     return classes, sums / index.bincount().unsqueeze(1)
 
@@ -151,8 +152,8 @@ def _few_means(directions: Tensor, shots: int, draws: int, generator: torch.Gene
     """Means of `shots` random rows of directions [N, D], float64 [draws, D]; each draw is without replacement."""
     if len(directions) < shots:
         raise NotApplicable(f"A forgotten class has {len(directions)} images, and the attack takes {shots}.")
-    rows = torch.rand(draws, len(directions), generator=generator).argsort(dim=1)[:, :shots]
-    return directions[rows].mean(dim=1)
+    rows = torch.rand(draws, len(directions), generator=generator).argsort(dim=1)[:, :shots]  # [draws, shots]
+    return directions[rows].mean(dim=1)  # [draws, shots, D] -> [draws, D]
 
 
 def _nearest(asked: Tensor, prototypes: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def effect_of(
     before, after = (_logits(model, data, rows, device) for model in (original, computed))
     competing = original.competing().cpu()
     moved = margins_among(after, labels, competing) - margins_among(before, labels, competing)
-    ours, theirs = moved[: len(forget)], moved[len(forget) :]
+    ours, theirs = moved[: len(forget)], moved[len(forget) :]  # [F], [U]; the forget set comes first
     answered = after[: len(forget)].masked_fill(~computed.competing().cpu(), -torch.inf).argmax(dim=1)
     return Effect(
         change=float(ours.abs().mean()),
@@ -94,8 +94,9 @@ def _logits(model: Classifier, data: Dataset, rows: Tensor, device: torch.device
 def _beside_unseen(ours: Tensor, our_labels: Tensor, theirs: Tensor, their_labels: Tensor) -> Shift:
     """The shift beside unseen rows, class by class, each weighted by how many of its rows are to be forgotten.
 
-    The spread is that of the unseen rows within their classes: how a method scatters the rows that it forgets is no
-    excuse. A single row has an error, too: that of one more draw from the unseen rows.
+    Values are float64 [N] and [M], labels int64 [N] and [M]. The spread is that of the unseen rows within their
+    classes: how a method scatters the rows that it forgets is no excuse. A single row has an error, too: that of one
+    more draw from the unseen rows.
     """
     classes = sorted(classes_of(our_labels) & classes_of(their_labels))
     pairs = [(ours[our_labels == number], theirs[their_labels == number]) for number in classes] or [(ours, theirs)]

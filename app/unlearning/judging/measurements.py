@@ -98,7 +98,7 @@ class Answers:
     def confusion_matrix(self) -> list[list[int]]:
         """Counts [C][C + 1]: row, true class; column, answered class, the last one for forgotten."""
         width = self.num_classes + 1
-        cells = torch.bincount(self.labels * width + self.served, minlength=self.num_classes * width)
+        cells = torch.bincount(self.labels * width + self.served, minlength=self.num_classes * width)  # [C * (C + 1)]
         counts: list[list[int]] = cells.view(self.num_classes, width).tolist()
         return counts
 
@@ -127,9 +127,9 @@ def answers(
     """
     rows = rows_of(labels, rows, model.learned_classes)
     logits = raw_logits(model, images, rows, device)
-    learned = logits.masked_fill(~model.named(None).cpu(), -torch.inf)
-    highest, raw = learned.max(dim=1)
-    tied = (learned == highest.unsqueeze(1)).sum(dim=1) > 1
+    learned = logits.masked_fill(~model.named(None).cpu(), -torch.inf)  # [N, C]
+    highest, raw = learned.max(dim=1)  # [N, C] -> [N], [N]
+    tied = (learned == highest.unsqueeze(1)).sum(dim=1) > 1  # [N, C] -> [N]
     guarded, margins = Guarded(model, guard), margins_of_rows(guard, images, rows, device)
     served = guarded.serve(logits.to(device), margins).argmax(dim=1).cpu()
     in_task = _in_task(guarded, logits.to(device), margins, labels[rows], served)
@@ -140,7 +140,7 @@ def _in_task(guarded: Guarded, logits: Tensor, margins: Tensor | None, labels: T
     """Answers, int64 [N], with each label's task named; where there are no tasks, the answers `served`."""
     answered, model = served.clone(), guarded.classifier
     for task in range(len(model.learning.tasks)):
-        among = model.task_classes[task].cpu()[labels]
+        among = model.task_classes[task].cpu()[labels]  # bool [N]
         places = among.to(logits.device)
         margins_in_task = None if margins is None else margins[places]
         answered[among] = guarded.serve(logits[places], margins_in_task, task).argmax(dim=1).cpu()

@@ -95,8 +95,8 @@ class Classifier(nn.Module):
 
         Without tasks: for every retained class. It is what training and importance look at.
         """
-        task_of_class = self.task_classes.int().argmax(dim=0)
-        competing = self.task_classes[task_of_class[labels.to(logits.device)]] & ~self.forgotten
+        task_of_class = self.task_classes.int().argmax(dim=0)  # [T, C] -> [C]
+        competing = self.task_classes[task_of_class[labels.to(logits.device)]] & ~self.forgotten  # [N, C]
         return logits.masked_fill(~competing, -torch.inf)
 
     def serve(self, logits: Tensor, task: int | None = None) -> Tensor:
@@ -107,7 +107,7 @@ class Classifier(nn.Module):
         """
         competing = logits.masked_fill(~self.competing(task), -torch.inf)
         bias = self.null_bias if task is None else self.task_null_biases[task]
-        null = torch.where((self.named(task) & self.forgotten).any(), bias, -torch.inf)
+        null = torch.where((self.named(task) & self.forgotten).any(), bias, -torch.inf)  # scalar
         return torch.cat([competing, null.expand(len(logits), 1)], dim=1)
 
     def probabilities(self, images: Tensor, task: int | None = None) -> Tensor:

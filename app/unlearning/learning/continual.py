@@ -162,7 +162,7 @@ def _accuracies(model: Classifier, data: Dataset, known: Collection[int], device
     )
     labels = data.test_labels[rows]
     logits = raw_logits(model, data.test_images, rows, device).to(device)
-    right = model.within_tasks(logits, labels).argmax(dim=1).cpu() == labels
+    right = model.within_tasks(logits, labels).argmax(dim=1).cpu() == labels  # bool [N]
     among = model.task_classes.cpu()[:, labels]  # bool [T, N]
     return [
         float(right[among[task]].double().mean()) if task in known and among[task].any() else None

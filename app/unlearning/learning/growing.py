@@ -89,9 +89,9 @@ def _owners_of(values: Tensor, units: Tensor, columns: Tensor) -> Tensor:
 
     Recurrent layers have their units once per gate, and what follows a convolution has each channel once per position.
     """
-    rows = units.repeat(len(values) // len(units))
+    rows = units.repeat(len(values) // len(units))  # owner of each row of the parameter
     if values.dim() == 1:
         return rows
-    columns = columns.repeat_interleave(values.shape[1] // len(columns))
-    owner = torch.where(columns <= rows.unsqueeze(1), rows.unsqueeze(1), NO_TASK)
+    columns = columns.repeat_interleave(values.shape[1] // len(columns))  # owner of each column
+    owner = torch.where(columns <= rows.unsqueeze(1), rows.unsqueeze(1), NO_TASK)  # [rows, columns]
     return owner.view(*owner.shape, *[1] * (values.dim() - 2)).expand_as(values)

@@ -22,7 +22,7 @@ class RowReader(nn.Module):
         states = images.permute(2, 0, 1, 3).flatten(2)  # [H, N, C * W], a sequence of H rows
         for layer in self.layers:
             states, _ = layer(states)  # [H, N, hidden]
-        return states[-1]
+        return states[-1]  # [N, hidden]
 
 
 def recurrent_body(
@@ -39,7 +39,7 @@ def per_sample_gradient(gates: Tensor, inputs: Tensor) -> Tensor:
 
     It takes gradients at the gates, float32 [H, N, G], and what the weight was multiplied with, float32 [H, N, I].
     """
-    return gates.permute(1, 2, 0) @ inputs.transpose(0, 1)
+    return gates.permute(1, 2, 0) @ inputs.transpose(0, 1)  # [N, G, H] @ [N, H, I]
 
 
 def gate_gradients(layer: nn.RNNBase, inputs: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +54,7 @@ def gate_gradients(layer: nn.RNNBase, inputs: Tensor, gradient: Tensor) -> tuple
     with torch.enable_grad():
         states = _states(layer, gates)
         (at_input,) = torch.autograd.grad(states, gates, gradient)
-    before = torch.cat([torch.zeros_like(states[:1]), states[:-1]]).detach()
+    before = torch.cat([torch.zeros_like(states[:1]), states[:-1]]).detach()  # [H, N, hidden]
     return at_input, _at_state(layer, gates, before, at_input), before
 
 

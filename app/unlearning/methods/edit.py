@@ -60,7 +60,7 @@ def replace_output_rows(
     connected = _connected(model)
     for number in classes:
         units = connected[number]
-        row = torch.cat([weight[number, units], bias[number].unsqueeze(0)])
+        row = torch.cat([weight[number, units], bias[number].unsqueeze(0)])  # connected weights [K], then the bias
         new = replacement(row, strategy, generator)
         weight[number, units], bias[number] = new[:-1], new[-1]
     return {"head.weight": int(connected[list(classes)].sum()), "head.bias": len(classes)}
@@ -83,10 +83,12 @@ def replacement(values: Tensor, strategy: Strategy, generator: torch.Generator) 
 
 @torch.no_grad()
 def _replace(weight: Tensor, positions: Tensor, strategy: Strategy, generator: torch.Generator) -> None:
+    """Replace the values of a weight, of any shape, at flat positions, int64 [K], in place."""
     places = torch.unravel_index(positions, weight.shape)  # positions count in logical order, whatever the layout
     weight[places] = replacement(weight[places], strategy, generator)
 
 
 @torch.no_grad()
 def _shrink(weight: Tensor, positions: Tensor, factor: float) -> None:
+    """Multiply the values of a weight, of any shape, at flat positions, int64 [K], in place."""
     weight[torch.unravel_index(positions, weight.shape)] *= factor

@@ -165,8 +165,8 @@ def _summed_loss(model: Classifier, images: Tensor, labels: Tensor, context: Con
     whatever the weights, and no weight would matter.
     """
     logits = model(images_as_float(images.to(context.device)))
-    within = model.within_tasks(logits, labels)
-    alone = within.isfinite().sum(dim=1, keepdim=True) == 1
+    within = model.within_tasks(logits, labels)  # [N, C]
+    alone = within.isfinite().sum(dim=1, keepdim=True) == 1  # [N, 1], one class left
     if alone.any():
         within = torch.where(alone, logits.masked_fill(~model.competing(), -torch.inf), within)
     return functional.cross_entropy(within, labels.to(context.device), reduction="sum")
@@ -220,7 +220,7 @@ def _convolution_squares(layer: nn.Conv2d, inputs: Tensor, gradient: Tensor) -> 
         by_group = patches.view(len(rows), layer.groups, -1, positions)  # [N, G, I/G * kernel, positions]
         gradients = gradient[rows].reshape(len(rows), layer.groups, -1, positions)  # [N, G, O/G, positions]
         per_sample = gradients @ by_group.transpose(2, 3)  # [N, G, O/G, I/G * kernel]
-        total += per_sample.square().sum(dim=0).view(layer.weight.shape)
+        total += per_sample.square().sum(dim=0).view(layer.weight.shape)  # [O, I/G, height, width]
     return total
 
 

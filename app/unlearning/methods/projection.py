@@ -34,7 +34,7 @@ class Spectrum:
 
     def projection(self, scale: float) -> Tensor:
         """The projection, [G, d, d], from 0 to the identity; the higher `scale`, the more lesser directions count."""
-        kept = scale * self.shares / ((scale - 1) * self.shares + 1)
+        kept = scale * self.shares / ((scale - 1) * self.shares + 1)  # [G, d]
         return (self.directions * kept.unsqueeze(1)) @ self.directions.transpose(1, 2)
 
 
@@ -91,9 +91,9 @@ def spectra(model: Classifier, data: Dataset, rows: Tensor, context: Context) ->
     found = {}
     for name, gram in grams.items():
         context.check()
-        length = gram.diagonal(dim1=1, dim2=2).sum(dim=1).clamp(min=torch.finfo().tiny)
+        length = gram.diagonal(dim1=1, dim2=2).sum(dim=1).clamp(min=torch.finfo().tiny)  # [G, d, d] -> [G]
         # In double precision and of length 1: of a layer that is hardly ever active, float32 gives no directions at all.
-        shares, directions = torch.linalg.eigh(gram.double() / length.view(-1, 1, 1))
+        shares, directions = torch.linalg.eigh(gram.double() / length.view(-1, 1, 1))  # [G, d], [G, d, d]
         found[name] = Spectrum(directions.float(), shares.clamp(min=0).float())
     return found
 
@@ -112,7 +112,7 @@ def _adding_to(grams: dict[str, Tensor], name: str) -> Callable[[nn.Module, tupl
 def _patches(layer: nn.Module, inputs: Tensor) -> Tensor:
     """What a layer multiplies its weights with, [G, d, n]; its inputs are [N, I], or [N, I, H, W] of a convolution."""
     if not isinstance(layer, nn.Conv2d):
-        return inputs.reshape(-1, inputs.shape[-1]).T.unsqueeze(0)
+        return inputs.reshape(-1, inputs.shape[-1]).T.unsqueeze(0)  # [N, I] -> [1, I, N]
     unfolded = functional.unfold(
         inputs,
         layer.kernel_size,
@@ -120,8 +120,8 @@ def _patches(layer: nn.Module, inputs: Tensor) -> Tensor:
         layer.padding,  # type: ignore[arg-type]  # a string only for 'same', which no network here uses
         layer.stride,
     )  # [N, I * kernel, positions]
-    by_group = unfolded.view(len(inputs), layer.groups, -1, unfolded.shape[-1])
-    return by_group.permute(1, 2, 0, 3).flatten(2)
+    by_group = unfolded.view(len(inputs), layer.groups, -1, unfolded.shape[-1])  # [N, G, I/G * kernel, positions]
+    return by_group.permute(1, 2, 0, 3).flatten(2)  # [G, I/G * kernel, N * positions]
 
 
 def _draw(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:

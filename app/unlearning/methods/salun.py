@@ -88,11 +88,11 @@ def salient(model: Classifier, data: Dataset, rows: Tensor, share: float, contex
         loss = cross_entropy(model, model(images_of(data, batch, context)), data.train_labels[batch]) * len(batch)
         for total, gradient in zip(totals, torch.autograd.grad(loss, list(model.parameters())), strict=True):
             total.add_(gradient)
-    steepness = torch.cat([total.abs().flatten() for total in totals])
+    steepness = torch.cat([total.abs().flatten() for total in totals])  # [P], all parameters
     steepest = steepness.argsort(descending=True, stable=True)[: max(1, round(share * len(steepness)))]
     mask = torch.zeros_like(steepness)
     mask[steepest] = 1.0
-    parts = torch.split(mask, [total.numel() for total in totals])
+    parts = torch.split(mask, [total.numel() for total in totals])  # [P] cut by parameter
     return [part.view(total.shape) for part, total in zip(parts, totals, strict=True)]
 
 
@@ -105,8 +105,8 @@ def wrong_labels(data: Dataset, partition: Partition, seed: int) -> Tensor:
     if len(classes) - int(among.any()) < 1:
         raise NotApplicable("With a single class left there is no wrong label to learn; use another method.")
     generator = torch.Generator().manual_seed(seed)
-    draws = torch.rand(len(rows), dtype=torch.float64, generator=generator)
-    places = (draws * (len(classes) - among.long())).long()
+    draws = torch.rand(len(rows), dtype=torch.float64, generator=generator)  # [F], 0..1
+    places = (draws * (len(classes) - among.long())).long()  # [F], places in classes
     places += (among & (places >= torch.searchsorted(classes, right))).long()  # pass over the right one
     labels = data.train_labels.clone()
     labels[rows] = classes[places]

@@ -110,7 +110,7 @@ def head_moments(model: Classifier, data: Dataset, rows: Tensor, context: Contex
     context.check()
     labels = data.train_labels[rows].to(context.device)
     features = model.body(images_of(data, rows, context))
-    residual = model.within_tasks(model.head(features), labels).softmax(dim=1)
+    residual = model.within_tasks(model.head(features), labels).softmax(dim=1)  # p, [N, C]
     residual[torch.arange(len(rows)), labels] -= 1
     return Moments(
         mean={"head.weight": residual.T @ features / len(rows), "head.bias": residual.mean(dim=0)},

@@ -27,7 +27,7 @@ class Batches:
         self._order = self._endless()
 
     def draw(self) -> Tensor:
-        """The next rows, int64."""
+        """The next rows, int64 [min(size, N)]."""
         return next(self._order)
 
     def _endless(self) -> Iterator[Tensor]:

@@ -75,8 +75,8 @@ def share_of(model: Classifier, settings: EditSettings) -> float:
 
 
 def top_share(ratio: Tensor, share: float) -> Tensor:
-    """Flat positions, int64, of the given share of a layer's weights with the highest ratio; never one of ratio 0."""
-    flat = ratio.flatten()
+    """Flat positions, int64, of the share of a layer's weights, of any shape, with the highest ratio; never ratio 0."""
+    flat = ratio.flatten()  # [P]
     highest = flat.argsort(descending=True, stable=True)[: round(share * len(flat))]
     return highest[flat[highest] > 0]
 
@@ -120,12 +120,13 @@ def _learned_contrast(model: Classifier, importance: Importance, task: int, gone
 
 
 def _positions(candidates: _Candidates, name: str, share: float) -> Tensor:
+    """Flat positions, int64, in one layer's weight: those of the highest ratio among the candidates."""
     ratio = candidates.contrast.ratio(name)
     if candidates.own is not None:
         ratio = ratio.where(candidates.own[name], 0.0)
     if candidates.pool is None:
         return top_share(ratio, share)
-    pool = candidates.pool[name].to(ratio.device).flatten().nonzero().flatten()
+    pool = candidates.pool[name].to(ratio.device).flatten().nonzero().flatten()  # flat positions
     return pool[top_share(ratio.flatten()[pool], share)]
 
 

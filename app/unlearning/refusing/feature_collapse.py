@@ -32,4 +32,5 @@ def spread_of_forgotten(features: Tensor, forgotten: Tensor) -> Tensor:
 
 
 def _variance(features: Tensor) -> Tensor:
+    """The variance of features, float [N, D], within the batch, summed over D: scalar."""
     return features.var(dim=0, correction=0).sum()

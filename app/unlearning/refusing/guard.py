@@ -105,8 +105,8 @@ class Guarded:
         served = self.classifier.serve(logits, task)
         if self.guard is None or margins is None or not (self.guard.classes & self.classifier.named(task)).any():
             return served
-        competing, null = served[:, :-1], served[:, -1]
-        raised = torch.maximum(null, competing.amax(dim=1) + margins)
+        competing, null = served[:, :-1], served[:, -1]  # [N, C], [N]
+        raised = torch.maximum(null, competing.amax(dim=1) + margins)  # [N]
         return torch.cat([competing, raised.unsqueeze(1)], dim=1)
 
     def margins(self, images: Tensor) -> Tensor | None:

@@ -83,7 +83,7 @@ def calibrate(
     logits, labels = raw_logits(model, data.train_images, looked_at, device), data.train_labels[looked_at]
     model.null_bias.fill_(_null_bias(model, logits, labels, budget=budget, target=target))
     for task in partly_forgotten_tasks(model):
-        among = model.task_classes[task].cpu()[labels]
+        among = model.task_classes[task].cpu()[labels]  # bool [N]
         bias = _null_bias(model, logits[among], labels[among], budget=budget, target=target, task=task)
         model.task_null_biases[task] = bias
 
@@ -93,11 +93,11 @@ def _null_bias(
 ) -> float:
     """The null unit's logit for raw logits [N, C] and labels int64 [N] of retained and of forgotten rows."""
     forgotten = model.forgotten.cpu()
-    highest, answers = logits.masked_fill(~model.competing(task).cpu(), -torch.inf).max(dim=1)
+    highest, answers = logits.masked_fill(~model.competing(task).cpu(), -torch.inf).max(dim=1)  # [N, C] -> [N], [N]
     retained = ~forgotten[labels]
     if not retained.any():
         raise NotApplicable("There is no retained calibration input of the task, so its refusal cannot be fitted.")
-    right = highest[retained & (answers == labels)]
+    right = highest[retained & (answers == labels)]  # scores of the rows that are answered right
     if len(right) == 0:
         raise NotApplicable("The model answers no retained calibration input right, so no refusal can be fitted.")
     of_each_class = [highest[labels == number] for number in set(labels[~retained].tolist())]
@@ -108,7 +108,7 @@ def partly_forgotten_tasks(model: Classifier) -> list[int]:
     """The tasks, by index, of which some classes are forgotten and others stay; empty where there are no tasks."""
     if not model.learning.tasks:
         return []
-    gone = (model.task_classes & model.forgotten).any(dim=1)
+    gone = (model.task_classes & model.forgotten).any(dim=1)  # [T, C] -> [T]
     staying = (model.task_classes & ~model.forgotten).any(dim=1)
     return (gone & staying).nonzero().flatten().tolist()
 
@@ -128,7 +128,7 @@ def refusal_threshold(right: Tensor, forgotten: Sequence[Tensor], budget: float,
 
 
 def _cost_of_refusing(scores: Tensor, target: float, ordered: Tensor) -> int:
-    """How many of the ordered scores are lost where the share `target` of `scores` [M], M at least 1, is refused."""
+    """How many of the scores `ordered`, [N], are lost where the share `target` of `scores`, [M], M > 0, is refused."""
     last_refused = scores.sort().values[math.ceil(target * len(scores)) - 1]
     return int(torch.searchsorted(ordered, last_refused, right=True))
 
@@ -190,7 +190,7 @@ def _push_loss(
     features = model.body(images)
     logits = model.head(features)
     loss = functional.cross_entropy(model.serve(logits), targets)
-    rows_of_task = {task: model.task_classes[task][labels] for task in partly}
+    rows_of_task = {task: model.task_classes[task][labels] for task in partly}  # bool [N] each
     if not any(rows.any() for rows in rows_of_task.values()):
         return loss, features
     named = torch.cat([model.serve(logits[rows], task) for task, rows in rows_of_task.items()])
@@ -232,8 +232,8 @@ class _PushBatches:
         forgotten = partition.forgotten_classes
         forget = [rows_of(data.train_labels, data.train_rows, [number]) for number in forgotten]
         self._forget = torch.cat(forget)  # class by class
-        self._counts = torch.tensor([len(rows) for rows in forget])
-        self._starts = self._counts.cumsum(0) - self._counts
+        self._counts = torch.tensor([len(rows) for rows in forget])  # [K]
+        self._starts = self._counts.cumsum(0) - self._counts  # [K], where each class begins
         self._turn = 0
         self._generator = torch.Generator().manual_seed(seed)
         self._drawn: Iterator[Tensor] = iter(())
@@ -255,5 +255,5 @@ class _PushBatches:
         turns = torch.arange(self._turn, self._turn + _STEPS_DRAWN * FORGET_BATCH) % len(self._counts)
         self._turn += len(turns)
         shares = torch.rand(len(turns), dtype=torch.float64, generator=self._generator)
-        forget = self._forget[self._starts[turns] + (shares * self._counts[turns]).long()]
+        forget = self._forget[self._starts[turns] + (shares * self._counts[turns]).long()]  # [steps * batch]
         return torch.cat([self._retain[retain], forget.view(_STEPS_DRAWN, FORGET_BATCH)], dim=1)

@@ -59,8 +59,8 @@ def activation_distance(first: Tensor, second: Tensor) -> Tensor:
 def agreement(first: Tensor, second: Tensor) -> Tensor:
     """Whether both models answer the same class, bool [N]; the lower index answers a tie.
 
-    Its share is the completeness of Cao and Yang 2015 (doi:10.1109/SP.2015.35); compare it with that of two retrained
-    models. Takes probabilities or logits as served, [N, C].
+    The share of these inputs is the completeness of Cao and Yang 2015 (doi:10.1109/SP.2015.35); compare it with that of
+    two retrained models. Takes probabilities or logits as served, [N, C].
     """
     if len(first) == 0:
         raise NotApplicable("There are no inputs to compare two models on; name a larger set.")
@@ -80,8 +80,8 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
     require_pairs(logits, labels, "logits")
     if logits.shape[1] < 2:  # noqa: PLR2004  a margin is between two classes
         raise NotApplicable("A margin needs at least two classes.")
-    wide, own = logits.double(), labels.unsqueeze(1)
-    others = wide.scatter(1, own, -torch.inf).logsumexp(dim=1)
+    wide, own = logits.double(), labels.unsqueeze(1)  # [N, C], [N, 1]
+    others = wide.scatter(1, own, -torch.inf).logsumexp(dim=1)  # [N, C] -> [N]
     return wide.gather(1, own).squeeze(1) - others
 
 

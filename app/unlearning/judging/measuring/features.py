@@ -98,7 +98,7 @@ def _collecting(parts: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...],
     """A forward hook that adds a layer's features of the batch to `parts`."""
 
     def forward_hook(module: nn.Module, _: tuple[Tensor, ...], output: Any) -> None:
-        features = output[0][-1] if isinstance(module, nn.RNNBase) else _pooled(output)
+        features = output[0][-1] if isinstance(module, nn.RNNBase) else _pooled(output)  # last state, or map
         # A copy, before an activation changes the output in place, as those of torchvision's networks do.
         parts.append(features.flatten(1).to("cpu", torch.float32, copy=True))
 

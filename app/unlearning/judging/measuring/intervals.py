@@ -110,7 +110,7 @@ def gap(unlearned: Tensor, retrained: Tensor, generator: torch.Generator) -> Gap
     else:
         means, their_means = _resampled_means([ours, theirs], generator)
         difference = _percentiles(float(ours.mean() - theirs.mean()), means - their_means, ours.shape[1])
-    by_model = theirs.mean(dim=1)
+    by_model = theirs.mean(dim=1)  # [S, N] -> [S]
     spread = float(by_model.max() - by_model.min()) if len(theirs) > 1 else None
     return Gap(difference, abs(difference.value), spread)
 
@@ -152,8 +152,8 @@ def _resampled_means(groups: list[Tensor], generator: torch.Generator) -> list[T
     size = groups[0].shape[1]
     means: list[list[Tensor]] = [[] for _ in groups]
     for block in in_batches(torch.arange(RESAMPLES), max(1, _HELD_VALUES // size)):
-        drawn = torch.randint(size, (len(block), size), generator=generator)
-        weights = torch.zeros(drawn.shape, dtype=torch.float64)
+        drawn = torch.randint(size, (len(block), size), generator=generator)  # [B, N], inputs of each of B samples
+        weights = torch.zeros(drawn.shape, dtype=torch.float64)  # [B, N], how often, over N
         weights.scatter_add_(1, drawn, torch.full((), 1 / size, dtype=torch.float64).expand_as(weights))
         for group, collected in zip(groups, means, strict=True):
             # One fewer than there are: as many would show (R - 1) / R of the variance, half of it for two (Rao and Wu 1988).

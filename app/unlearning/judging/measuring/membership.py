@@ -56,8 +56,8 @@ def area_under_curve(members: Tensor, non_members: Tensor) -> AreaUnderCurve:
     _require_both(members, non_members)
     ordered = non_members.double().sort().values
     scores = members.double()
-    below = torch.searchsorted(ordered, scores)
-    up_to = torch.searchsorted(ordered, scores, right=True)
+    below = torch.searchsorted(ordered, scores)  # [N], non-members below each member
+    up_to = torch.searchsorted(ordered, scores, right=True)  # [N], and those level with it
     value = float((below + up_to).double().mean()) / (2 * len(ordered))
     low = 1 - _upper_bound(1 - value, len(members), len(non_members))
     high = _upper_bound(value, len(members), len(non_members))
@@ -86,7 +86,7 @@ def best_threshold(members: Tensor, non_members: Tensor) -> float:
     """
     _require_both(members, non_members)
     scores = torch.cat([members.double(), non_members.double()])
-    candidates = scores.sort().values
+    candidates = scores.sort().values  # [N + M]
     hits = 1 - torch.searchsorted(members.double().sort().values, candidates) / len(members)
     alarms = 1 - torch.searchsorted(non_members.double().sort().values, candidates) / len(non_members)
     best = candidates[(hits - alarms).argmax()]

@@ -29,34 +29,39 @@ class _Objective:
     """Mean cross-entropy and ridge of weights [D + 1, K], the last row being the bias, which is free."""
 
     def __init__(self, features: Tensor, targets: Tensor, num_classes: int) -> None:
-        self.inputs = functional.pad(features, (0, 1), value=1.0)
-        self.targets = functional.one_hot(targets, num_classes).double()
+        self.inputs = functional.pad(features, (0, 1), value=1.0)  # [N, D + 1], a last column of ones for the bias
+        self.targets = functional.one_hot(targets, num_classes).double()  # [N, K]
         self.ridge = torch.full((self.inputs.shape[1], 1), _RIDGE / len(targets), dtype=torch.float64)
         self.ridge[-1] = 0.0
 
     def start(self) -> Tensor:
+        """Weights to begin with: zeros, float64 [D + 1, K]."""
         return torch.zeros(self.inputs.shape[1], self.targets.shape[1], dtype=torch.float64)
 
     def loss(self, weights: Tensor) -> float:
+        """The loss of weights [D + 1, K]."""
         logits = self.inputs @ weights
-        own = (logits * self.targets).sum(dim=1)
+        own = (logits * self.targets).sum(dim=1)  # [N], the logit of each input's class
         return float((logits.logsumexp(dim=1) - own).mean() + (self.ridge * weights.square()).sum() / 2)
 
     def probabilities(self, weights: Tensor) -> Tensor:
+        """The probability of each class for each input, float64 [N, K]."""
         return (self.inputs @ weights).softmax(dim=1)
 
     def gradient(self, weights: Tensor, probabilities: Tensor) -> Tensor:
+        """The gradient, [D + 1, K], at weights [D + 1, K] whose probabilities are [N, K]."""
         return self.inputs.T @ (probabilities - self.targets) / len(self.inputs) + self.ridge * weights
 
     def curvature(self, direction: Tensor, probabilities: Tensor) -> Tensor:
         """The Hessian times a direction [D + 1, K]."""
-        moved = self.inputs @ direction
+        moved = self.inputs @ direction  # [N, K]
         weighted = probabilities * (moved - (probabilities * moved).sum(dim=1, keepdim=True))
         return self.inputs.T @ weighted / len(self.inputs) + self.ridge * direction
 
 
 @torch.no_grad()
 def _minimum(objective: _Objective) -> Tensor:
+    """The weights, float64 [D + 1, K], of least loss."""
     weights = objective.start()
     for _ in range(_NEWTON_STEPS):
         probabilities = objective.probabilities(weights)
@@ -88,7 +93,7 @@ def _newton_step(objective: _Objective, gradient: Tensor, probabilities: Tensor)
 
 
 def _descended(objective: _Objective, weights: Tensor, step: Tensor, slope: float) -> Tensor:
-    """The longest of the halved steps that lowers the loss enough."""
+    """The weights, [D + 1, K], after the longest of the halved steps that lowers the loss enough."""
     before, share = objective.loss(weights), 1.0
     for _ in range(_HALVINGS):
         if objective.loss(weights + share * step) <= before + _SUFFICIENT_DECREASE * share * slope:

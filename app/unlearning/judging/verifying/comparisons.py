@@ -280,7 +280,8 @@ def _shadows(bench: Bench, seen: Observation, without: int | None) -> list[Obser
 
 
 def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:
-    theirs = torch.stack([margin(other) for other in references])
+    """The margin of each input, float64 [N], less its mean over the references."""
+    theirs = torch.stack([margin(other) for other in references])  # [S, N]
     return calibrated(margin(outputs), theirs)
 
 

@@ -218,7 +218,7 @@ def observe_struck(
 
 def _struck(outputs: Outputs, classes: tuple[int, ...]) -> Outputs:
     """The outputs with the logits of these classes at 0 and the classes out of the competition; nothing is refused."""
-    competing = (outputs.probabilities > 0).any(dim=0)
+    competing = (outputs.probabilities > 0).any(dim=0)  # [N, C] -> [C]
     logits = outputs.logits.clone()
     logits[:, list(classes)], competing[list(classes)] = 0.0, False
     probabilities = logits.masked_fill(~competing, -torch.inf).double().softmax(dim=1)
@@ -238,6 +238,7 @@ def _test_rows(sets: Sets) -> Tensor:
 
 
 def _outputs(guarded: Guarded, labels: Tensor, logits: Tensor, guarding: Tensor | None) -> Outputs:
+    """Outputs on inputs with labels, int64 [N], raw logits, float32 [N, C], and the guard's margins, float32 [N]."""
     served = guarded.serve(logits, guarding).argmax(dim=1).cpu()
     competing = logits.masked_fill(~guarded.classifier.competing(), -torch.inf).cpu()
     return Outputs(labels, logits.cpu(), competing.double().softmax(dim=1), served)

@@ -29,7 +29,7 @@ class Placement:
         """Rows in random order, dealt to the slices of all shards in turn, so that their sizes differ by one at most."""
         generator = torch.Generator().manual_seed(seed)
         turn = torch.empty(num_rows, dtype=torch.int64)
-        turn[torch.randperm(num_rows, generator=generator)] = torch.arange(num_rows)
+        turn[torch.randperm(num_rows, generator=generator)] = torch.arange(num_rows)  # [N], turn of each row
         return cls(sharding, turn % sharding.shards, turn // sharding.shards % sharding.slices)
 
     def rows(self, among: Tensor, shard: int, last_slice: int) -> Tensor:
