@@ -32,7 +32,11 @@ WRITTEN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((R
 WRITTEN += [*sorted((ROOT / "docs/decisions").glob("*.md")), ROOT / "models_store/README.md"]
 WRITTEN.remove(ROOT / "docs/methods.md")
 """Pages that a person wrote; a benchmark writes `methods.md`."""
-RIDDLES = re.compile(r"\bwhoever\b|\bso many\b|\b(?:Those|The same) of\b|\bLikewise\b")
+RIDDLES = re.compile(
+    r"\bwhoever\b|\bso many\b|\b(?:Those|The same) of\b|\bLikewise\b|\bof theirs\b|\bof which it\b|\bas .{1,20} has it\b"
+    r"|(?:^|[.|:] )\**Of (?=\w)",
+    re.MULTILINE,
+)
 """Words that leave a reader to find out which noun is meant."""
 COMMAND = re.compile(r"(?:^|[\s`/])forgettery ([a-z][^`|;&\n]*)", re.MULTILINE)
 ROUTE = re.compile(r"\b(GET|HEAD|POST|PUT|PATCH|DELETE) (/[\w{}/.-]*\w}?)")
@@ -230,7 +234,17 @@ def test_pages_are_written_in_plain_sentences_and_short_lines(page: Path) -> Non
     assert [line for line in prose.splitlines() if len(line) > 140 and not line.startswith("|")] == []
 
 
-@pytest.mark.parametrize("riddle", ["Those of Ω.", "Likewise of a prototype.", "whoever asks", "after so many steps"])
+@pytest.mark.parametrize(
+    "riddle",
+    [
+        "Those of Ω.",
+        "Likewise of a prototype.",
+        "whoever asks",
+        "after so many steps",
+        "as it has it",
+        "It is sealed. Of samples, the number.",
+    ],
+)
 def test_a_riddle_is_noticed(riddle: str) -> None:
     assert RIDDLES.search(riddle)
 
