@@ -26,6 +26,7 @@ from app.evidence.merkle import (
     tree_root,
 )
 from app.evidence.tiles import TileHashes, tile_root
+from app.specs.originator import Originator
 from tests.unit.audit.conftest import Outsider
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -33,7 +34,9 @@ SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 def append(session: Session, count: int) -> None:
     for _ in range(count):
-        log.append(session, "serving.moved", actor="admin", model="digits", version=1, details={"from_version": 2})
+        log.append(
+            session, "serving.moved", by=Originator("admin"), model="digits", version=1, details={"from_version": 2}
+        )
 
 
 @pytest.fixture(scope="module")
