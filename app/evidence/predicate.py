@@ -69,9 +69,9 @@ class ModelVersion(Part):
     model: Name
     version: VersionNumber
     manifest_digest: Digest
-    """Of the manifest, which names every file of the version with its digest, the data and the recipe."""
+    """The digest of the manifest, which names every file of the version with its digest, the data and the recipe."""
     weights_digest: Digest
-    """Of the file of its weights."""
+    """The digest of the file of its weights."""
 
 
 class SampleSet(Part):
@@ -101,7 +101,7 @@ class Method(Part):
 
     name: Name
     parameters_digest: Digest
-    """Of the parameters as canonical JSON."""
+    """The digest of the parameters as canonical JSON."""
     seed: Count
 
 
@@ -143,9 +143,9 @@ class Figure(Part):
     value: Decimal
     interval: Interval | None
     original: Decimal | None
-    """The same figure of the version before."""
+    """The figure of the version before."""
     struck: Decimal | None
-    """The same figure of the version before with the output rows of the target struck and nothing else changed."""
+    """The figure of the version before with the output rows of the target struck and nothing else changed."""
     retrained: Annotated[tuple[RetrainedFigure, ...], Field(max_length=1000)]
     direction: Literal["at-least", "at-most", "between", "shown"]
     """On which side of its bounds the figure has to lie; shown: it decides nothing."""
@@ -233,7 +233,7 @@ class Verification(Part):
     depth: Literal["fast", "deep"]
     seed: Count
     weights_digest: Digest
-    """Of names, shapes and bits of the parameters that were verified: those of the certified version."""
+    """The digest of names, shapes and bits of the parameters that were verified: those of the certified version."""
     rows: Annotated[tuple[NumRows, ...], Field(max_length=100)]
     criteria: Annotated[tuple[Criterion, ...], Field(min_length=1, max_length=1000)]
     control: Control
