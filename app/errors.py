@@ -233,6 +233,10 @@ class NoServingVersion(Conflict):
     """The model has no serving version yet."""
 
 
+class SigningKeysMissing(Conflict):
+    """The server has no signing keys."""
+
+
 class VersionRemembers(Conflict):
     """The version still knows what was forgotten."""
 

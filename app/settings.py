@@ -30,6 +30,14 @@ class Settings(BaseSettings):
     data_dir: Path | None = Field(
         None, description="Folder of the data sets, laid out as torchvision does; may be read-only; empty: in the home."
     )
+    signing_keys: Path | None = Field(
+        None, description="Folder of the keys that sign checkpoints and certificates; empty: in the home."
+    )
+    log_origin: str = Field(
+        "",
+        description="The name of the audit log, as its checkpoints carry it, for example example.org/forgettery; it is fixed "
+        "with the first signing key. Empty: a random name.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; other than loopback needs an API key.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     admin_key: SecretStr | None = Field(None, description="The first API key, with the admin scope.")
@@ -63,7 +71,7 @@ class Settings(BaseSettings):
     )
     download: bool = Field(default=True, description="Whether data sets whose files are missing may be downloaded.")
 
-    @field_validator("admin_key", "data_dir", mode="before")
+    @field_validator("admin_key", "data_dir", "signing_keys", mode="before")
     @classmethod
     def _empty_means_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -88,7 +96,7 @@ class Settings(BaseSettings):
             raise ValueError("an origin is * or http(s)://host[:port], in small letters and without a path or slash")
         return value
 
-    @field_validator("home", "data_dir", mode="after")
+    @field_validator("home", "data_dir", "signing_keys", mode="after")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value else value
@@ -109,6 +117,11 @@ class Settings(BaseSettings):
     def resolved_data_dir(self) -> Path:
         """The data sets' folder: the one set, or `datasets` in the home."""
         return self.data_dir or self.home / "datasets"
+
+    @property
+    def resolved_signing_keys(self) -> Path:
+        """The folder of the signing keys: the one set, or `signing-keys` in the home."""
+        return self.signing_keys or self.home / "signing-keys"
 
     @property
     def allowed_origins(self) -> list[str]:

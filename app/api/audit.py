@@ -11,11 +11,11 @@ from app.api import examples
 from app.api.authentication import Auditor
 from app.api.openapi import answers
 from app.api.parameters import ModelFilter
-from app.api.resources import PageParameters, ReadingSession
-from app.contract.audit import AuditEvent, AuditVerification
+from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
+from app.contract.audit import AuditEvent, AuditKeys, AuditVerification
 from app.contract.lists import Page
-from app.errors import InvalidPageToken
-from app.operations.administration import audit
+from app.errors import InvalidPageToken, SigningKeysMissing
+from app.operations.administration import audit, signing_keys
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -35,6 +35,14 @@ def list_audit_events(
 ) -> Page[AuditEvent]:
     """Everything that changed, in the order in which it did."""
     return audit.list_events(session, page, model=model, event=event, forget_request=forget_request)
+
+
+@router.get(
+    "/keys", summary="The public keys of the log", responses=answers(200, examples.AUDIT_KEYS, SigningKeysMissing)
+)
+def get_audit_keys(_: Auditor, held: ResourcesDependency) -> AuditKeys:
+    """Every key that ever signed certificates or checkpoints; keep the answer where the server's operator cannot write."""
+    return signing_keys.public(held.settings.resolved_signing_keys)
 
 
 @router.get("/verify", summary="Verify the audit log", responses=answers(200, examples.AUDIT_VERIFICATION))

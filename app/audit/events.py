@@ -119,6 +119,8 @@ EVENTS: Mapping[str, Mapping[str, Any]] = {
     },
     "serving.moved": {"from_version": Number},
     "relearning.refused": {"classes": Classes, "tasks": Tasks},
+    "signing-key.created": {"generation": Number, "certificate_key": Digest, "log_key": Digest},
+    "signing-key.retired": {"generation": Number, "certificate_key": Digest, "log_key": Digest},
     "api-key.created": {"key": Id, "scopes": list[ApiScope]},
     "api-key.revoked": {"key": Id, "scopes": list[ApiScope]},
 }

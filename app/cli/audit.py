@@ -46,6 +46,13 @@ def list_events(
 
 
 @client_command(app)
+def keys(call: Call) -> None:
+    """Print the public keys of the log as JSON, to be kept for `forgettery verify --keys`."""
+    with call.connect() as client:
+        print_json(client.audit_keys().model_dump(mode="json"))
+
+
+@client_command(app)
 def verify(call: Call) -> None:
     """Have the server recompute the whole log; fails when an entry, its triggers or the tables it tells of do not hold."""
     with call.connect() as client:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 database = typer.Typer(help="Migrate the database.", no_args_is_help=True)
 app.add_typer(database, name="db")
+signing = typer.Typer(help="Make, rotate and retire the keys that sign for the audit log.", no_args_is_help=True)
+app.add_typer(signing, name="signing-keys")
 
 
 @app.command()
@@ -51,6 +54,50 @@ def upgrade() -> None:
         home.make_home(chosen.home)
     migrate.upgrade(chosen.resolved_database_url)
     typer.echo(f"the database is at revision {migrate.newest()}", err=True)
+
+
+@signing.command()
+def init() -> None:
+    """Make the first keys that sign checkpoints and certificates; an embedded server does this by itself."""
+    _report(_signing_keys().init)
+
+
+@signing.command()
+def rotate() -> None:
+    """Make newer signing keys; older ones go on signing checkpoints, beside them, until they are retired."""
+    _report(_signing_keys().rotate)
+
+
+@signing.command()
+def retire(number: Annotated[int, typer.Argument(help="Number of the keys.", min=1, show_default=False)]) -> None:
+    """Destroy the private halves of older signing keys; what they signed still holds."""
+    _report(lambda chosen, opened: _signing_keys().retire(chosen, opened, number))
+
+
+@signing.command("list")
+def list_signing_keys() -> None:
+    """List the signing keys of this machine, the oldest first."""
+    keys = server_part("app.audit.signing_keys")
+    for each in keys.generations(settings().resolved_signing_keys):
+        state = "retired" if each.retired else "signs"
+        typer.echo(f"{each.number}  {state}  {each.created_at:%Y-%m-%d %H:%M}  {each.public.log[0]}")
+
+
+def _signing_keys() -> ModuleType:
+    return server_part("app.operations.administration.signing_keys")
+
+
+def _report(change: Callable[[Settings, Any], Any]) -> None:
+    """Carry a change of the signing keys out, which the audit log tells of, and say which keys it was about."""
+    chosen, engine, home = settings(), server_part("app.database.engine"), server_part("app.service.home")
+    server_part("app.database.migrate").check_revision(chosen.resolved_database_url)
+    home.keep_private()
+    opened = engine.Database(chosen.resolved_database_url)
+    try:
+        changed = change(chosen, opened)
+    finally:
+        opened.dispose()
+    typer.echo(f"signing keys {changed.number} of {changed.public.log[0].name} in {changed.folder}", err=True)
 
 
 def server_part(name: str) -> ModuleType:

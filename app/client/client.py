@@ -16,7 +16,7 @@ from app.client import inputs as encoding
 from app.client import jobs as following
 from app.client.connection import Connection
 from app.client.problems import error_from_problem
-from app.contract.audit import AuditEvent, AuditVerification
+from app.contract.audit import AuditEvent, AuditKeys, AuditVerification
 from app.contract.catalogue import ArchitectureInfo, Dataset, MethodInfo
 from app.contract.comparing import CompareCreate, Comparison
 from app.contract.forgetting import ForgetCreate, ForgetPlan, ForgetRequest
@@ -297,6 +297,10 @@ class Client:
         """The entries of the audit log, oldest first."""
         query = {"model": model, "event": event, "forget_request": str(forget_request) if forget_request else None}
         return self._connection.pages(AuditEvent, "/v1/audit/events", query)
+
+    def audit_keys(self) -> AuditKeys:
+        """The public keys of the log, as `forgettery verify --keys` reads them; raises SigningKeysMissing."""
+        return self._connection.read(AuditKeys, "/v1/audit/keys")
 
     def verify_audit_log(self) -> AuditVerification:
         """Have the server recompute the whole log; `ok` says whether every entry holds."""

@@ -28,6 +28,25 @@ class AuditEvent(Answered):
     leaf_hash: str = Field(description="SHA-256 of a zero byte and the entry's canonical JSON (RFC 6962), in hex.")
 
 
+class SigningKeys(Answered):
+    """One generation of signing keys: a certificate key and a log key, made together."""
+
+    number: int
+    created_at: datetime
+    retired: bool = Field(description="Whether the private halves are destroyed; what they signed still holds.")
+    certificate_key: str = Field(description="`sha256:` and the SHA-256 of the public key in DER, in hex.")
+    log_key: str = Field(description="The public key that checkpoints are signed with, as a C2SP verifier key.")
+
+
+class AuditKeys(Answered):
+    """The public keys of the log, the oldest first; `forgettery verify` reads this answer as `--keys`."""
+
+    origin: str = Field(description="The name of the log, which every checkpoint carries.")
+    certificate_keys: list[str] = Field(description="ECDSA P-256 keys that certificates are signed with, as PEM.")
+    log_keys: list[str] = Field(description="Ed25519 keys that checkpoints are signed with, as C2SP verifier keys.")
+    generations: list[SigningKeys]
+
+
 class AuditProblem(Answered):
     """What does not hold: one entry, what is to guard all of them, or a row of another table that contradicts them."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from app.database import migrate
 from app.database.engine import Database
 from app.errors import StorageUnavailable, Unauthenticated
+from app.operations.administration import signing_keys
 from app.operations.administration.api_keys import any_key
 from app.settings import Settings
 
@@ -47,6 +48,7 @@ def open_home(settings: Settings) -> Iterator[Database]:
         database = Database(url)
         try:
             _refuse_without_key(settings, database)
+            signing_keys.ensure(settings, database)
             yield database
         finally:
             database.dispose()

@@ -4,8 +4,11 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app.audit import signing_keys
 from app.contract.audit import AuditEvent, AuditVerification
 from app.database.engine import Database
+from app.evidence.keys import PublicKeys
+from app.settings import Settings
 from tests.real_server import assert_problem
 
 
@@ -66,3 +69,12 @@ def test_a_changed_entry_is_named(history: httpx.Client, database: Database) -> 
     verification = AuditVerification.model_validate(history.get("/v1/audit/verify").json())
     assert not verification.ok
     assert (verification.problems[0].index, verification.problems[0].column) == (3, "actor")
+
+
+def test_the_public_keys_are_what_the_verifier_reads(client: httpx.Client, settings: Settings) -> None:
+    assert_problem(client.get("/v1/audit/keys"), 409, "signing-keys-missing")
+    made = signing_keys.make(settings.resolved_signing_keys, "example.org/forgettery")
+    answer = client.get("/v1/audit/keys")
+    assert PublicKeys.from_json(answer.text).log == made.public.log
+    assert answer.json()["origin"] == "example.org/forgettery"
+    assert "PRIVATE" not in answer.text

@@ -44,6 +44,8 @@ def test_the_events_are_those_of_the_contract() -> None:
         "verification.completed",
         "api-key.created",
         "api-key.revoked",
+        "signing-key.created",
+        "signing-key.retired",
     }
 
 
