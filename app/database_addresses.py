@@ -58,10 +58,10 @@ def _with_host(url: str) -> str:
 
 def _demand_known_options(url: str) -> None:
     from psycopg import ProgrammingError  # noqa: PLC0415  who uses SQLite loads no driver of PostgreSQL
-    from psycopg.conninfo import timeout_from_conninfo  # noqa: PLC0415  likewise
-    from psycopg.pq import Conninfo  # noqa: PLC0415  likewise
-    from sqlalchemy import make_url  # noqa: PLC0415  likewise
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415  likewise
+    from psycopg.conninfo import timeout_from_conninfo  # noqa: PLC0415  for the same reason
+    from psycopg.pq import Conninfo  # noqa: PLC0415  for the same reason
+    from sqlalchemy import make_url  # noqa: PLC0415  for the same reason
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415  for the same reason
 
     try:
         options = dict(make_url(url).query)

@@ -32,7 +32,7 @@ Body = TypeVar("Body", bound=Asked)
 
 
 _BLANKS = b" \t\r\n"
-"""The blanks of JSON, of which any number may stand around a body."""
+"""The blanks of JSON; any number of them may stand around a body."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def parse(kind: type[Body], content: bytes) -> Body:
 
 
 def _refuse_names_given_twice(content: bytes) -> None:
-    """Readers differ in which of two values they take; what is no JSON at all is left to who says why."""
+    """Refuse a name given twice, since readers differ in which value they take; `parse` says what is no JSON at all."""
     try:
         json.loads(content, object_pairs_hook=_with_names_given_once)
     except (ValueError, RecursionError):

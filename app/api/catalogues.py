@@ -1,4 +1,4 @@
-"""Routes of what there is to choose from."""
+"""Routes of data sets, architectures and methods, from which requests choose."""
 
 from __future__ import annotations
 

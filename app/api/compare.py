@@ -82,8 +82,8 @@ def compare_methods(
 ) -> Response:
     """Queue the comparison; the job's `result` is the table. Nothing is published, and the model goes on as it is.
 
-    Every method forgets from the version that serves when the job starts. One that fails tells its `problem` in its
-    row, and the others go on.
+    Every method forgets from the version that serves when the job starts. A method that fails tells its `problem` in
+    its row, and the others go on.
     """
 
     def work() -> Response:
@@ -116,7 +116,7 @@ def plot_png(_: Reader, database: DatabaseResource, job_id: JobInPath) -> Respon
 
 
 def _plot(database: DatabaseResource, job_id: JobInPath, plot_format: plots.PlotFormat, media_type: str) -> Response:
-    """Drawn when the database is not held any more."""
+    """The plot of a comparison, drawn after the database was let go."""
     with database.reading() as session:
         comparison = plots.comparison_of(session, job_id)
     return Response(plots.render(comparison, plot_format), media_type=media_type)

@@ -130,7 +130,7 @@ def _digest(asked: bytes, content: bytes) -> bytes:
 
 
 def _in_one_order(content: bytes) -> bytes:
-    """Bodies that say the same are the same, in whatever order a library writes their names."""
+    """The body with its names in one order: bodies that say the same are the same, whatever order a library writes."""
     if not NAMING_SAMPLES.hold(content):
         return content  # no request, and its parsing would keep others waiting
     try:

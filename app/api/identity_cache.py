@@ -15,8 +15,8 @@ from app.operations.administration.api_keys import Identity
 class IdentityCache:
     """Remembers for a second who presented a key; at most 1024 keys, and only keys that were accepted.
 
-    `clear` also voids what is being looked up meanwhile: that may have been read before a commit. Requests that wait
-    for the same key share one look into the database.
+    `clear` also voids look-ups that are under way: they may have read before a commit. Requests that wait for the same
+    key share one look into the database.
     """
 
     SECONDS = 1.0
@@ -40,7 +40,7 @@ class IdentityCache:
         if key not in self._looking:
             self._looking[key] = asyncio.create_task(self._look_up(key, look_up))
             self._looking[key].add_done_callback(lambda _: self._looking.pop(key))
-        return await asyncio.shield(self._looking[key])  # whoever asked first may leave before the others
+        return await asyncio.shield(self._looking[key])  # the first request to ask may leave before the others
 
     async def _look_up(self, key: tuple[int, str | None], look_up: Callable[[str | None], Identity]) -> Identity:
         generation, presented = key

@@ -90,7 +90,7 @@ def answers(status: int, example: Any, *errors: type[ForgetteryError]) -> Respon
 
 
 def answers_to_body(status: int, example: Any, *errors: type[ForgetteryError]) -> Responses:
-    """What a route that takes a body can answer: as `answers`, and the errors of reading a body."""
+    """What a route that takes a body can answer: what `answers` lists, and the errors of reading a body."""
     everywhere = (UnreadableInput, PayloadTooLarge, UnsupportedContentEncoding)
     return answers(status, example, *everywhere, *errors)
 

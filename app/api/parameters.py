@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 
 def _only_digits(value: Any) -> Any:
-    """A resource has one address: 1.0, +1 and 1_0 are whole numbers to a lenient reader only."""
+    """Refuse 1.0, +1 and 1_0, whole numbers to a lenient reader only, so that a resource has one address."""
     if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
         raise ValueError("should be a whole number, in digits alone")
     return value

@@ -15,7 +15,7 @@ _MOST_FAULTS = 100
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Raise `InvalidInput` for what readers would have to ignore or to choose from."""
+    """Raise `InvalidInput` for a parameter that a reader would have to ignore, or to choose a value of."""
     if not request.scope["query_string"]:
         return
     known = _known(request.scope["route"])

@@ -67,7 +67,7 @@ class RequestContext:
 
 
 def _route(scope: Scope) -> str:
-    """The template, not the path: one series per route, however many models there are; `none` where none was found."""
+    """The route's template, not the path, so that metrics have one series per route; `none` where there is no route."""
     if isinstance(scope.get("endpoint"), StaticFiles):
         return f"{scope['root_path'].removeprefix(scope.get('app_root_path', ''))}/{{file}}"
     if "route" in scope:

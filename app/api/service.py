@@ -1,4 +1,4 @@
-"""Routes that tell how the server is."""
+"""Routes that tell whether the server works, and its figures."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from app.errors import (
 )
 
 _MOST_FAULTS = 100
-"""A body can hold a hundred thousand faults; the first ones tell enough."""
+"""The most faults that are told: a body can hold a hundred thousand, and the first ones tell enough."""
 
 # 422 is for the payload alone: a path that no resource can have names nothing.
 _NOT_FOUND: dict[str, ForgetteryError] = {
@@ -42,7 +42,7 @@ _SENTENCES = {
     "tuple_type": "should be a list",
     **dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "there is no such field; check its spelling"),
 }
-"""Where the words of pydantic are those of Python, or repeat the input."""
+"""Our sentences, by kind of fault, where those of pydantic speak of Python or repeat the input."""
 
 
 def error_from_validation(error: RequestValidationError) -> ForgetteryError:
@@ -66,7 +66,7 @@ def error_from_body(error: ValidationError, content: bytes) -> ForgetteryError:
 def without_refused_nulls(error: ValidationError, content: bytes) -> bytes | None:
     """The body without the nulls that were refused, since null means left out; None if it was not for a null.
 
-    A null in the place of a name that there is not, or of an item of a list, stands for nothing that could be left out.
+    A null as the value of an unknown name, or as an item of a list, stands for nothing that could be left out.
     """
     faults = error.errors(include_url=False, include_context=False)
     if _is_unreadable(faults):

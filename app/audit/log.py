@@ -1,8 +1,9 @@
 """Append to the log, and verify all of it.
 
-What verification finds without anything kept outside the database: an entry, leaf hash or search column that was
-changed by itself, a gap, entries that changed places, one that `append` would have refused. What it cannot find: a cut tail (the shorter log is a valid log)
-and a rewrite that makes all of it anew. Both show only against a size and root that somebody else has kept.
+Without anything kept outside the database, verification finds an entry, leaf hash or search column that was changed by
+itself, a gap, entries that changed places, and an entry that `append` would have refused. It cannot find a cut tail
+(the shorter log is a valid log) or a rewrite that makes the whole log anew. Both show only against a size and root that
+somebody else has kept.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def append(
 ) -> int:
     """Log an event as the last step of the transaction that it tells of, and return its index.
 
-    Raises ValueError for an event or value outside the table of `events`, RuntimeError in a reading session. Holds a
-    lock until the transaction ends: all others that append wait for it.
+    Raises ValueError for an event or value outside the table of `events`, RuntimeError in a reading session. A lock is
+    held until the transaction ends, and everybody else who appends waits for it.
     """
     subject = {
         "actor": by.actor,
@@ -134,7 +135,7 @@ def _rows(session: Session, *, on_sqlite: bool) -> Iterator[Row[Any]]:
 def _look(
     row: Row[Any], expected: int, latest: str, hear: Callable[[dict[str, Any]], None], *, on_sqlite: bool
 ) -> tuple[list[AuditProblem], str]:
-    """What does not hold of one row, given the index that should come next and the latest time so far; and that time now."""
+    """The problems of a row, given the index that should come next and the latest time so far; and the new latest."""
     try:
         content = _parsed(row.entry)
     except ValueError as error:

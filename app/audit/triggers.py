@@ -19,9 +19,11 @@ from app.contract.audit import AuditProblem
 class _Guard:
     definition: str
     function: str = ""
-    """Language, security, settings and body of what it calls; SQLite has the body in the definition."""
+    """Language, security, settings and body of the function that the trigger calls; SQLite has the body in the
+    definition."""
     enabled: str = "A"
-    """ALWAYS, so also under `session_replication_role = replica`; SQLite knows nothing else."""
+    """When the trigger fires: `A`, always, also under `session_replication_role = replica`; SQLite knows nothing
+    else."""
 
 
 def _function(body: str) -> str:

@@ -102,7 +102,7 @@ def _methods(names: list[str], parameters: dict[str, Any]) -> list[dict[str, Any
 
 
 def _show(comparison: Comparison, *, as_json: bool) -> None:
-    """The original, the retrained, then every method; then why some failed."""
+    """Print the original, the retrained models, every method, and then why some methods failed."""
     if as_json:
         print_json(comparison.model_dump(mode="json"))
         return
@@ -118,7 +118,7 @@ def _show(comparison: Comparison, *, as_json: bool) -> None:
 
 
 def _titles(comparison: Comparison) -> list[str]:
-    """In a result of an earlier release, which counted no CPU seconds, the ratio is one of wall seconds."""
+    """The titles of the columns; in results of a release that counted no CPU seconds, the ratio is of wall seconds."""
     retrained = comparison.retrained
     is_of_wall = retrained.cpu_seconds is None and retrained.ratio_to_retraining is not None
     figures = _FIGURES | ({"ratio_to_retraining": "of retraining, wall"} if is_of_wall else {})
@@ -126,7 +126,7 @@ def _titles(comparison: Comparison) -> list[str]:
 
 
 def _figures(found: ComparedFigures) -> list[str | None]:
-    """Short enough for thirteen columns."""
+    """The figures as texts that are short enough for thirteen columns."""
     return [None if value is None else f"{value:.3f}" for value in (getattr(found, name) for name in _FIGURES)]
 
 

@@ -63,7 +63,7 @@ class Answers(NamedTuple):
 
 
 class Chapter(NamedTuple):
-    """What came of one model."""
+    """The result of one model."""
 
     name: str
     remark: str
@@ -74,7 +74,7 @@ class Chapter(NamedTuple):
 
 
 def run(client: Client, name: str, digits: Digits, epochs: int | None, *, as_json: bool) -> list[ForgetRequest]:
-    """Train two models whose names begin so, make them forget, and print what came of it."""
+    """Train two models whose names begin with `name`, make them forget, and print the results."""
     chapters = [_tell(client, f"{name}-{way.name}", way, digits, epochs) for way in _WAYS]
     if as_json:
         _print_json(client, chapters)

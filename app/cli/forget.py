@@ -101,7 +101,7 @@ def forget(
 
 
 def _show_plan(plan: ForgetPlan, *, as_json: bool) -> None:
-    """What would happen and cost, what the request may fail by, and every method that could be used."""
+    """Print what would happen, what it would cost, why it may fail, and every method that could be used."""
     if as_json:
         print_json(plan.model_dump(mode="json"))
         return

@@ -59,7 +59,7 @@ def show_forget_request(
 
 
 def target_in_words(asked: ForgetRequest | ForgetPlan) -> str:
-    """The classes and tasks by number, samples by how many; short enough for a cell."""
+    """The classes and tasks by number, and the number of samples; short enough for a cell."""
     if asked.num_samples:
         return f"{asked.num_samples} samples"
     return "; ".join(f"{kind} {', '.join(map(str, wanted))}" for kind, wanted in asked.target.items())

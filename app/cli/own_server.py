@@ -77,7 +77,7 @@ class OwnServer:
         return ""
 
     def _announced_url(self) -> str:
-        """What the server wrote into its home; empty while that is from another one, or not there yet."""
+        """The URL that the server wrote into its home; empty while another server's is there, or none yet."""
         try:
             announced = json.loads((self.home / "server.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):

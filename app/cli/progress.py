@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def say(sentence: str) -> None:
-    """A sentence on standard error."""
+    """Print a sentence on standard error."""
     typer.echo(sentence, err=True)
 
 
@@ -25,7 +25,7 @@ def wait(client: Client, job: Job) -> Job:
     If a person interrupts the waiting, the command says that the job goes on, and ends.
     """
     from rich.console import Console  # noqa: PLC0415  only commands that wait need it
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  likewise
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  for the same reason
 
     columns = (
         TextColumn("{task.fields[kind]} {task.fields[model]}"),

@@ -44,7 +44,7 @@ _PROTOCOLS = {"the task named": "", "no task named": "_without_task"}
 
 
 def show_report(request: ForgetRequest, *, as_json: bool) -> None:
-    """What came of a forget request: its verdict, and the figures before and after."""
+    """Print the result of a forget request: its verdict, and the figures before and after."""
     if as_json:
         print_json(request.model_dump(mode="json"))
         return
@@ -77,7 +77,7 @@ def show_report(request: ForgetRequest, *, as_json: bool) -> None:
 
 
 def show_tasks_before_and_after(report: ForgetReport) -> None:
-    """A table for each protocol, a row for each task; nothing for a model without tasks."""
+    """Print a table for each protocol, with a row for each task; nothing for a model without tasks."""
     pairs = list(zip(report.before.tasks, report.after.tasks, strict=True))
     for protocol, ending in _PROTOCOLS.items() if pairs else ():
         print_table(
@@ -88,14 +88,14 @@ def show_tasks_before_and_after(report: ForgetReport) -> None:
 
 
 def show_version(version: Version, *, as_json: bool) -> None:
-    """One version, then its metrics."""
+    """Print one version, then its metrics."""
     show(version, as_json=as_json, leave_out=("manifest", "metrics"))
     if not as_json:
         _show_metrics(version.metrics)
 
 
 def show_audit_log(client: Client, model: str) -> None:
-    """What the log says about a model, and whether all of the log holds."""
+    """Print what the log says about a model, and whether all of the log holds."""
     rows = [
         (entry.index, entry.event, entry.version, entry.leaf_hash[:16] + "…")
         for entry in client.audit_events(model=model)
@@ -106,7 +106,7 @@ def show_audit_log(client: Client, model: str) -> None:
 
 
 def what_is_forgotten(forgotten: Forgotten) -> str:
-    """The classes, the tasks that are gone as a whole, and how many samples; short enough for a cell."""
+    """The forgotten classes, the tasks that are gone as a whole, and the number of samples; short enough for a cell."""
     classes = ", ".join(map(str, forgotten.classes))
     tasks = ", ".join(map(str, forgotten.tasks))
     samples = f"{forgotten.num_samples} samples" if forgotten.num_samples else ""

@@ -30,9 +30,9 @@ class Identified(Protocol):
 
 
 _ENDLESS = 1_000_000
-"""Columns of what is no terminal: no table has to fold there."""
+"""The width, in columns, of a pipe or a file: no table has to fold there."""
 _GAP = 2
-"""Columns between two columns of a table."""
+"""Spaces between two columns of a table."""
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -53,13 +53,13 @@ def present(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def print_json(value: object) -> None:
-    """One JSON value on standard output."""
+    """Print one JSON value on standard output."""
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
 def show(item: BaseModel, *, as_json: bool, leave_out: Sequence[str] = ()) -> None:
-    """One resource, field by field."""
+    """Print one resource, field by field."""
     if as_json:
         print_json(item.model_dump(mode="json"))
         return
@@ -75,7 +75,7 @@ def show_list(
     as_json: bool,
     newest_first: bool = False,
 ) -> None:
-    """A list of resources, one a line; JSON in the server's order, a table of what happened newest first if asked."""
+    """Print resources, one a line; JSON keeps the server's order, a table of events begins with the newest if asked."""
     if as_json:
         print_json([item.model_dump(mode="json") for item in items])
         return
@@ -91,7 +91,7 @@ def an_id(given: str | None) -> str | None:
 
 
 def identified(given: str, found: Callable[[], Iterable[Identified]], what: str) -> UUID:
-    """The id that somebody gave whole or by its beginning; asks for the list in the second case only.
+    """The id that somebody gave, whole or by its beginning; the list is asked for only in the second case.
 
     Raises NotFound where nothing begins so, InvalidInput where several do.
     """
@@ -179,7 +179,7 @@ def _widths(columns: list[_Column], width: int) -> list[int]:
 
 def _table(columns: list[_Column], widths: list[int]) -> Table:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415  see `print_table`
-    from rich.table import Table  # noqa: PLC0415  likewise
+    from rich.table import Table  # noqa: PLC0415  for the same reason
 
     headed = any(column.heading for column in columns)
     table = Table(box=SIMPLE_HEAD, show_header=headed, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))

@@ -169,7 +169,7 @@ def _finish(client: Client, started: ModelAndJob, *, wait_for_it: bool, as_json:
 
 
 def _flat(values: list[Any] | None) -> list[int] | None:
-    """What came of an option that can be repeated, each time with several numbers."""
+    """All numbers of an option that can be repeated, each time with several numbers; None if it was not given."""
     return list(chain.from_iterable(values)) if values else None
 
 

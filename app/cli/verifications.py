@@ -107,7 +107,7 @@ def verify(
 
 
 def show_verification(found: Verification, *, as_json: bool) -> None:
-    """Verdict and claim, then a table of criteria, their figures, the control, and what is not proven."""
+    """Print verdict and claim, then a table of criteria, their figures, the control, and what is not proven."""
     if as_json:
         print_json(found.model_dump(mode="json"))
         return

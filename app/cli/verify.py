@@ -97,7 +97,7 @@ def _public_keys(keys: Path | None, key: Path | None, log_key: Path | None, *, n
 
 
 def _show(findings: Findings, *, as_json: bool) -> None:
-    """The list of checks; raises IntegrityViolation where one does not hold."""
+    """Print the list of checks; raises IntegrityViolation where one does not hold."""
     if as_json:
         print_json(findings.as_json())
     else:

@@ -13,7 +13,7 @@ from app.errors import Unavailable
 
 _POLL_SECONDS = 0.5
 _SILENCE_SECONDS = 45
-"""The server sends a comment every 15 seconds; three missed ones mean that nobody is there."""
+"""Seconds of silence after which nobody is there: the server sends a comment every 15 seconds."""
 
 
 class JobEvent(NamedTuple):

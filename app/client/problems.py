@@ -31,7 +31,7 @@ _CATEGORIES: Mapping[int, type[ForgetteryError]] = {
 
 
 def error_from_problem(problem: Problem) -> ForgetteryError:
-    """The exception that this problem was; for one that only a newer server knows, that of its status."""
+    """The exception that this problem was; for one that only a newer server knows, the exception of its status."""
     slug = problem.type.rstrip("/").rpartition("/")[2]
     kind = errors_by_slug().get(slug) or _category(problem.status)
     error = kind(problem.detail, errors=[FieldError(fault.pointer, fault.detail) for fault in problem.errors])

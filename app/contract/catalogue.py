@@ -1,4 +1,4 @@
-"""What there is to choose from: data sets, architectures, methods."""
+"""Data sets, architectures and methods, from which requests choose."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class ForgetTarget(Asked):
 
 
 def _by_target_and_method(given: dict[str, Any]) -> dict[str, Any]:
-    """What a forget request is where it says nothing."""
+    """The request with the defaults for its target and its method filled in."""
     target = given.get("target")
     samples = target.get("samples") if isinstance(target, dict) else getattr(target, "samples", None)
     method = given.get("method", "edit" if samples is None else "auto")
@@ -190,7 +190,7 @@ class ForgetCreate(Asked):
     @field_validator("parameters", mode="plain", json_schema_input_type=Parameters)
     @classmethod
     def _of_method(cls, value: Any, info: ValidationInfo) -> Parameters:
-        """The parameters of the method that is asked for; `info.data` lacks it where it is none."""
+        """The parameters of the method that is asked for; `info.data` lacks the method where it is not valid."""
         kind = parameters_of(info.data.get("method", "auto"))
         # By way of JSON, since strict validation takes no dictionary for a dataclass from anything else.
         return value if type(value) is kind else PARAMETERS[kind].validate_json(to_json(value), strict=True)
@@ -208,7 +208,7 @@ class ForgetCreate(Asked):
 
 
 def parameters_of(method: Method) -> type[Parameters]:
-    """What the parameters of a method are."""
+    """The type of a method's parameters."""
     return Budgets if method == "auto" else METHOD_SPECS[method].parameters
 
 

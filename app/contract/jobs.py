@@ -1,4 +1,4 @@
-"""Jobs, and how they go."""
+"""Jobs, their progress and their status."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WORK_STATUS_MEANINGS: Mapping[ForgetStatus, str] = {
     "failed": "It ended without a result that holds; nothing was published.",
     "cancelled": "Somebody cancelled its job; nothing was published.",
 }
-"""These states are those of forget requests and of verifications."""
+"""What each status of a forget request or a verification means."""
 
 
 class Progress(Answered):

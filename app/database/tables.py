@@ -276,7 +276,7 @@ class WorkerRow(Table):
 
 
 class ApiKeyRow(Table):
-    """An API key; of its secret only the SHA-256."""
+    """An API key; only the SHA-256 of its secret is kept."""
 
     __tablename__ = "api_key"
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -23,7 +23,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return datetime
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware time in, UTC out."""
+        """Turn an aware time into UTC for the database."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -32,7 +32,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        """Whatever the database gives, aware and in UTC."""
+        """The time that the database gives, aware and in UTC."""
         if value is None:
             return None
         aware: datetime = value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
@@ -51,7 +51,7 @@ class JsonOf(TypeDecorator[Any]):
         self.adapter = adapter
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """JSONB on PostgreSQL, and SQL's NULL for None everywhere."""
+        """The type in the database: JSONB on PostgreSQL; None is SQL's NULL everywhere."""
         kind = JSONB if dialect.name == "postgresql" else JSON
         return dialect.type_descriptor(kind(none_as_null=True))
 

@@ -1,4 +1,4 @@
-"""The labels of training rows, by data digest, for processes that do without torch: those that check requests."""
+"""The labels of training rows, by data digest, for the processes that check requests, which load no torch."""
 
 from __future__ import annotations
 

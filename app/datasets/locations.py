@@ -50,9 +50,9 @@ def cached(spec: DatasetSpec, settings: Settings) -> Path | None:
 def locate(spec: DatasetSpec, settings: Settings) -> LooseFiles | Archive | None:
     """The data set's files, or None if not all are here.
 
-    Looked for in the data folder, then in our own, then in the package; loose files before an archive. In each, files
-    may lie where torchvision keeps them or in a folder named like the data set, unpacked or with `.gz` after the name;
-    an archive may also lie beside these folders.
+    They are looked for in the data folder, then in our own, then in the package; loose files before an archive. In
+    each, files may lie where torchvision keeps them or in a folder named like the data set, unpacked or with `.gz`
+    after the name; an archive may also lie beside these folders.
     """
     roots = [settings.resolved_data_dir, own_folder(settings), *([BUNDLED] if spec.bundled else [])]
     folders = [root / folder for root in roots for folder in _folders(spec)]

@@ -27,7 +27,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _IDX_UNSIGNED_BYTE = 8
 _CHUNK_BYTES = 2**20
 _MAX_BYTES_OF_UNKNOWN = 2**28
-"""The most bytes of files that are no IDX files: 256 MiB; the largest of CIFAR-100 has 155 MB."""
+"""The most bytes of a file that is no IDX file: 256 MiB; the largest one of CIFAR-100 has 155 MB."""
 
 
 def unpack(

@@ -70,8 +70,8 @@ def parse(text: str) -> Checkpoint:
 def check_extends(kept: Checkpoint, now: Checkpoint, proof: Sequence[bytes]) -> None:
     """Raise DoesNotHold unless a later checkpoint is one of the same log, grown.
 
-    `rolled-back`: it is smaller. `forked`: same size, other root. `not-consistent`: the proof does not show that it
-    begins with the kept one. `origin-wrong`: it is another log.
+    The reasons are `rolled-back` (it is smaller), `forked` (same size, other root), `not-consistent` (the proof does
+    not show that it begins with the kept one) and `origin-wrong` (it is another log).
     """
     check_not_smaller(kept, now)
     if kept.size == now.size and kept.root != now.root:

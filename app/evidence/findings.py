@@ -59,7 +59,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Findings:
-    """The checks that were made, in order; of these only the last can have failed."""
+    """The checks that were made, in order; only the last one can have failed."""
 
     checks: tuple[Check, ...]
 

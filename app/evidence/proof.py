@@ -18,7 +18,7 @@ _EXTRA, _INDEX = "extra ", "index "
 class Proof:
     """Where an entry is, the hashes from its sibling to the root's child, and the signed checkpoint they lead to.
 
-    `extra` travels along unsigned: here the entry's own bytes, which count because their hash does. Empty: none.
+    `extra` travels along unsigned: here the entry's own bytes, which count because their hash does; it may be empty.
     """
 
     index: int

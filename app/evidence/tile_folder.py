@@ -18,7 +18,7 @@ from app.files import storage_faults
 
 CHECKPOINT = "checkpoint"
 MAX_ENTRY_BYTES = 0xFFFF
-"""An entry's length is written as two bytes, the higher first."""
+"""The most bytes of an entry, whose length is written as two bytes, the higher first."""
 _LENGTH_BYTES = 2
 _MAX_BUNDLE_BYTES = WIDTH * (_LENGTH_BYTES + MAX_ENTRY_BYTES)
 

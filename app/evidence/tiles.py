@@ -16,7 +16,7 @@ WIDTH = 256
 HEIGHT = 8
 """Levels of the tree between a tile's hashes and its root: 2**HEIGHT = WIDTH."""
 _CACHED_TILES = 64
-"""More than one proof reads: at most one tile per level on each of its two paths."""
+"""Tiles kept in memory, more than a proof reads: at most one tile per level on each of its two paths."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Tile:
 
 
 TileReader = Callable[[Tile], bytes]
-"""The hashes of a tile, one after the other. Width 256: a complete tile. Less: the open tile on the right edge."""
+"""The hashes of a tile, one after the other. A tile of width 256 is complete; a narrower one is the open tile on the
+right edge."""
 
 
 def tiles_of(size: int) -> Iterator[Tile]:

@@ -20,7 +20,7 @@ from app.errors import InvalidPageToken
 RowType = TypeVar("RowType", bound=Table)
 Item = TypeVar("Item")
 
-# What a database column can be compared with, whoever made up the token.
+# What a database column can be compared with, even if somebody made up the token.
 _Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 _BigInteger = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Text = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=300)]

@@ -30,7 +30,7 @@ class Options:
 
 
 class PredictionJson(msgspec.Struct, omit_defaults=True):
-    """`Prediction`, which is too slow to make by the ten thousand (test: the same fields)."""
+    """A `Prediction` as JSON, since that class is too slow to make by the ten thousand (a test compares the fields)."""
 
     label: int | str | None
     forgotten: bool
@@ -41,7 +41,7 @@ class PredictionJson(msgspec.Struct, omit_defaults=True):
 
 
 class PredictionsJson(msgspec.Struct):
-    """`Predictions`."""
+    """`Predictions` as JSON."""
 
     model: str
     version: int
@@ -98,7 +98,7 @@ def _rows(
 def likeliest_retained(probabilities: Floats, not_competing: list[int]) -> npt.NDArray[np.int64]:
     """The likeliest competing class of each row, int64 [N]: the first of equals, never one of `not_competing`.
 
-    Where the null unit has all the probability, competing classes are 0 as the others are; hence the mask.
+    Where the null unit has all the probability, competing classes are 0 as the others are; the mask tells them apart.
     """
     competing = probabilities[:, :-1].copy()
     competing[:, not_competing] = -1.0

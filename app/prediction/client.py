@@ -215,7 +215,7 @@ class _Connection(asyncio.Protocol):
             return
         assert isinstance(header, Answer | Refusal)
         future = self._waiting.pop(header.id)
-        if future.done():  # whoever asked has gone
+        if future.done():  # the request that asked has gone
             return
         if isinstance(header, Refusal):
             future.set_exception(_ERRORS.get(header.slug, InternalError)(header.detail))

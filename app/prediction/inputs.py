@@ -52,7 +52,7 @@ def decode(media_type: str, content: bytes, options: Options, input_shape: Shape
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    """`PredictRequest`; rows stay text until it is known that they are not too many."""
+    """A `PredictRequest` whose rows stay text until it is known that they are not too many."""
 
     inputs: list[msgspec.Raw]
     task: int | None = None
@@ -76,7 +76,7 @@ _row_decoders: list[msgspec.json.Decoder[Any]] = [
 ]
 _NESTING = re.compile(rb"[\s\[]*")
 _FRAME = 1 << 16
-"""What a body may have beside its rows, and what is decoded at once: a decoder lets nobody else run meanwhile."""
+"""The most bytes that a body may have beside its rows, and that are decoded at once: a decoder lets nobody else run."""
 _TASKS_END = 2**31
 _CHARACTERS = 64
 """The most characters of a number, with the blanks around it."""

@@ -27,7 +27,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture of each EXIF orientation upright; 1 is."""
+"""What turns a picture of each EXIF orientation upright; one of orientation 1 is upright."""
 _PNG_BEGIN = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24
 """Where the header of a PNG says how many bits a sample has."""
@@ -84,7 +84,7 @@ def _open_image(content: bytes) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """A picture whose EXIF cannot be read is taken as it is stored, as viewers do."""
+    """The EXIF orientation; a picture whose EXIF cannot be read is taken as it is stored, as viewers do."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001  Pillow raises here, too, whatever comes up
@@ -143,8 +143,8 @@ def _in_channels(image: Image.Image, channels: int) -> Image.Image:
 def _is_dark_on_light(on_black: Floats, on_white: Floats) -> bool:
     """Whether an input [1, C, H, W] is ink on a ground that is light, or that is transparent and was meant to be light.
 
-    At the edge, of which ink has few pixels, the ground is seen: it is light in the median. Where most of the edge is
-    transparent, what there is besides is the ink: it is dark in the mean.
+    The edge shows the ground, since ink has few pixels there: a light ground has a light median. Where most of the edge
+    is transparent, the other pixels are the ink: dark ink has a dark mean.
     """
     opacity = 1 - (on_white - on_black)  # the more of the ground shows through, the more the two differ
     edge = np.ones(opacity.shape, bool)

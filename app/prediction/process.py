@@ -26,7 +26,7 @@ def main(connection: int, parent: int, home: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logs.configure("warning")  # the process has nothing else to say: requests are logged by the server
     from app.prediction.loaded import LoadedVersions, one_thread  # noqa: PLC0415  torch takes seconds: not before that
-    from app.prediction.loop import Loop  # noqa: PLC0415  likewise
+    from app.prediction.loop import Loop  # noqa: PLC0415  for the same reason
 
     one_thread()
     try:

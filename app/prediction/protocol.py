@@ -42,7 +42,7 @@ class Ask(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
-    """Said once by the process: it can answer."""
+    """The message that the process sends once, when it can answer."""
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer"):

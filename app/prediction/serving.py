@@ -114,7 +114,7 @@ class ServedVersions:
             self._start_read()
         fault = asyncio.CancelledError() if read.cancelled() else read.exception()
         for key, answer in asked:
-            if answer.done():  # whoever asked has gone
+            if answer.done():  # the request that asked has gone
                 continue
             outcome = fault or read.result()[key]
             if isinstance(outcome, BaseException):

@@ -10,7 +10,7 @@ import structlog
 
 _BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 _STEADY_SECONDS = 60.0
-"""A process that lived so long was no failed start; the next one starts at once."""
+"""Seconds after which a start counts as good; when such a process ends, the next one starts at once."""
 _log = structlog.stdlib.get_logger(__name__)
 
 

@@ -19,7 +19,7 @@ _FOR_THE_OWNER_ALONE = 0o700
 
 
 def keep_private() -> None:
-    """From now on nobody but its owner may read what this process makes, nor what the processes that it starts make."""
+    """Let nobody but its owner read what this process, and the processes that it starts, make from now on."""
     os.umask(0o777 & ~_FOR_THE_OWNER_ALONE)
 
 

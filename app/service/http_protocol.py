@@ -36,23 +36,23 @@ class HttpProtocol(HttpToolsProtocol):
             self._await_request()
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request."""
+        """Take in a part of a request."""
         self._received += len(data)
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Note the first byte of a request."""
         super().on_message_begin()
         if self._timer is None:
             self._await_request()
 
     def on_message_complete(self) -> None:
-        """The last byte of a request."""
+        """Note the last byte of a request."""
         super().on_message_complete()
         self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody is there any more."""
+        """Note that nobody is there any more."""
         self._stop_waiting()
         super().connection_lost(exc)
 

@@ -1,4 +1,4 @@
-"""What is doubtful about how a server or worker is started: nothing that stops it, but somebody should know."""
+"""What is doubtful about the start of a server or worker: it does not stop the start, but somebody should know."""
 
 from __future__ import annotations
 

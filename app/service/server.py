@@ -19,10 +19,10 @@ from app.service.http_protocol import HttpProtocol
 from app.settings import Settings
 
 _GRACE_SECONDS = 10
-"""What requests in flight get after SIGTERM; streams of events end by themselves."""
+"""Seconds that requests in flight get after SIGTERM; streams of events end by themselves."""
 
 _REST_SECONDS = 5
-"""How long a connection may rest between two requests."""
+"""Seconds that a connection may rest between two requests."""
 
 
 def run_server(app: FastAPI, settings: Settings) -> None:
@@ -45,8 +45,8 @@ def run_server(app: FastAPI, settings: Settings) -> None:
     )
     server = _Server(config, app, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn takes the signal over, and when it has stopped raises it again for whoever had it before: that it ends
-        # the process, in the middle of what is still to be closed, is not wanted.
+        # uvicorn takes the signal over and, once it has stopped, raises it again for the handler before it. The default
+        # handler would end the process while some of it is still to be closed.
         signal.signal(number, server.handle_exit)
     server.run(sockets)
 

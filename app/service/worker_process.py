@@ -10,7 +10,7 @@ from app.processes.lifelines import end_with_parent
 def main(server: int) -> None:
     """Compute jobs until SIGTERM or the end of the server, also while this process is still starting."""
     end_with_parent(server)
-    from app.service.worker import work  # noqa: PLC0415  likewise
+    from app.service.worker import work  # noqa: PLC0415  for the same reason
     from app.settings import Settings  # noqa: PLC0415  the imports take seconds: not before the lifeline is tied
 
     work(Settings())

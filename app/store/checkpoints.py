@@ -32,7 +32,7 @@ def save_provenance(provenance: Provenance, path: Path) -> str:
 
 
 def described(provenance: Provenance, learning: Sisa) -> Sharded:
-    """What the manifest says of it."""
+    """What the manifest says of the checkpoints."""
     first = [
         min((number for place, number in provenance.checkpoints if place == shard), default=learning.slices)
         for shard in range(learning.shards)
@@ -59,7 +59,7 @@ def load_provenance(folder: Path, manifest_digest: str) -> Provenance | None:
 
 
 def _expected(manifest: Manifest, sharded: Sharded) -> tuple[dict[str, Tensor], dict[tuple[int, int], list[str]]]:
-    """Tensors like those that the file must hold, and by shard and slice the names of those of its network."""
+    """Tensors like those that the file must hold and, by shard and slice, the names of the tensors of its network."""
     assert isinstance(manifest.learning, Sisa)  # as the manifest checks
     member = build(manifest.architecture, manifest.input_shape, len(manifest.class_names), 0).state_dict()
     places = {

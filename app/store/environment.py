@@ -34,13 +34,13 @@ def describe() -> Environment:
 
 
 def differences(then: Environment, now: Environment) -> list[str]:
-    """What of these two is not equal, each in a few words; none where equal seeds give equal bits."""
+    """The differences between two environments, in a few words each; empty where equal seeds give equal bits."""
     pairs = {name: (getattr(then, field), getattr(now, field)) for field, name in _NAMED.items()}
     return [f"{name} {before}, here {here}" for name, (before, here) in pairs.items() if before != here]
 
 
 def _machine() -> str:
-    """What torch's own build leaves open: the C library and the processor. The kernel's release changes no bit."""
+    """The C library and the processor, which torch's build leaves open; the kernel's release changes no bit."""
     library = "-".join(platform.libc_ver())
     return f"{platform.system()}-{platform.machine()}-with-{library}, {_processor()}"
 

@@ -29,7 +29,7 @@ CHECKPOINTS = "checkpoints.safetensors"
 GUARD = "guard.safetensors"
 CARD = "README.md"
 MAX_MANIFEST_BYTES = 16 * 2**20
-"""Beyond any manifest that is written: 1,000 classes have a confusion matrix of about 4 MB."""
+"""The most bytes of a manifest, more than any that is written: 1,000 classes have a confusion matrix of about 4 MB."""
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}\z")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\z")]
@@ -139,7 +139,7 @@ class Manifest(BaseModel):
 
     @property
     def weights_digest(self) -> str:
-        """Digest of `model.safetensors`, by which a version is known; of sealed manifests."""
+        """Digest of `model.safetensors`, by which a version is known; only a sealed manifest has it."""
         return self.files[WEIGHTS]
 
 

@@ -62,7 +62,7 @@ class VersionStore:
                 self._remove(staged)
 
     def seal(self, staged: Path, manifest: Manifest) -> Manifest:
-        """Write the model card and, last, `manifest.json` with the digest of every file; the manifest as written.
+        """Write the model card and, last, `manifest.json` with the digest of every file; gives the manifest as written.
 
         Raises StorageUnavailable if the disk is full or not writable.
         """
@@ -97,7 +97,7 @@ class VersionStore:
         return read_manifest(self.folder(model, number))
 
     def remove_file(self, model: str, number: int, name: str) -> None:
-        """Remove one file of a version, durably; done before, it is done. Raises StorageUnavailable."""
+        """Remove one file of a version, durably; removing it again changes nothing. Raises StorageUnavailable."""
         folder = self.folder(model, number)
         with storage_faults(self.root):
             if folder.is_dir():
@@ -105,7 +105,7 @@ class VersionStore:
                 sync_folder(folder)
 
     def purge_weights(self, model: str, number: int) -> None:
-        """Destroy every file of a version but its manifest and card; done before, it is done.
+        """Destroy every file of a version but its manifest and card; doing it again changes nothing.
 
         Files are unlinked, never truncated: a process that has mapped one would be killed by the kernel.
         Raises StorageUnavailable.
@@ -122,10 +122,11 @@ class VersionStore:
     def sweep(
         self, known: Collection[tuple[str, int]], live_attempts: Collection[str], *, older_than: float = ORPHAN_SECONDS
     ) -> list[Path]:
-        """Remove staged folders of no live attempt and version folders not known to the database; what was removed.
+        """Remove staged folders of no live attempt and version folders unknown to the database; gives the removed ones.
 
-        Only what was made or published `older_than` seconds ago goes: an attempt may have published a version whose
-        transaction is not yet committed, or may have started after `live_attempts` was read. Raises StorageUnavailable.
+        Only folders made or published at least `older_than` seconds ago go: an attempt may have published a version
+        whose transaction is not yet committed, or may have started after `live_attempts` was read. Raises
+        StorageUnavailable.
         """
         newest = time.time() - older_than
         with storage_faults(self.root):

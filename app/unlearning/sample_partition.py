@@ -18,7 +18,7 @@ MOST_SAMPLES = 100_000
 LEAST_KEPT = 0.5
 """Share of a class's training rows that must stay for its accuracy to be judged as retained."""
 
-_NAMED = 10  # of what is wrong, so many ids are told one by one
+_NAMED = 10  # the number of wrong ids that are told one by one
 
 
 def of_samples(

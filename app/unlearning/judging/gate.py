@@ -29,7 +29,7 @@ REFUSAL_FLOOR: dict[Refusal, float] = {"none": 0.0, "calibrate": 0.0, "push": 0.
 """The refusal rate each class must reach at least: `push` and `guard` are made to refuse, the others only never to answer."""
 
 _ONE_SIDED_95 = 1.645  # quantile of the normal distribution
-_ONE_IN_A_THOUSAND = 3.09  # likewise: an honest method, asked often, must not fail by chance
+_ONE_IN_A_THOUSAND = 3.09  # quantile of the normal distribution: an honest method, asked often, must not fail by chance
 _ROW_SHARE = 0.99  # random draws may hit the old float32 by chance, one in millions
 
 

@@ -51,8 +51,8 @@ def _replace_first_convolution(network: nn.Module, channels: int, *, small: bool
             channels,
             old.out_channels,
             kernel,  # type: ignore[arg-type]  # Conv2d keeps what it takes as tuple[int, ...]
-            stride,  # type: ignore[arg-type]  # likewise
-            padding,  # type: ignore[arg-type]  # likewise
+            stride,  # type: ignore[arg-type]  # for the same reason
+            padding,  # type: ignore[arg-type]  # for the same reason
             bias=old.bias is not None,
         ),
     )

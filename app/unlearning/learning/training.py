@@ -188,12 +188,12 @@ def deterministic_algorithms() -> Iterator[None]:
     fill_before = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # a module property
     torch.set_deterministic_debug_mode("error")
     # Filling fresh memory helps to find reads of uninitialised memory in new kernels, and costs time in every step.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # likewise
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # for the same reason
     try:
         yield
     finally:
         torch.set_deterministic_debug_mode(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill_before  # type: ignore[attr-defined]  # likewise
+        torch.utils.deterministic.fill_uninitialized_memory = fill_before  # type: ignore[attr-defined]  # for the same reason
 
 
 def _check_fittable(model: Classifier, data: Dataset, rows: Tensor, training: Training) -> None:
