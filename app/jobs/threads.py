@@ -9,7 +9,7 @@ from pathlib import Path
 from app.specs.architectures import Architecture, Torchvision, hidden_widths
 
 _WIDEST_SMALL = 1024
-"""Units of the widest layer of a small network. Below it a step is so little work that threads cost more than they
+"""Units of the widest layer of a small network. Up to it a step is so little work that threads cost more than they
 bring (docs/operations/threads.md)."""
 _OF_THE_PREDICTOR = 1
 """Cores that jobs leave to predictions."""

@@ -114,7 +114,7 @@ def _check_still_known(data: Dataset, now: Tensor, classes: tuple[int, ...], ear
 
 
 def _named(data: Dataset, rows: Tensor, now: Tensor, known: Collection[int]) -> Tensor:
-    """The rows that are to be forgotten now, ascending."""
+    """The rows that are to be forgotten now, int64 [N], ascending."""
     return rows_of(data.train_labels, now[torch.isin(now, rows)], known)
 
 

@@ -1,4 +1,4 @@
-"""What the tables that the service works by must hold, as the entries of the log, heard one after the other, say."""
+"""What the tables of the service must hold, as the log's entries say when they are heard one after the other."""
 
 from __future__ import annotations
 

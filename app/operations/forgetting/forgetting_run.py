@@ -273,7 +273,7 @@ def _details(attempt: Attempt, start: publishing.Start) -> dict[str, Any]:
 
 
 def _measured(unlearned: Unlearned) -> dict[str, str]:
-    """The figures that the log keeps, in the form that it keeps them."""
+    """The figures that the log keeps, as decimal strings."""
     after = asdict(unlearned.report.after)
     names = ("forget_accuracy", "retain_accuracy", "test_accuracy", "refusal_rate", "false_refusal_rate")
     return {name: decimal_text(after[name]) for name in names if after[name] is not None}

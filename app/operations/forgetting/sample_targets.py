@@ -84,7 +84,7 @@ def _refuse(kind: type[ForgetteryError], samples: list[int], wrong: Callable[[in
 def _refuse_never_learned(dataset: str, num_train: int, samples: list[int]) -> None:
     """Refuse samples of which none was learned.
 
-    Calibration rows may be named beside others, and are then used no more.
+    Calibration rows may be named beside others; nothing is calibrated on them then.
     """
     learned, _ = split(dataset, num_train)
     if set(samples).isdisjoint(learned.tolist()):

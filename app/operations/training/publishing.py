@@ -168,8 +168,8 @@ def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[flo
 def load_dataset(attempt: Attempt, start: Start, named_classes: Collection[int] = ()) -> LoadedDataset:
     """The model's data set in memory without the samples it has forgotten, downloaded if it must be.
 
-    `named_classes` are the classes that are forgotten by their name, see `sample_partition.without_samples`. Its labels
-    are kept for the processes that check requests, which load no torch.
+    `named_classes` are the classes that are forgotten by their name, see `sample_partition.without_samples`. The labels
+    of the data set are kept for the processes that check requests, which load no torch.
     """
     from app.datasets.loading import load
     from app.unlearning.sample_partition import without_samples

@@ -21,7 +21,7 @@ class NegGradPlusParameters(Budgets):
     """Parameters of the method `neggrad_plus`."""
 
     forget_weight: Annotated[float, Gt(0), Le(1)] | None = None
-    """Weight of the ascent on the forget set, against 1 - it of the descent on the retain set; empty: tuned."""
+    """Weight b of the ascent on the forget set; the descent on the retain set has 1 - b. If empty, it is tuned."""
     learning_rate: LearningRate = 0.001
     steps: Steps = 200
     """Steps at most; fewer where the forget set is forgotten earlier."""

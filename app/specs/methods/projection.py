@@ -23,9 +23,9 @@ class ProjectionParameters(Budgets):
     """Parameters of the method `projection`."""
 
     retain_scale: Annotated[float, Ge(1), Le(1e6)] | None = None
-    """How much the lesser directions of the retain set count, too; empty: tuned."""
+    """How much the lesser directions of the retain set count, too; if empty, it is tuned."""
     forget_scale: Annotated[float, Ge(1), Le(1e6)] = 3.0
-    """How much the lesser directions of the forget set count, too; empty: tuned."""
+    """How much the lesser directions of the forget set count, too; it is never tuned."""
 
 
 def _images(work: Work, parameters: ProjectionParameters) -> float:  # noqa: ARG001  every method is asked alike

@@ -15,7 +15,7 @@ class RetrainParameters(Budgets):
     """Parameters of the method `retrain`."""
 
     training: Training | None = None
-    """The recipe, whose own seed is not used; empty: the one that the model was trained with."""
+    """The recipe, whose own seed is not used; if empty, the one that the model was trained with."""
 
 
 def _images(work: Work, parameters: RetrainParameters) -> float:

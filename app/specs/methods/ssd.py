@@ -21,8 +21,8 @@ class SsdParameters(Budgets):
     """Parameters of the method `ssd`."""
 
     selection: Annotated[float, Gt(0), Le(1e6)] | None = None
-    """Weights that are more than this many times as important to the forget set as to all rows are dampened; empty:
-    tuned."""
+    """Weights that are more than this many times as important to the forget set as to all rows are dampened; if empty,
+    it is tuned."""
     dampening: Annotated[float, Gt(0), Le(1e3)] = 1.0
     """A dampened weight is multiplied by this times its importance to all rows, divided by its importance to the
     forget set; by 1 at most."""

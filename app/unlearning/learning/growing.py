@@ -87,7 +87,9 @@ def _unit_owners(model: Classifier) -> list[Tensor]:
 def _owners_of(values: Tensor, units: Tensor, columns: Tensor) -> Tensor:
     """The owner of each value of a parameter: its unit's task, where the connection exists; no unit reads a later one.
 
-    Recurrent layers have their units once per gate, and what follows a convolution has each channel once per position.
+    All are int64: `units` the task of each unit, `columns` that of each unit that is read; the result is shaped like
+    `values`. Recurrent layers have their units once per gate, and what follows a convolution has each channel once per
+    position.
     """
     rows = units.repeat(len(values) // len(units))  # owner of each row of the parameter
     if values.dim() == 1:

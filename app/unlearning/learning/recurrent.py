@@ -94,7 +94,10 @@ def _states(layer: nn.RNNBase, gates: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _at_state(layer: nn.RNNBase, gates: Tensor, before: Tensor, at_input: Tensor) -> Tensor:
-    """The gradient at the states' shares of the gates; in a GRU the reset gate multiplies that of the new state."""
+    """The gradient at the states' shares of the gates, float32 [H, N, G].
+
+    In a GRU the reset gate multiplies the share of the new state.
+    """
     if not isinstance(layer, nn.GRU):
         return at_input  # the gates are the sum of both shares
     width = layer.hidden_size

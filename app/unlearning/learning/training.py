@@ -211,7 +211,7 @@ def _check_fittable(model: Classifier, data: Dataset, rows: Tensor, training: Tr
 
 
 def _batches(rows: Tensor, batch_size: int) -> list[Tensor]:
-    """Rows in batches; a single row left over joins the batch before it, because batch norm has no variance of one."""
+    """Rows, int64 [N], in batches; a single row left over joins the batch before: batch norm has no variance of one."""
     batches = in_batches(rows, batch_size)
     if len(batches) > 1 and len(batches[-1]) == 1 and batch_size > 1:
         return [*batches[:-2], torch.cat(batches[-2:])]

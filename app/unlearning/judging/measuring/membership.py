@@ -82,7 +82,8 @@ def balanced_accuracy(members: Tensor, non_members: Tensor, generator: torch.Gen
 def best_threshold(members: Tensor, non_members: Tensor) -> float:
     """The score from which on "member" is right most often, in balanced accuracy; the lowest of equals.
 
-    It lies half-way down to the next lower score, because members not seen yet may score a little less than those seen.
+    Scores are float [N] and [M]. The threshold lies half-way down to the next lower score, because members not seen yet
+    may score a little less than those seen.
     """
     _require_both(members, non_members)
     scores = torch.cat([members.double(), non_members.double()])
@@ -97,8 +98,8 @@ def best_threshold(members: Tensor, non_members: Tensor) -> float:
 def true_positive_rate_at(members: Tensor, non_members: Tensor, rate: float = LOW_FALSE_POSITIVE_RATE) -> Estimate:
     """Share of members above the score that at most `rate` of the non-members exceed, 0..1; `rate` is chance.
 
-    (Carlini et al. 2022, arXiv 2112.03570.) The interval is that of the share, for this threshold. Raises NotApplicable
-    for fewer than 1 / rate non-members, whose false positive rate is not that fine.
+    Scores are float [N] and [M] (Carlini et al. 2022, arXiv 2112.03570). The interval is that of the share, for this
+    threshold. Raises NotApplicable for fewer than 1 / rate non-members, whose false positive rate is not that fine.
     """
     _require_both(members, non_members)
     require_rows(non_members, "non-members", math.ceil(1 / rate))

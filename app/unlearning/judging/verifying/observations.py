@@ -230,10 +230,12 @@ def _some(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 def _training_rows(sets: Sets) -> Tensor:
+    """Rows of the training file, int64 [N], the forget set first."""
     return torch.cat([sets.forget, sets.retain])
 
 
 def _test_rows(sets: Sets) -> Tensor:
+    """Rows of the test file, int64 [M], of the forgotten classes first."""
     return torch.cat([sets.test_forget, sets.test_retain])
 
 
@@ -275,7 +277,7 @@ def _fast_probes(on: _Features, sets: Sets) -> dict[ProbePlace, Tensor]:
 
 
 def _deep_probes(model: Classifier, data: Dataset, sets: Sets, context: Context) -> dict[ProbePlace, Tensor]:
-    """The hits of a probe for every layer and every number of images."""
+    """The hits of a probe, bool [M], for every layer and every number of images."""
     found: dict[ProbePlace, Tensor] = {}
     training = torch.cat([sets.forget, sets.retain])
     most = training[_drawn(data.train_labels[training], max(PROBE_IMAGES), sets.seed)]
@@ -297,6 +299,7 @@ def _probe_hits(features: Tensor, labels: Tensor, asked: Tensor, asked_labels: T
 
 
 def _prototypes(on: _Features, sets: Sets) -> dict[int, Tensor]:
+    """By number of shots, the share of draws that answer each test input right, float64 [M]."""
     rows = _drawn(on.labels, max(PROBE_IMAGES), sets.seed)
     available = int(torch.bincount(on.labels)[list(sets.forget_classes)].min())
     shots = (FAST_SHOTS,) if sets.depth == "fast" else PROTOTYPE_IMAGES
@@ -304,6 +307,7 @@ def _prototypes(on: _Features, sets: Sets) -> dict[int, Tensor]:
 
 
 def _prototype_hits(on: _Features, rows: Tensor, sets: Sets, shots: int) -> Tensor:
+    """The share of draws, float64 [M], in which prototypes made of these rows, int64 [N], answer right."""
     generator = torch.Generator().manual_seed(sets.seed)
     fitted, labels = on.fitted[rows], on.labels[rows]
     answers = prototype_answers(fitted, labels, sets.forget_classes, on.asked, shots=shots, generator=generator)
