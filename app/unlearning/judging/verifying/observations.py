@@ -299,7 +299,7 @@ def _probe_hits(features: Tensor, labels: Tensor, asked: Tensor, asked_labels: T
 
 
 def _prototypes(on: _Features, sets: Sets) -> dict[int, Tensor]:
-    """By number of shots, the share of draws that answer each test input right, float64 [M]."""
+    """The share of draws that answer each test input right, float64 [M], by number of shots."""
     rows = _drawn(on.labels, max(PROBE_IMAGES), sets.seed)
     available = int(torch.bincount(on.labels)[list(sets.forget_classes)].min())
     shots = (FAST_SHOTS,) if sets.depth == "fast" else PROTOTYPE_IMAGES
