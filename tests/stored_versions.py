@@ -26,7 +26,7 @@ from app.unlearning.learning.architectures import STANDARD, Classifier, build
 INPUT_SHAPE = (1, 4, 4)
 CLASS_NAMES = ("zero", "one", "two")
 BY_TASK = SynapticIntelligence(tasks=((2, 0), (1,)))
-_METRICS = VersionMetrics(
+METRICS = VersionMetrics(
     test_accuracy=1.0,
     per_class_accuracy=[1.0, 1.0, 1.0],
     confusion_matrix=[],
@@ -92,7 +92,7 @@ def store_version(
         seed=0,
         forgotten=Forgotten(classes=list(forgotten), tasks=forgotten_tasks(learning.tasks, forgotten)),
         claim=None,
-        metrics=_METRICS,
+        metrics=METRICS,
         environment=_ENVIRONMENT,
     )
     sealed = store.seal(staged, manifest)
@@ -129,8 +129,8 @@ def record_version(database: Database, model_id: UUID, version: StoredVersion, *
                 origin="trained",
                 digest=version.digest,
                 manifest_digest=version.manifest.digest,
-                forgotten=version.manifest.forgotten.model_dump(),
-                metrics=_METRICS.model_dump(),
+                forgotten=version.manifest.forgotten,
+                metrics=METRICS,
                 manifest=version.manifest.model_dump(mode="json"),
                 created_at=datetime.now(UTC),
             )

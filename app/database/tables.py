@@ -26,7 +26,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.contract.forgetting import PARAMETERS, Method
+from app.contract.models import Forgotten
 from app.contract.verifying import Depth, Reference
+from app.contract.versions import VersionMetrics
 from app.database.types import JsonOf, UtcDateTime
 from app.specs.architectures import Architecture
 from app.specs.claims import Claim
@@ -44,6 +46,8 @@ ArchitectureJson = JsonOf(TypeAdapter(Architecture))
 LearningJson = JsonOf(TypeAdapter(Learning))
 TrainingJson = JsonOf(TypeAdapter(Training))
 GuardJson = JsonOf(TypeAdapter(GuardParameters))
+ForgottenJson = JsonOf(TypeAdapter(Forgotten))
+MetricsJson = JsonOf(TypeAdapter(VersionMetrics))
 TargetJson = JsonOf(TypeAdapter(Annotated[Target, PlainSerializer(Target.as_json)]))
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -97,9 +101,9 @@ class VersionRow(Table):
     parent: Mapped[int | None]
     digest: Mapped[str] = mapped_column(String(71))
     manifest_digest: Mapped[str] = mapped_column(String(71))
-    forgotten: Mapped[dict[str, Any]]
+    forgotten: Mapped[Forgotten] = mapped_column(ForgottenJson)
     claim: Mapped[Claim | None] = mapped_column(String(20))
-    metrics: Mapped[dict[str, Any]]
+    metrics: Mapped[VersionMetrics] = mapped_column(MetricsJson)
     manifest: Mapped[dict[str, Any]]
     forget_request_id: Mapped[UUID | None]
     created_at: Mapped[datetime]

@@ -109,7 +109,7 @@ def version_view(model: ModelRow, row: VersionRow) -> Version:
             "forgotten": row.forgotten,
             "claim": row.claim,
             "metrics": row.metrics,
-            "warning": row.metrics.get("warning"),
+            "warning": row.metrics.warning,
             "created_at": row.created_at,
             "forget_request": row.forget_request_id,
             "guard": _guard_view(row),

@@ -151,7 +151,7 @@ class ServedVersions:
         version = session.get_one(VersionRow, (model_id, number))
         channels, height, width = version.manifest["input_shape"]
         names = tuple(version.manifest["class_names"])
-        forgotten = tuple(version.forgotten["classes"])
+        forgotten = tuple(version.forgotten.classes)
         has_guard = version.manifest.get("guard") is not None
         tasks = tuple(map(tuple, version.tasks))
         facts = _Facts(version.manifest_digest, (channels, height, width), names, forgotten, has_guard, tasks)

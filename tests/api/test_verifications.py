@@ -8,10 +8,12 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from app.contract.models import Forgotten
 from app.contract.verifying import Verification
 from app.database.engine import Database
 from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from tests.real_server import assert_problem
+from tests.stored_versions import METRICS
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -41,8 +43,8 @@ def _version(model: ModelRow, number: int, state: str) -> VersionRow:
         origin="trained",
         digest=DIGEST,
         manifest_digest=DIGEST,
-        forgotten={},
-        metrics={},
+        forgotten=Forgotten(),
+        metrics=METRICS,
         manifest={"learning": {"mode": "standard", "tasks": []}},
         created_at=datetime.now(UTC),
     )

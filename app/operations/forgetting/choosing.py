@@ -74,10 +74,10 @@ def _cannot_be_shown(session: Session, model: ModelRow, target: Target) -> str |
     if target.kind != "samples" or model.serving_version is None:
         return None
     version = session.get_one(VersionRow, (model.id, model.serving_version))
-    found, count = version.metrics.get("memorisation"), len(target.samples)
+    found, count = version.metrics.memorisation, len(target.samples)
     if found is None:
         return f"How well version {version.number} tells its training rows from unseen ones was not measured."
-    seen, unseen, area = (found[name] for name in ("train_accuracy", "unseen_accuracy", "membership_auc"))
+    seen, unseen, area = found.train_accuracy, found.unseen_accuracy, found.membership_auc
     gap, least_gap = seen - unseen, _BEYOND_CHANCE * math.sqrt(max(unseen * (1 - unseen), 1 / count) / count)
     edge, least_edge = area - 0.5, _BEYOND_CHANCE / math.sqrt(12 * count)
     if gap > least_gap or edge > least_edge:

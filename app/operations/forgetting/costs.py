@@ -74,7 +74,7 @@ def trained_rows(session: Session, model: ModelRow) -> TrainedRows | None:
     passes, learning = _passes(last), model.learning
     return TrainedRows(
         by_class,
-        last.metrics["training_seconds"] / (passes * sum(last.manifest["recipe"]["rows_by_class"])),
+        last.metrics.training_seconds / (passes * sum(last.manifest["recipe"]["rows_by_class"])),
         last.manifest["architecture"]["type"],
         learning.mode,
         passes,

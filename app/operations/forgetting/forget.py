@@ -150,10 +150,9 @@ def _warnings(session: Session, model: ModelRow, body: ForgetCreate, target: Tar
 def _of_the_version_before(session: Session, model: ModelRow, body: ForgetCreate) -> list[str]:
     """The warning that the version before had learned nothing, so that nothing but an exact result can be shown."""
     serving = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
-    warned = serving is not None and serving.metrics.get("warning") is not None
-    if serving is None or not warned or sought_by(body.method, body.refusal) == "exact":
+    if serving is None or serving.metrics.warning is None or sought_by(body.method, body.refusal) == "exact":
         return []
-    return [f"version {serving.number}: {serving.metrics['warning']}"]
+    return [f"version {serving.number}: {serving.metrics.warning}"]
 
 
 def _of_pushed_classes(session: Session, model: ModelRow, body: ForgetCreate, target: Target) -> list[str]:

@@ -131,7 +131,7 @@ def _carried_out(
         unlearned.sought,
         verification,
         min_claim=request.min_claim,
-        original_learned=start.parent is None or start.parent.metrics.get("warning") is None,
+        original_learned=start.parent is None or start.parent.metrics.warning is None,
     )
     remembered = memorisation(unlearned.model, without_forgotten(loaded.dataset, unlearned.partition))
     learned = {"memorisation": asdict(remembered) if remembered else None, "warning": warning_of(remembered)}
@@ -168,6 +168,7 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
     report, request = done.unlearned.report, done.request
     after = asdict(report.after)
     measured = {name: after[name] for name in after.keys() & VersionMetrics.model_fields.keys()}
+    inherited = start.parent.metrics.model_dump()
     seconds = {
         "training_seconds": report.seconds["method"],
         "training_cpu_seconds": report.cpu_seconds["method"],
@@ -179,7 +180,7 @@ def _new_version(start: publishing.Start, done: Done, claim: SupportedClaim) -> 
         num_samples=len(start.forgotten_samples) + len(request.target.samples),
         claim=claim,
         # What learning tasks came to, how much of earlier ones it cost, is the parent's; nothing was learned here.
-        metrics=VersionMetrics.model_validate(start.parent.metrics | measured | seconds | done.learned),
+        metrics=VersionMetrics.model_validate(inherited | measured | seconds | done.learned),
         recipe={"forget": report.settings},
         seed=request.seed,
         importance=done.unlearned.importance,

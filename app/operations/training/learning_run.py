@@ -128,8 +128,9 @@ class Fitting:
         recipe = self._recipe(learned.epochs, rows)
         all_tasks, counts = model.learning.tasks, recipe["rows_by_class"]
         recipe["tasks"] = [index for index in indexes if any(counts[number] for number in all_tasks[index])]
-        earlier = self.start.parent.metrics["accuracy_matrix"] if self.parent and self.start.parent else []
-        matrix = [[*row, *[None] * (len(all_tasks) - len(row))] for row in [*earlier, *learned.accuracy_matrix]]
+        earlier = self.start.parent.metrics.accuracy_matrix if self.parent and self.start.parent else None
+        rows_so_far = [*(earlier or []), *learned.accuracy_matrix]
+        matrix = [[*row, *[None] * (len(all_tasks) - len(row))] for row in rows_so_far]
         spent = learned.seconds, learned.cpu_seconds
         return Fitted(learned.model, *spent, recipe, learned.importance, matrix)
 

@@ -10,13 +10,17 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import Text, cast, select, text
 from sqlalchemy.exc import StatementError
+from sqlalchemy.orm.attributes import flag_modified
 
+from app.contract.models import Forgotten
 from app.database.engine import Database
-from app.database.tables import ForgetRequestRow, JobRow, ModelRow
+from app.database.tables import ForgetRequestRow, JobRow, ModelRow, VersionRow
 from app.specs.architectures import Architecture, Cnn, Gru, Mlp, Torchvision
 from app.specs.learning import Learning, Progressive, Sisa, Standard
+from app.specs.reports import Memorisation
 from app.specs.target import Target
 from app.specs.training import Training
+from tests.stored_versions import METRICS
 
 PAIRS: list[tuple[Architecture, Learning]] = [
     (Mlp(hidden=(7, 5)), Progressive(tasks=((0, 1), (2,)), growth=(3, 3))),
@@ -86,6 +90,40 @@ def test_a_target_is_stored_as_the_kinds_that_are_named(database: Database, stor
     assert found == stored
     with database.reading() as session:
         assert session.scalars(select(ForgetRequestRow)).one().target == target
+
+
+def test_what_versions_were_stored_as_is_read_and_stored_again_letter_by_letter(database: Database) -> None:
+    """The text is that of a release whose rows held dictionaries."""
+    forgotten = '{"classes": [2], "tasks": [], "num_samples": 3}'
+    metrics = (
+        '{"test_accuracy": 0.5, "per_class_accuracy": [1.0, null], "confusion_matrix": [[4, 0, 0], [0, 0, 4]], '
+        '"sparsity": 0.0, "num_parameters": 7, "training_seconds": 1.25, "training_cpu_seconds": 1.5, "tasks": [], '
+        '"accuracy_matrix": null, "average_forgetting": null, "backward_transfer": null, "memorisation": '
+        '{"train_accuracy": 0.75, "unseen_accuracy": 0.5, "membership_auc": 0.5, "chance": 0.25}, "warning": "none"}'
+    )
+    model = model_row(Mlp(), Standard())
+    version = VersionRow(model_id=model.id, number=1, state="available", origin="trained", created_at=model.created_at)
+    version.digest = version.manifest_digest = ""
+    version.forgotten, version.metrics, version.manifest = Forgotten(), METRICS, {}
+    with database.writing() as session:
+        session.add(model)
+        session.flush()
+        session.add(version)
+        session.flush()
+        of_earlier = text("UPDATE version SET forgotten = :forgotten, metrics = :metrics")
+        session.execute(of_earlier, {"forgotten": forgotten, "metrics": metrics})
+    as_text = select(cast(VersionRow.forgotten, Text), cast(VersionRow.metrics, Text))
+    with database.writing() as session:
+        before = session.execute(as_text).one()
+        row = session.scalars(select(VersionRow)).one()
+        assert row.forgotten == Forgotten(classes=[2], num_samples=3)
+        assert row.metrics.memorisation == Memorisation(0.75, 0.5, 0.5, 0.25)
+        flag_modified(row, "forgotten")
+        flag_modified(row, "metrics")
+    with database.reading() as session:
+        assert session.execute(as_text).one() == before
+    if database.is_sqlite:  # PostgreSQL has an order of its own
+        assert tuple(before) == (forgotten, metrics)
 
 
 def forget_request_row(target: Target) -> ForgetRequestRow:

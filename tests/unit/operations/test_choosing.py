@@ -17,6 +17,7 @@ from app.specs.methods import METHOD_SPECS
 from app.specs.methods.edit import EditParameters
 from app.specs.methods.work import TrainedRows, Work
 from app.specs.refusing import Refusal
+from app.specs.reports import Memorisation
 from app.specs.target import TargetKind
 from tests.unit.operations.conftest import House
 
@@ -74,8 +75,8 @@ def test_where_no_exact_method_keeps_the_limits_auto_says_that_it_will_be_inconc
 def test_of_samples_that_a_model_knows_by_heart_auto_asks_for_no_exact_method(house: House) -> None:
     with house.database.writing() as session:
         version = session.scalars(select(VersionRow)).one()
-        by_heart = {"train_accuracy": 1.0, "unseen_accuracy": 0.9, "membership_auc": 0.6}
-        version.metrics = version.metrics | {"memorisation": by_heart}
+        by_heart = Memorisation(train_accuracy=1.0, unseen_accuracy=0.9, membership_auc=0.6, chance=0.1)
+        version.metrics = version.metrics.model_copy(update={"memorisation": by_heart})
     found = chosen(house, target={"samples": list(range(500))})
     assert "no comparison could show" not in found.why
     assert "no comparison could show" in chosen(house, target={"samples": [1, 2]}).why
