@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from app.database.tables import ModelRow, VersionRow
@@ -17,8 +16,6 @@ from app.specs.architectures import Architecture, Torchvision, hidden_widths
 from app.specs.learning import Learning, Progressive, Sisa, Standard, Tasks, full_grown
 from app.specs.training import Training
 
-ARCHITECTURE: TypeAdapter[Architecture] = TypeAdapter(Architecture)
-LEARNING: TypeAdapter[Learning] = TypeAdapter(Learning)
 _WIDEST = 4096
 """The most units of a grown layer, which is also the limit of `specs.Width` for a layer that does not grow."""
 _MOST_FAULTS = 100

@@ -31,12 +31,11 @@ from app.errors import (
 from app.jobs import queue
 from app.operations.caller import Caller
 from app.operations.lookups import waiting_jobs
-from app.operations.training import publishing, tasks
+from app.operations.training import publishing
 from app.operations.verifying import observation_files
 from app.operations.verifying.forgotten_so_far import Unseen, unseen_of
 from app.operations.verifying.reference_files import purge, store_of
-from app.specs.originator import Originator
-from app.store.manifest import MANIFEST, WEIGHTS
+from app.store.manifest import MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore, verify_files
 
 if TYPE_CHECKING:
@@ -260,11 +259,9 @@ def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
     from app.unlearning.learning.architectures import build
     from app.unlearning.methods import METHODS
 
-    manifest = asked.like.manifest
-    architecture = tasks.ARCHITECTURE.validate_python(manifest["architecture"])
-    learning = tasks.LEARNING.validate_python(manifest["learning"])
+    manifest = Manifest.model_validate(asked.like.manifest)
     # Only what it is like is read of it, so no version need be there any more.
-    like = build(architecture, data.input_shape, data.num_classes, asked.seed, learning)
+    like = build(manifest.architecture, data.input_shape, data.num_classes, asked.seed, manifest.learning)
     partition = asked.unseen.partition(data, like.learned_classes)
     like.mark_forgotten(partition.earlier_classes)
     parameters = RetrainParameters(training=asked.start.model.training)

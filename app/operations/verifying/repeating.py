@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
-
 from app.contract.forgetting import PARAMETERS
 from app.errors import NotApplicable
 from app.specs.methods import METHOD_SPECS, MethodName
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from app.unlearning.learning.architectures import Classifier
     from app.unlearning.methods.method import MethodResult
     from app.unlearning.partition import Partition
-
-_METHOD: TypeAdapter[MethodName] = TypeAdapter(MethodName)
 
 
 @dataclass(frozen=True)
@@ -120,7 +116,7 @@ def _carried_out(
     from app.unlearning.methods import METHODS
 
     done = manifest.recipe["forget"]
-    method = _METHOD.validate_python(done["method"])
+    method: MethodName = done["method"]
     parameters = PARAMETERS[METHOD_SPECS[method].parameters].validate_python(done["parameters"])
     if method == "retrain":
         original = _like(manifest, data, partition)
