@@ -24,6 +24,7 @@ from app.unlearning.judging.verifying.claims import Sought
 from app.unlearning.judging.verifying.deep_verification import verify
 from app.unlearning.judging.verifying.kept import Shelf, observe_or_recall
 from app.unlearning.judging.verifying.observations import draw_sets
+from app.unlearning.judging.verifying.peers import Peers
 from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
@@ -82,16 +83,14 @@ def request_seconds(found: Networks, data: Dataset, partition: Partition, kept: 
     with tempfile.TemporaryDirectory() as folder:
         files = Observations(Path(folder))
         shelf = Shelf(files.read, files.write, "the benchmark")
-        sets = draw_sets(partition, "fast", 0)
+        sets = draw_sets(data, partition, "fast", 0)
         before = {"references": list(found.references.values()), "original": [found.original]}
         for model in (model for name in kept for model in before[name]):
-            observe_or_recall(model, data, sets, _CONTEXT, shelf)
+            observe_or_recall(model, sets, _CONTEXT, shelf)
         sought = Sought("approximate", "none", EditParameters().utility_budget)
+        peers = Peers(found.original, found.references, shelf=shelf)
         start = time.process_time()
-        verify(
-            found.result, data, partition, sought, _CONTEXT,
-            original=found.original, references=found.references, depth="fast", seed=0, shelf=shelf,
-        )  # fmt: skip
+        verify(found.result, sought, draw_sets(data, partition, "fast", 0), peers, _CONTEXT)
         return time.process_time() - start
 
 

@@ -31,9 +31,9 @@ from app.unlearning.judging.verifying.observations import (
     observe_struck,
 )
 from app.unlearning.judging.verifying.outcome import conclude
+from app.unlearning.judging.verifying.peers import SeenPeers
 from app.unlearning.learning.architectures import Classifier
 from app.unlearning.methods import METHODS
-from app.unlearning.partition import Partition
 from app.unlearning.stopwatch import Spent
 
 
@@ -120,7 +120,7 @@ def compare(
     and kind of CPU: same figures, seconds apart. Raises NotApplicable where a set is empty, and what ends the context.
     """
     partition = partition_of(parent.network, data, specs[0].target)
-    bench = _Bench(parent, data, partition, context.part(0.0, 0.1), references=references, seed=seed)
+    bench = _Bench(parent, draw_sets(data, partition, "fast", seed), references, context.part(0.0, 0.1))
     rows = []
     for place, spec in enumerate(specs):
         part = context.part(0.1 + 0.9 * place / len(specs), 0.1 + 0.9 * (place + 1) / len(specs))
@@ -138,57 +138,37 @@ def compare(
 class _Bench:
     """The models to hold others against, observed once."""
 
-    def __init__(
-        self,
-        parent: Parent,
-        data: Dataset,
-        partition: Partition,
-        context: Context,
-        *,
-        references: Mapping[int, Reference],
-        seed: int,
-    ) -> None:
-        self._parent, self._data, self._partition, self._references = parent, data, partition, references
-        self._sets: Sets = draw_sets(partition, "fast", seed)
-        self._before = observe_original(parent.network, data, self._sets, context.part(0.0, 0.5))
-        self._struck = observe_struck(parent.network, self._before, data, self._sets, context)
+    def __init__(self, parent: Parent, sets: Sets, references: Mapping[int, Reference], context: Context) -> None:
+        self._parent, self._sets, self._references = parent, sets, references
+        self._before = observe_original(parent.network, sets, context.part(0.0, 0.5))
         self._retraining_seconds = fmean(each.seconds for each in references.values())
         self._retraining_cpu_seconds = _mean([each.cpu_seconds for each in references.values()])
         models = [each.model for each in references.values()]
-        seen = observe_all(models, data, self._sets, context.part(0.5, 1.0), self._before)
+        seen = observe_all(models, sets, context.part(0.5, 1.0), self._before)
         self._retrained: dict[int, Observation] = dict(zip(references, seen, strict=True))
+        struck = observe_struck(parent.network, self._before, sets, context)
+        self._peers = SeenPeers(sets, self._before, struck, self._retrained)
         self._device = context.device
 
     def row(self, spec: ForgetSpec, context: Context) -> Row:
         """Forget, and verify what came of it as a forget request would."""
-        unlearned = forget(self._parent, self._data, spec, context.part(0.0, 0.9))
-        seen = observe(
-            unlearned.model, self._data, self._sets, context.part(0.9, 1.0), self._before, guard=unlearned.guard
-        )
-        verification = judge(
-            seen,
-            self._partition,
-            self._sets,
-            unlearned.sought,
-            context,
-            original=self._before,
-            struck=self._struck,
-            references=self._retrained,
-        )
+        unlearned = forget(self._parent, self._sets.data, spec, context.part(0.0, 0.9))
+        seen = observe(unlearned.model, self._sets, context.part(0.9, 1.0), self._before, guard=unlearned.guard)
+        verification = judge(seen, unlearned.sought, self._peers, context)
         outcome = conclude(unlearned.report.gate, unlearned.sought, verification)
         claim = None if outcome.claim is None else outcome.claim.level
         return Row(spec, self._unlearned_figures(unlearned, seen), outcome.verdict, claim, None)
 
     def original_figures(self) -> Figures:
         """The figures of the model before anything was forgotten."""
-        measured = measure(self._parent.network, self._data, self._partition, self._device)
+        measured = self._measured(self._parent.network)
         return self._figures(measured, self._before, None)
 
     def retrained_figures(self) -> Figures:
         """The mean figures of the references; the gaps are 0 by definition."""
         models = [each.model for each in self._references.values()]
-        measured = [measure(model, self._data, self._partition, self._device) for model in models]
-        probe_gap = 0.0 if self._partition.forget_classes else None
+        measured = [self._measured(model) for model in models]
+        probe_gap = 0.0 if self._sets.forget_classes else None
         return Figures(
             _mean([each.forget_accuracy for each in measured]),
             None,
@@ -202,6 +182,9 @@ class _Bench:
             cpu_seconds=self._retraining_cpu_seconds,
             ratio_to_retraining=self._ratio(self._retraining_cpu_seconds),
         )
+
+    def _measured(self, model: Classifier) -> Measurements:
+        return measure(model, self._sets.data, self._sets.partition, self._device)
 
     def _unlearned_figures(self, unlearned: Unlearned, seen: Observation) -> Figures:
         report = unlearned.report
@@ -240,7 +223,7 @@ class _Bench:
         return fmean(gaps) if gaps else None
 
     def _mia_gap(self, seen: Observation) -> float:
-        area = attack(margin, about_classes=bool(self._partition.forget_classes))
+        area = attack(margin, about_classes=bool(self._sets.forget_classes))
         return point(area(seen)) - fmean(point(area(other)) for other in self._retrained.values())
 
 

@@ -173,8 +173,8 @@ def _effect(case: Case, result: MethodResult, context: Context, *, absent: bool)
     """The effect of the method by itself; None for a method that strikes rows itself: there is no model before that."""
     if result.unstruck is None:
         return None
-    found = effect_of(case.original, result.unstruck, case.data, case.partition, context.device)
-    judged = judge_method(case.original, result.unstruck, case.partition, found, absent=absent)
+    found = effect_of(case, result.unstruck, context.device)
+    judged = judge_method(case, result.unstruck, found, absent=absent)
     return _Effect(judged, found.still_answered)
 
 

@@ -23,6 +23,7 @@ from app.unlearning.forgetting import forget
 from app.unlearning.judging.verifying.claims import Sought
 from app.unlearning.judging.verifying.deep_verification import judge
 from app.unlearning.judging.verifying.observations import draw_sets, observe, observe_struck
+from app.unlearning.judging.verifying.peers import SeenPeers
 from app.unlearning.learning.architectures import Classifier
 from app.unlearning.learning.training import fit
 from app.unlearning.methods.importance import empirical_fisher
@@ -96,14 +97,14 @@ def _verifying(
     found: dict[str, list[float]] = {}
     for count in (1, 3) * repetitions:
         start = time.process_time()
-        sets = draw_sets(partition, "fast", 0)
-        original_seen = observe(before, data, sets, _CONTEXT)
+        sets = draw_sets(data, partition, "fast", 0)
+        original_seen = observe(before, sets, _CONTEXT)
         # Looking at one network three times costs what looking at three of them does.
-        references = {number: observe(retrained, data, sets, _CONTEXT) for number in range(count)}
+        references = {number: observe(retrained, sets, _CONTEXT) for number in range(count)}
         kept = time.process_time()
-        after = observe(retrained, data, sets, _CONTEXT)
-        struck = observe_struck(before, original_seen, data, sets, _CONTEXT)
-        judge(after, partition, sets, _SOUGHT, _CONTEXT, original=original_seen, struck=struck, references=references)
+        after = observe(retrained, sets, _CONTEXT)
+        struck = observe_struck(before, original_seen, sets, _CONTEXT)
+        judge(after, _SOUGHT, SeenPeers(sets, original_seen, struck, references), _CONTEXT)
         found.setdefault(f"verify_{count}", []).append(time.process_time() - start)
         found.setdefault(f"verify_{count}_kept", []).append(time.process_time() - kept)
     return {name: median(seconds) for name, seconds in found.items()}

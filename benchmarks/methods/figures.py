@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -15,32 +14,17 @@ from app.unlearning.judging.measuring.intervals import share
 from app.unlearning.judging.measuring.membership import area_under_curve, calibrated
 from app.unlearning.judging.verifying.deep_verification import judge
 from app.unlearning.judging.verifying.figures import accuracy, attack, margin, probe_recall, prototype_recall
-from app.unlearning.judging.verifying.observations import Observation, Outputs, Sets
-from app.unlearning.partition import Partition
+from app.unlearning.judging.verifying.observations import Observation, Outputs
+from app.unlearning.judging.verifying.peers import SeenPeers
 from benchmarks.methods.requests import Result
 
 _CONTEXT = Context()
 
 
-@dataclass(frozen=True)
-class Beside:
-    """What a result is compared with."""
-
-    partition: Partition
-    sets: Sets
-    original: Observation
-    struck: Observation | None
-    """The original with the rows of the classes to forget struck; None of samples."""
-    references: dict[int, Observation]
-    """Retrained models by seed; may be empty."""
-
-
-def figures(result: Result, seen: Observation, beside: Beside) -> dict[str, Any]:
+def figures(result: Result, seen: Observation, beside: SeenPeers) -> dict[str, Any]:
     """Every figure as a JSON value; None where there is nothing to count or nobody to compare with."""
-    report = judge(
-        seen, beside.partition, beside.sets, result.sought, _CONTEXT, original=beside.original,
-        struck=beside.struck, references=beside.references,
-    )  # fmt: skip
+    assert beside.original is not None, "every case of the study has its original"
+    report = judge(seen, result.sought, beside, _CONTEXT)
     return {
         "forget_accuracy": accuracy(seen.forget).value,
         "retain_accuracy": accuracy(seen.retain).value,
@@ -61,7 +45,7 @@ def _refused(outputs: Outputs) -> float:
     return share(outputs.served == outputs.logits.shape[1]).value
 
 
-def _gaps(seen: Observation, beside: Beside) -> dict[str, float | None]:
+def _gaps(seen: Observation, beside: SeenPeers) -> dict[str, float | None]:
     """Recall by probe and prototypes minus that of retrained models, and the divergence from these."""
     references = list(beside.references.values())
     if not references:
@@ -78,7 +62,7 @@ def _divergence(first: Observation, second: Observation) -> float:
     return float(jensen_shannon(first.forget.probabilities, second.forget.probabilities).mean())
 
 
-def _membership(seen: Observation, beside: Beside) -> dict[str, float | None]:
+def _membership(seen: Observation, beside: SeenPeers) -> dict[str, float | None]:
     """The AUC of the margin; of samples less the mean margin of retrained models, and plain."""
     about_classes = bool(beside.sets.forget_classes)
     plain = attack(margin, about_classes=about_classes)(seen).value
@@ -89,7 +73,7 @@ def _membership(seen: Observation, beside: Beside) -> dict[str, float | None]:
     return {"mia_auc": found.value, "mia_low": found.low, "mia_high": found.high, "plain_mia_auc": plain}
 
 
-def _calibrated(seen: Observation, beside: Beside, name: str) -> Tensor:
+def _calibrated(seen: Observation, beside: SeenPeers, name: str) -> Tensor:
     """Margins of one set, float64 [N], less the mean of the retrained models', none of which saw these inputs."""
     others = torch.stack([margin(getattr(reference, name)) for reference in beside.references.values()])
     return calibrated(margin(getattr(seen, name)), others)

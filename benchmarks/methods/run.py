@@ -12,9 +12,10 @@ from app.errors import NotApplicable
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.judging.verifying.observations import draw_sets, observe, observe_struck
+from app.unlearning.judging.verifying.peers import SeenPeers
 from app.unlearning.learning.architectures import Classifier
 from benchmarks.methods import STUDY
-from benchmarks.methods.figures import Beside, figures
+from benchmarks.methods.figures import figures
 from benchmarks.methods.models import original, reference
 from benchmarks.methods.report import write_page
 from benchmarks.methods.requests import run, sharded
@@ -39,14 +40,13 @@ def run_case(case: Case, data: Dataset, folder: Path, rows: list[str] | None = N
     models = folder / "models" / case.dataset
     before = original(case, data, models)
     references = {seed: reference(case, data, partition, seed, models) for seed in case.reference_seeds}
-    sets = draw_sets(partition, "fast", case.seed)
-    seen = observe(before.model, data, sets, Context())
-    beside = Beside(
-        partition,
+    sets = draw_sets(data, partition, "fast", case.seed)
+    seen = observe(before.model, sets, Context())
+    beside = SeenPeers(
         sets,
         seen,
-        observe_struck(before.model, seen, data, sets, Context()),
-        {seed: observe(found.model, data, sets, Context()) for seed, found in references.items()},
+        observe_struck(before.model, seen, sets, Context()),
+        {seed: observe(found.model, sets, Context()) for seed, found in references.items()},
     )
     retraining = fmean(found.seconds for found in references.values()) if references else None
     for row in missing:
@@ -54,19 +54,19 @@ def run_case(case: Case, data: Dataset, folder: Path, rows: list[str] | None = N
         write(cell(case, row, folder), {**_identity(case, row), **own})
 
 
-def _of_row(case: Case, row: Row, before: Classifier, data: Dataset, beside: Beside) -> dict[str, Any]:
+def _of_row(case: Case, row: Row, before: Classifier, data: Dataset, beside: SeenPeers) -> dict[str, Any]:
     """The figures of one row, or why there are none."""
     own: dict[str, Any] = {}
     if row.method == "sisa":
-        kind = sharded(case, data, beside.partition)
+        kind = sharded(case, data, beside.sets.partition)
         before, own = kind.original, {"retraining_seconds": kind.retraining_seconds}
-        originals, anew = (observe(model, data, beside.sets, Context()) for model in (before, kind.reference))
-        beside = Beside(beside.partition, beside.sets, originals, None, {case.seed: anew})
+        originals, anew = (observe(model, beside.sets, Context()) for model in (before, kind.reference))
+        beside = SeenPeers(beside.sets, originals, None, {case.seed: anew})
     try:
-        result = run(case, row, data, beside.partition, before)
+        result = run(case, row, data, beside.sets.partition, before)
     except NotApplicable as problem:
         return {"problem": problem.detail}
-    found = figures(result, observe(result.model, data, beside.sets, Context(), guard=result.guard), beside)
+    found = figures(result, observe(result.model, beside.sets, Context(), guard=result.guard), beside)
     print(
         f"{cell(case, row, Path()).stem}: {result.seconds:.1f} s, {found['claim']}, missed {found['missed']}",
         flush=True,

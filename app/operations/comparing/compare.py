@@ -107,13 +107,13 @@ def run(attempt: Attempt) -> None:
     """Carry out and verify every method beside retrained models, keep the table as the job's result."""
     start = publishing.begin(attempt)
     target = Target.of(attempt.spec["target"])
-    loaded = publishing.load_dataset(attempt, start, [*start.forgotten, *target.classes])
-    parent = publishing.load_parent(attempt, start)
+    loaded = publishing.load_dataset(start, [*start.forgotten, *target.classes])
+    parent = publishing.load_parent(start)
     if parent is None or start.parent is None:
         raise NoServingVersion("the model has no version to forget from; train it first")
     targets.refuse_unlearned(start.model, start.parent, target)
     requested = [_requested(attempt, method) for method in attempt.spec["methods"]]
-    found = _compared(attempt, start, parent, loaded.dataset, requested)
+    found = _compared(start, parent, loaded.dataset, requested)
     comparison = Comparison(
         target={kind: items[:MOST_SAMPLES_SHOWN] for kind, items in attempt.spec["target"].items()},
         num_samples=len(target.samples),
@@ -127,26 +127,28 @@ def run(attempt: Attempt) -> None:
 
 
 def _compared(
-    attempt: Attempt, start: publishing.Start, parent: Parent, dataset: Dataset, requested: list[ForgetSpec]
+    start: publishing.Start, parent: Parent, dataset: Dataset, requested: list[ForgetSpec]
 ) -> comparing.Comparison:
     from app.unlearning.case import Case
     from app.unlearning.comparing import compare, train_references
     from app.unlearning.context import Context
 
+    attempt = start.attempt
     context = Context(progress=publishing.progress_between(attempt, 0.05, 1.0))
-    held_against = _known_references(attempt, start)
-    missing = [seed for seed in _seeds(attempt, start) if seed not in held_against]
+    held_against = _known_references(start)
+    missing = [seed for seed in _seeds(start) if seed not in held_against]
     case = Case.of(parent, dataset, requested[0].target)
     held_against |= train_references(case, start.model.training, context.part(0.0, 0.3), seeds=missing)
     specs = [forgetting_run.with_recipe(spec, start.model) for spec in requested]
     return compare(parent, dataset, specs, context.part(0.3, 1.0), references=held_against, seed=attempt.spec["seed"])
 
 
-def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, comparing.Reference]:
+def _known_references(start: publishing.Start) -> dict[int, comparing.Reference]:
     """The references that forget requests and verifications left; missing ones are trained elsewhere, and not kept."""
     from app.unlearning.comparing import Reference
 
     assert start.parent is not None
+    attempt = start.attempt
     target = Target.of(attempt.spec["target"])
     unseen = Unseen(
         classes=target.classes,
@@ -156,7 +158,7 @@ def _known_references(attempt: Attempt, start: publishing.Start) -> dict[int, co
         forget_requests=(),
     )
     key = unseen.key(start.parent.manifest, start.model.training)
-    kept = references.load_recorded(attempt, start.model, key, _seeds(attempt, start))
+    kept = references.load_recorded(attempt, start.model, key, _seeds(start))
     store = store_of(attempt.settings)
     return {
         row.seed: Reference(model, row.seconds, _cpu_seconds(store.read_manifest(start.model.name, row.number)))
@@ -172,10 +174,11 @@ def _cpu_seconds(manifest: Manifest) -> float | None:
     return manifest.metrics.training_cpu_seconds if same_threads else None
 
 
-def _seeds(attempt: Attempt, start: publishing.Start) -> list[int]:
+def _seeds(start: publishing.Start) -> list[int]:
     """The seeds of references, without the one that the methods draw with: retraining would be held against itself."""
-    count = attempt.spec["num_references"]
-    return [seed for seed in references.seeds_of(start.model, count + 1) if seed != attempt.spec["seed"]][:count]
+    asked = start.attempt.spec
+    count = asked["num_references"]
+    return [seed for seed in references.seeds_of(start.model, count + 1) if seed != asked["seed"]][:count]
 
 
 def _requested(attempt: Attempt, method: dict[str, Any]) -> ForgetSpec:

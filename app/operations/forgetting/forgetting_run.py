@@ -57,42 +57,41 @@ class Done:
 def run(attempt: Attempt) -> None:
     """Unlearn, measure, verify, judge; publish in one transaction what passed, and quarantine all that still remembers."""
     start = publishing.begin(attempt)
-    request = _started(attempt, start)
-    loaded = publishing.load_dataset(attempt, start, [*start.forgotten, *request.target.classes])
-    parent = publishing.load_parent(attempt, start)
+    request = _started(start)
+    loaded = publishing.load_dataset(start, [*start.forgotten, *request.target.classes])
+    parent = publishing.load_parent(start)
     if parent is None or start.parent is None:
         raise NoServingVersion(
             "no training of this model succeeded, so there is nothing to forget from; train it first"
         )
     targets.refuse_unlearned(start.model, start.parent, request.target)
     claiming.refuse_out_of_reach(request, start.parent, pushed=bool(start.pushed))
-    done = _carried_out(attempt, start, request, loaded, parent)
+    done = _carried_out(start, request, loaded, parent)
     if done.outcome.claim is None:
-        _refuse(attempt, start, done)
+        _refuse(start, done)
     else:
-        _publish(attempt, start, loaded, done, done.outcome.claim)
+        _publish(start, loaded, done, done.outcome.claim)
 
 
-def _started(attempt: Attempt, start: publishing.Start) -> ForgetRequestRow:
+def _started(start: publishing.Start) -> ForgetRequestRow:
     """Mark the request as running; logged once, however many attempts it takes."""
-    with attempt.database.writing() as session:
-        request = session.get_one(ForgetRequestRow, UUID(attempt.spec["forget_request"]))
-        if request.status == "queued" and queue.standing(session, attempt.claim) != "lost":
+    with start.attempt.database.writing() as session:
+        request = session.get_one(ForgetRequestRow, UUID(start.attempt.spec["forget_request"]))
+        if request.status == "queued" and queue.standing(session, start.attempt.claim) != "lost":
             request.status = "running"
             request.target = targets.without_forgotten(request.target, start.forgotten)
             log.append(
                 session,
                 "forget.started",
-                by=attempt.by,
+                by=start.attempt.by,
                 model=start.model.name,
                 forget_request=request.id,
-                details=_details(attempt, start),
+                details=_details(start),
             )
         return request
 
 
 def _carried_out(
-    attempt: Attempt,
     start: publishing.Start,
     request: ForgetRequestRow,
     loaded: LoadedDataset,
@@ -104,27 +103,25 @@ def _carried_out(
     from app.unlearning.judging.measurements import memorisation, warning_of
     from app.unlearning.judging.verifying.claims import weights_digest
     from app.unlearning.judging.verifying.deep_verification import verify
+    from app.unlearning.judging.verifying.observations import draw_sets
     from app.unlearning.judging.verifying.outcome import conclude
+    from app.unlearning.judging.verifying.peers import Peers
     from app.unlearning.sample_partition import without_forgotten
 
     unlearned = forget(
         parent,
         loaded.dataset,
         with_recipe(request.spec, start.model),
-        Context(progress=publishing.progress_between(attempt, 0.05, 0.8)),
+        Context(progress=publishing.progress_between(start.attempt, 0.05, 0.8)),
     )
+    shelf = observation_files.shelf_of(start, loaded)
     verification = verify(
         unlearned.model,
-        loaded.dataset,
-        unlearned.partition,
         unlearned.sought,
-        Context(progress=publishing.progress_between(attempt, 0.8, 0.95)),
-        original=parent.network,
-        references=references.of(attempt, start, request),
-        depth="fast",
-        seed=request.seed,
+        draw_sets(loaded.dataset, unlearned.partition, "fast", request.seed),
+        Peers(parent.network, references.of(start, request), shelf=shelf),
+        Context(progress=publishing.progress_between(start.attempt, 0.8, 0.95)),
         guard=unlearned.guard,
-        shelf=observation_files.shelf_of(attempt.settings, start, loaded),
     )
     outcome = conclude(
         unlearned.report.gate,
@@ -145,17 +142,16 @@ def with_recipe(spec: ForgetSpec, model: ModelRow) -> ForgetSpec:
     return spec
 
 
-def _publish(
-    attempt: Attempt, start: publishing.Start, loaded: LoadedDataset, done: Done, claim: SupportedClaim
-) -> None:
-    staged = publishing.stage(attempt, start, loaded, done.unlearned.model, _new_version(start, done, claim))
+def _publish(start: publishing.Start, loaded: LoadedDataset, done: Done, claim: SupportedClaim) -> None:
+    attempt = start.attempt
+    staged = publishing.stage(start, loaded, done.unlearned.model, _new_version(start, done, claim))
     told = {"version": start.number, "verdict": done.outcome.verdict, "claim": claim.level}
     with attempt.succeeding(told) as session:
         _bury(session, done.request)
         # Every version so far remembers what is forgotten now for the first time.
         quarantined = versions.quarantine(session, versions.available_versions(start.model))
-        publishing.publish(session, attempt, start, staged, serve=True, quarantined=quarantined)
-        _complete(session, attempt, start, done, claim, digest=staged.manifest.weights_digest)
+        publishing.publish(session, start, staged, serve=True, quarantined=quarantined)
+        _complete(session, start, done, claim, digest=staged.manifest.weights_digest)
     guards.destroy_deleted(attempt.database, attempt.settings)
     observation_files.destroy_outdated(attempt.database, attempt.settings)
     if attempt.settings.retention_days == 0:
@@ -202,23 +198,21 @@ def _bury(session: Session, request: ForgetRequestRow) -> None:
     session.execute(insert(TombstoneRow), rows)
 
 
-def _complete(
-    session: Session, attempt: Attempt, start: publishing.Start, done: Done, claim: SupportedClaim, *, digest: str
-) -> None:
+def _complete(session: Session, start: publishing.Start, done: Done, claim: SupportedClaim, *, digest: str) -> None:
     row = _judged(session, start, done, status="completed")
     row.claim, row.version = claim.level, start.number
-    if attempt.settings.verify_before_purge:
-        verifications.queue_before_purge(session, by=attempt.by, request=row, version=start.number)
-    row.verification_id = _recorded(session, attempt, row, done, digest=digest)
+    if start.attempt.settings.verify_before_purge:
+        verifications.queue_before_purge(session, by=start.attempt.by, request=row, version=start.number)
+    row.verification_id = _recorded(session, start, row, done, digest=digest)
     log.append(
         session,
         "forget.completed",
-        by=attempt.by,
+        by=start.attempt.by,
         model=start.model.name,
         version=start.number,
         forget_request=row.id,
         details={
-            **_details(attempt, start),
+            **_details(start),
             **targets.logged(row.target),
             "digest": digest,
             "claim": claim.level,
@@ -228,27 +222,29 @@ def _complete(
     )
 
 
-def _refuse(attempt: Attempt, start: publishing.Start, done: Done) -> None:
+def _refuse(start: publishing.Start, done: Done) -> None:
     """Something was missed: keep the report, publish nothing, let the parent serve on."""
     verdict, missed = done.outcome.verdict, list(done.outcome.missed)
-    with attempt.succeeding({"version": None, "verdict": verdict, "missed": missed}) as session:
+    with start.attempt.succeeding({"version": None, "verdict": verdict, "missed": missed}) as session:
         row = _judged(session, start, done, status="failed")
-        row.verification_id = _recorded(session, attempt, row, done, digest=None)
+        row.verification_id = _recorded(session, start, row, done, digest=None)
         log.append(
             session,
             "forget.failed",
-            by=attempt.by,
+            by=start.attempt.by,
             model=start.model.name,
             forget_request=done.request.id,
-            details={**_details(attempt, start), "verdict": verdict, "missed": missed},
+            details={**_details(start), "verdict": verdict, "missed": missed},
         )
 
 
-def _recorded(session: Session, attempt: Attempt, row: ForgetRequestRow, done: Done, *, digest: str | None) -> UUID:
+def _recorded(
+    session: Session, start: publishing.Start, row: ForgetRequestRow, done: Done, *, digest: str | None
+) -> UUID:
     """The id under which the verification is kept; `digest` is that of the published weights, if any are."""
     return verifications.record(
         session,
-        by=attempt.by,
+        by=start.attempt.by,
         request=row,
         version=row.version,
         digest=digest,
@@ -268,9 +264,9 @@ def _judged(session: Session, start: publishing.Start, done: Done, *, status: Fo
     return row
 
 
-def _details(attempt: Attempt, start: publishing.Start) -> dict[str, Any]:
+def _details(start: publishing.Start) -> dict[str, Any]:
     parent = {"parent_version": start.parent.number} if start.parent else {}
-    return {"job": str(attempt.job_id), **parent}
+    return {"job": str(start.attempt.job_id), **parent}
 
 
 def _measured(unlearned: Unlearned) -> dict[str, str]:

@@ -46,8 +46,9 @@ CLAIM: TypeAdapter[Claim] = TypeAdapter(Claim)
 
 @dataclass(frozen=True)
 class Start:
-    """The state that an attempt builds on. It cannot change meanwhile: one publishing job runs per model."""
+    """An attempt, and the state that it builds on. That cannot change meanwhile: one publishing job runs per model."""
 
+    attempt: Attempt
     model: ModelRow
     number: int
     """The number of the version to come."""
@@ -142,6 +143,7 @@ def begin(attempt: Attempt) -> Start:
         latest = session.scalar(select(func.max(VersionRow.number)).where(VersionRow.model_id == model.id))
         parent = session.get(VersionRow, (model.id, model.serving_version)) if model.serving_version else None
         return Start(
+            attempt=attempt,
             model=model,
             number=(latest or 0) + 1,
             parent=parent,
@@ -165,7 +167,7 @@ def progress_between(attempt: Attempt, low: float, high: float) -> Callable[[flo
     return lambda fraction, stage, message: attempt.progress(low + (high - low) * fraction, stage, message)
 
 
-def load_dataset(attempt: Attempt, start: Start, named_classes: Collection[int] = ()) -> LoadedDataset:
+def load_dataset(start: Start, named_classes: Collection[int] = ()) -> LoadedDataset:
     """The model's data set in memory without the samples it has forgotten, downloaded if it must be.
 
     `named_classes` are the classes that are forgotten by their name, see `sample_partition.without_samples`. The labels
@@ -174,12 +176,13 @@ def load_dataset(attempt: Attempt, start: Start, named_classes: Collection[int] 
     from app.datasets.loading import load
     from app.unlearning.sample_partition import without_samples
 
+    attempt = start.attempt
     loaded = load(start.model.dataset, attempt.settings, progress_between(attempt, 0, 0.05))
     labels.keep(attempt.settings.home, loaded.data_digest, loaded.dataset.train_labels.numpy())
     return replace(loaded, dataset=without_samples(loaded.dataset, start.forgotten_samples, named_classes))
 
 
-def load_parent(attempt: Attempt, start: Start) -> Parent | None:
+def load_parent(start: Start) -> Parent | None:
     """The serving version with its checkpoints, its digests checked.
 
     Raises `VersionCorrupted` and logs it, and `VersionGone` where it was quarantined meanwhile, which can only be under
@@ -188,20 +191,21 @@ def load_parent(attempt: Attempt, start: Start) -> Parent | None:
     if start.parent is None:
         return None
     try:
-        return _load(attempt, start, start.parent)
+        return _load(start, start.parent)
     except VersionCorrupted:
+        attempt = start.attempt
         now = versions.look_again(attempt.database, start.parent)
         if now.guard_deleted_at != start.parent.guard_deleted_at:
-            return load_parent(attempt, replace(start, parent=now))
+            return load_parent(replace(start, parent=now))
         versions.report_corrupted(attempt.database, start.model.id, start.parent.number, by=attempt.by)
         raise
 
 
-def _load(attempt: Attempt, start: Start, version: VersionRow) -> Parent:
+def _load(start: Start, version: VersionRow) -> Parent:
     from app.store import checkpoints, guards, weights
     from app.unlearning.case import Parent
 
-    folder = VersionStore(attempt.settings.home).folder(start.model.name, version.number)
+    folder = VersionStore(start.attempt.settings.home).folder(start.model.name, version.number)
     network = weights.load(folder, version.digest, version.manifest_digest)
     network.provenance = checkpoints.load_provenance(folder, version.manifest_digest)
     importance = weights.load_importance(folder, version.manifest_digest, network)
@@ -217,14 +221,14 @@ def rows_by_class(dataset: Dataset, rows: Tensor) -> list[int]:
     return counts
 
 
-def stage(attempt: Attempt, start: Start, loaded: LoadedDataset, model: Classifier, new: NewVersion) -> Staged:
+def stage(start: Start, loaded: LoadedDataset, model: Classifier, new: NewVersion) -> Staged:
     """Write the version's files where nobody can reach them yet; raises `StorageUnavailable`."""
     from app.store import checkpoints, guards, weights
     from app.store.environment import describe
     from app.unlearning.learning.sisa.learning import provenance_of
 
-    store, sharded = VersionStore(attempt.settings.home), None
-    folder = store.stage(attempt.handle)
+    store, sharded = VersionStore(start.attempt.settings.home), None
+    folder = store.stage(start.attempt.handle)
     weights.save(model, folder / WEIGHTS)
     if isinstance(model.learning, SynapticIntelligence):
         weights.save_importance(new.importance, folder / IMPORTANCE)
@@ -284,7 +288,6 @@ def _published(manifest: Manifest) -> dict[str, Any]:
 
 def publish(
     session: Session,
-    attempt: Attempt,
     start: Start,
     staged: Staged,
     *,
@@ -322,16 +325,14 @@ def publish(
     if len(staged.manifest.learning.tasks) > len(model.learning.tasks):
         model.learning = staged.manifest.learning
     session.flush()
-
-    # 5. Rename the version's folder into place.
-    VersionStore(attempt.settings.home).publish(staged.folder, model.name, start.number)
-
-    # 6. Log the versions that it put out of reach.
+    # 5. Rename the folder into place.
+    VersionStore(start.attempt.settings.home).publish(staged.folder, model.name, start.number)
+    # 6. Log the versions that are out of reach.
     versions.log_quarantined(
         session,
         model,
         quarantined or [],
-        by=attempt.by,
+        by=start.attempt.by,
         forget_request=staged.new.forget_request,
     )
 
@@ -339,14 +340,14 @@ def publish(
     log.append(
         session,
         "version.published",
-        by=attempt.by,
+        by=start.attempt.by,
         model=model.name,
         version=start.number,
         forget_request=staged.new.forget_request,
         details=_published(staged.manifest),
     )
     if serve:
-        versions.log_moved(session, model, moved_from, by=attempt.by)
+        versions.log_moved(session, model, moved_from, by=start.attempt.by)
 
 
 def _version_row(session: Session, start: Start, staged: Staged) -> VersionRow:

@@ -175,8 +175,8 @@ def run(attempt: Attempt) -> None:
 
     start = publishing.begin(attempt)
     training = TRAINING.validate_python(attempt.spec["training"])
-    loaded = publishing.load_dataset(attempt, start, start.forgotten)
-    parent = publishing.load_parent(attempt, start) if start.forgotten or not attempt.spec["from_scratch"] else None
+    loaded = publishing.load_dataset(start, start.forgotten)
+    parent = publishing.load_parent(start) if start.forgotten or not attempt.spec["from_scratch"] else None
     begun = None if attempt.spec["from_scratch"] else parent
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.85))
     fitting = Fitting(start, begun, loaded.dataset, training, context)
@@ -202,15 +202,16 @@ def run(attempt: Attempt) -> None:
         guard=guard,
         parent=None if attempt.spec["from_scratch"] else start.parent,
     )
-    _publish(attempt, start, publishing.stage(attempt, start, loaded, model, new))
+    _publish(start, publishing.stage(start, loaded, model, new))
 
 
-def _publish(attempt: Attempt, start: publishing.Start, staged: publishing.Staged) -> None:
+def _publish(start: publishing.Start, staged: publishing.Staged) -> None:
+    attempt = start.attempt
     serve = attempt.spec["serve"] or start.parent is None
     warning = staged.manifest.metrics.warning
     told = {"version": start.number, "served": serve, **({"warning": warning} if warning else {})}
     with attempt.succeeding(told) as session:
-        publishing.publish(session, attempt, start, staged, serve=serve)
+        publishing.publish(session, start, staged, serve=serve)
         log.append(
             session,
             "training.completed",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.unlearning.judging.verifying.kept import Shelf
 
 
-def shelf_of(settings: Settings, start: Start, loaded: LoadedDataset) -> Shelf | None:
+def shelf_of(start: Start, loaded: LoadedDataset) -> Shelf | None:
     """Where observations are kept for the serving version; None where no version serves."""
     from app.store.environment import describe
     from app.store.observations import Observations
@@ -31,7 +31,7 @@ def shelf_of(settings: Settings, start: Start, loaded: LoadedDataset) -> Shelf |
 
     if start.parent is None:
         return None
-    kept = Observations(_root(settings) / start.model.name / str(start.parent.number))
+    kept = Observations(_root(start.attempt.settings) / start.model.name / str(start.parent.number))
     about = {"data": loaded.data_digest, **describe().model_dump(mode="json")}
     return Shelf(kept.read, kept.write, json.dumps(about, sort_keys=True))
 

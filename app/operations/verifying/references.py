@@ -35,6 +35,7 @@ from app.operations.training import publishing
 from app.operations.verifying import observation_files
 from app.operations.verifying.forgotten_so_far import Unseen, unseen_of
 from app.operations.verifying.reference_files import purge, store_of
+from app.specs.originator import Originator
 from app.store.manifest import MANIFEST, WEIGHTS, Manifest
 from app.store.versions import VersionStore, verify_files
 
@@ -106,14 +107,14 @@ def release(session: Session, job: JobRow) -> None:
             queue.request_cancel(session, abandoned, {"reference": ended})
 
 
-def of(attempt: Attempt, start: publishing.Start, request: ForgetRequestRow) -> dict[int, Classifier]:
+def of(start: publishing.Start, request: ForgetRequestRow) -> dict[int, Classifier]:
     """The references of a request that is being carried out, by seed, as far as there are any; their digests checked."""
     if request.reference == "none" or start.parent is None:
         return {}
-    with attempt.database.reading() as session:
+    with start.attempt.database.reading() as session:
         unseen = unseen_of(session, request)
     seeds = seeds_of(start.model, request.num_references)
-    return load(attempt, start.model, unseen.key(start.parent.manifest, start.model.training), seeds)
+    return load(start.attempt, start.model, unseen.key(start.parent.manifest, start.model.training), seeds)
 
 
 def load(attempt: Attempt, model: ModelRow, key: str, seeds: Sequence[int]) -> dict[int, Classifier]:
@@ -178,14 +179,14 @@ def run(attempt: Attempt) -> None:
     Raises `ModelGone`, `NoServingVersion`, and `VersionGone` where more was forgotten since it was asked for.
     """
     asked = _asked(attempt)
-    known = _intact(attempt, asked)
+    known = _intact(asked)
     if known is not None:
         with attempt.succeeding({"cached": True, "number": known.number, "seed": asked.seed}) as session:
             row = session.get_one(ReferenceRow, (known.model_id, known.number))
             # What a request that asked for the same is about is no more news to it than what the first one was.
             row.forget_requests = sorted({*row.forget_requests, *map(str, asked.unseen.forget_requests)})
         return
-    _train(attempt, asked)
+    _train(asked)
 
 
 def _asked(attempt: Attempt) -> _Asked:
@@ -207,9 +208,9 @@ def _asked(attempt: Attempt) -> _Asked:
     return _Asked(replace(start, number=number), request, like, unseen, attempt.spec["seed"], key)
 
 
-def _intact(attempt: Attempt, asked: _Asked) -> ReferenceRow | None:
+def _intact(asked: _Asked) -> ReferenceRow | None:
     """The reference that was trained before for the same; None without one. One with damaged files is purged first."""
-    model = asked.start.model
+    attempt, model = asked.start.attempt, asked.start.model
     with attempt.database.reading() as session:
         rows = _available(session, model.id, asked.key, [asked.seed])
     for row in rows:
@@ -223,16 +224,16 @@ def _intact(attempt: Attempt, asked: _Asked) -> ReferenceRow | None:
     return None
 
 
-def _train(attempt: Attempt, asked: _Asked) -> None:
+def _train(asked: _Asked) -> None:
     from app.datasets.loading import load as load_dataset
 
-    start = asked.start
+    start, attempt = asked.start, asked.start.attempt
     loaded = load_dataset(start.model.dataset, attempt.settings, publishing.progress_between(attempt, 0, 0.05))
     if loaded.data_digest != asked.like.manifest["data_digest"]:
         raise DatasetCorrupted("the data set is not what the model learned, so a retrained model would compare nothing")
-    result = _retrained(attempt, asked, loaded.dataset)
+    result = _retrained(asked, loaded.dataset)
     if attempt.spec["version"] is None:
-        _observe(attempt, asked, result.model, loaded)
+        _observe(asked, result.model, loaded)
     new = publishing.NewVersion(
         origin="trained",
         parent=None,
@@ -244,15 +245,15 @@ def _train(attempt: Attempt, asked: _Asked) -> None:
         seed=asked.seed,
         importance=result.importance,
     )
-    staged = publishing.stage(attempt, start, loaded, result.model, new)
+    staged = publishing.stage(start, loaded, result.model, new)
     told = {"cached": False, "number": start.number, "seed": asked.seed, "seconds": round(result.spent.wall, 3)}
     with attempt.succeeding(told) as session:
-        session.add(_row(session, attempt, asked, staged, result.spent.wall))
+        session.add(_row(session, asked, staged, result.spent.wall))
         session.flush()
         store_of(attempt.settings).publish(staged.folder, start.model.name, start.number)
 
 
-def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
+def _retrained(asked: _Asked, data: Dataset) -> MethodResult:
     from app.specs.methods.retrain import RetrainParameters
     from app.unlearning.case import Case, Parent
     from app.unlearning.context import Context
@@ -265,26 +266,26 @@ def _retrained(attempt: Attempt, asked: _Asked, data: Dataset) -> MethodResult:
     partition = asked.unseen.partition(data, like.learned_classes)
     like.mark_forgotten(partition.earlier_classes)
     parameters = RetrainParameters(training=asked.start.model.training)
-    context = Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
+    context = Context(progress=publishing.progress_between(asked.start.attempt, 0.05, 0.95))
     return METHODS["retrain"].run(Case(Parent(like), data, partition), parameters, context, seed=asked.seed)
 
 
-def _observe(attempt: Attempt, asked: _Asked, reference: Classifier, loaded: LoadedDataset) -> None:
+def _observe(asked: _Asked, reference: Classifier, loaded: LoadedDataset) -> None:
     """Keep what the reference and the original do on the rows of the request, which then need not run them."""
     from app.store import weights
     from app.unlearning.context import Context
     from app.unlearning.judging.verifying.kept import observe_or_recall
     from app.unlearning.judging.verifying.observations import draw_sets
 
-    shelf, original = observation_files.shelf_of(attempt.settings, asked.start, loaded), asked.start.parent
+    shelf, original = observation_files.shelf_of(asked.start, loaded), asked.start.parent
     if shelf is None or original is None:
         return
-    folder = VersionStore(attempt.settings.home).folder(asked.start.model.name, original.number)
+    folder = VersionStore(asked.start.attempt.settings.home).folder(asked.start.model.name, original.number)
     with suppress(NotApplicable, VersionCorrupted):  # which the request itself will say
         partition = asked.unseen.partition(loaded.dataset, reference.learned_classes)
-        sets = draw_sets(partition, "fast", asked.request.seed)
+        sets = draw_sets(loaded.dataset, partition, "fast", asked.request.seed)
         for model in (reference, weights.load(folder, original.digest, original.manifest_digest)):
-            observe_or_recall(model, loaded.dataset, sets, Context(), shelf)
+            observe_or_recall(model, sets, Context(), shelf)
 
 
 def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:
@@ -299,7 +300,7 @@ def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:
     )
 
 
-def _row(session: Session, attempt: Attempt, asked: _Asked, staged: publishing.Staged, seconds: float) -> ReferenceRow:
+def _row(session: Session, asked: _Asked, staged: publishing.Staged, seconds: float) -> ReferenceRow:
     return ReferenceRow(
         model_id=asked.start.model.id,
         number=asked.start.number,
@@ -311,7 +312,7 @@ def _row(session: Session, attempt: Attempt, asked: _Asked, staged: publishing.S
         digest=staged.manifest.weights_digest,
         manifest_digest=staged.manifest.digest,
         seconds=seconds,
-        job_id=attempt.job_id,
+        job_id=asked.start.attempt.job_id,
         created_at=database_now(session),
     )
 

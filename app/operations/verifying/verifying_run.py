@@ -38,6 +38,7 @@ _REFUSAL: TypeAdapter[Refusal] = TypeAdapter(Refusal)
 class _Case:
     """What one job verifies."""
 
+    attempt: Attempt
     row: VerificationRow
     model: ModelRow
     version: VersionRow
@@ -55,9 +56,9 @@ def run(attempt: Attempt) -> None:
     from app.datasets.loading import load
 
     with attempt.database.reading() as session:
-        case = _case(session, UUID(attempt.spec["verification"]))
+        case = _case(session, attempt)
     loaded = load(case.model.dataset, attempt.settings, publishing.progress_between(attempt, 0, 0.05))
-    report = _verified(attempt, case, loaded)
+    report = _verified(case, loaded)
     told = {"verification": str(case.row.id), "verdict": report.verdict, "claim": report.claim}
     with attempt.succeeding(told) as session:
         row = session.get_one(VerificationRow, case.row.id)
@@ -66,8 +67,8 @@ def run(attempt: Attempt) -> None:
         versions.purge_all(attempt.database, attempt.settings, case.model.id, by=attempt.by)
 
 
-def _case(session: Session, verification_id: UUID) -> _Case:
-    row = session.get_one(VerificationRow, verification_id)
+def _case(session: Session, attempt: Attempt) -> _Case:
+    row = session.get_one(VerificationRow, UUID(attempt.spec["verification"]))
     version = session.get_one(VersionRow, (row.model_id, row.version))
     request = session.get_one(ForgetRequestRow, row.forget_request_id)
     before = session.get(VersionRow, (row.model_id, row.original_version)) if row.original_version else None
@@ -75,6 +76,7 @@ def _case(session: Session, verification_id: UUID) -> _Case:
         VerificationRow.forget_request_id == request.id, VerificationRow.job_id == request.job_id
     )
     return _Case(
+        attempt=attempt,
         row=row,
         model=session.get_one(ModelRow, row.model_id),
         version=version,
@@ -86,37 +88,31 @@ def _case(session: Session, verification_id: UUID) -> _Case:
     )
 
 
-def _verified(attempt: Attempt, case: _Case, loaded: LoadedDataset) -> VerificationReport:
+def _verified(case: _Case, loaded: LoadedDataset) -> VerificationReport:
     from app.unlearning.context import Context
     from app.unlearning.judging.verifying.deep_verification import verify
+    from app.unlearning.judging.verifying.observations import draw_sets
+    from app.unlearning.judging.verifying.peers import Peers
 
-    unlearned = _load(attempt, case, case.version)
+    unlearned = _load(case, case.version)
     if unlearned is None:
         raise VersionGone(f"version {case.version.number} was purged before it could be verified")
-    data, context = loaded.dataset, Context(progress=publishing.progress_between(attempt, 0.05, 0.95))
-    partition, guard = case.unseen.partition(data, unlearned.learned_classes), _guard(attempt, case)
+    data, context = loaded.dataset, Context(progress=publishing.progress_between(case.attempt, 0.05, 0.95))
+    partition, guard = case.unseen.partition(data, unlearned.learned_classes), _guard(case)
     sought, repetition = _sought(case, unlearned, partition, guard), None
-    if attempt.spec.get("repeat"):
-        sought, repetition = _repeated(attempt, case, sought, loaded, partition, context=context.part(0.0, 0.5))
+    if case.attempt.spec.get("repeat"):
+        sought, repetition = _repeated(case, sought, loaded, partition, context=context.part(0.0, 0.5))
         context = context.part(0.5, 1.0)
-    report = verify(
-        unlearned,
-        data,
-        partition,
-        sought,
-        context,
-        original=_load(attempt, case, case.original) if case.original else None,
-        references=_references(attempt, case),
-        depth=case.row.depth,
-        seed=attempt.spec["seed"],
-        original_digest=case.recorded.original_digest if case.recorded else None,
-        guard=guard,
+    sets = draw_sets(data, partition, case.row.depth, case.attempt.spec["seed"])
+    peers = Peers(
+        original=_load(case, case.original) if case.original else None,
+        references=_references(case),
+        kept_digest=case.recorded.original_digest if case.recorded else None,
     )
-    return replace(report, repetition=repetition)
+    return replace(verify(unlearned, sought, sets, peers, context, guard=guard), repetition=repetition)
 
 
 def _repeated(
-    attempt: Attempt,
     case: _Case,
     sought: Sought,
     loaded: LoadedDataset,
@@ -125,13 +121,13 @@ def _repeated(
     context: Context,
 ) -> tuple[Sought, Repetition]:
     """What is sought, with the proof as it is after the method of the request was carried out once more."""
-    original = _load(attempt, case, case.original, with_checkpoints=True) if case.original else None
+    original = _load(case, case.original, with_checkpoints=True) if case.original else None
     record = repeating.Record(case.version, case.request, case.unseen, sought.refusal, sought.proof)
     repetition, proof = repeating.repeat(record, original, loaded, partition, context)
     return replace(sought, proof=proof), repetition
 
 
-def _load(attempt: Attempt, case: _Case, version: VersionRow, *, with_checkpoints: bool = False) -> Classifier | None:
+def _load(case: _Case, version: VersionRow, *, with_checkpoints: bool = False) -> Classifier | None:
     """The network of a version, also of a quarantined one; None where a purge has just destroyed it.
 
     Checkpoints belong to a model that learned in shards. Nobody else is given a quarantined version. Raises
@@ -139,34 +135,34 @@ def _load(attempt: Attempt, case: _Case, version: VersionRow, *, with_checkpoint
     """
     from app.store import checkpoints, weights
 
-    folder = VersionStore(attempt.settings.home).folder(case.model.name, version.number)
+    folder = VersionStore(case.attempt.settings.home).folder(case.model.name, version.number)
     try:
         network = weights.load(folder, version.digest, version.manifest_digest)
         if with_checkpoints:
             network.provenance = checkpoints.load_provenance(folder, version.manifest_digest)
         return network  # noqa: TRY300  whatever fails above is judged below
     except VersionCorrupted:
-        now = _now(attempt, version)
+        now = _now(case.attempt, version)
         if now.state == "purged" or (now.state == "quarantined" and not (folder / WEIGHTS).exists()):
             return None
-        _report_corrupted(attempt, version)
+        _report_corrupted(case.attempt, version)
         raise
 
 
-def _guard(attempt: Attempt, case: _Case) -> Guard | None:
+def _guard(case: _Case) -> Guard | None:
     """The guard of the version, until it is deleted."""
     from app.store import guards
 
     version = case.version
     if version.guard_deleted_at is not None:
         return None
-    folder = VersionStore(attempt.settings.home).folder(case.model.name, version.number)
+    folder = VersionStore(case.attempt.settings.home).folder(case.model.name, version.number)
     try:
         return guards.load_guard(folder, version.manifest_digest)
     except VersionCorrupted:
-        if _now(attempt, version).guard_deleted_at is not None:
+        if _now(case.attempt, version).guard_deleted_at is not None:
             return None
-        _report_corrupted(attempt, version)
+        _report_corrupted(case.attempt, version)
         raise
 
 
@@ -180,11 +176,13 @@ def _report_corrupted(attempt: Attempt, version: VersionRow) -> None:
     versions.report_corrupted(attempt.database, version.model_id, version.number, by=attempt.by)
 
 
-def _references(attempt: Attempt, case: _Case) -> dict[int, Classifier]:
-    if attempt.spec["reference"] == "none":
+def _references(case: _Case) -> dict[int, Classifier]:
+    if case.attempt.spec["reference"] == "none":
         return {}
     key = case.unseen.key(case.version.manifest, case.model.training)
-    return references.load(attempt, case.model, key, references.seeds_of(case.model, attempt.spec["num_references"]))
+    return references.load(
+        case.attempt, case.model, key, references.seeds_of(case.model, case.attempt.spec["num_references"])
+    )
 
 
 def _sought(case: _Case, unlearned: Classifier, partition: Partition, guard: Guard | None) -> Sought:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.unlearning.case import Case
 from app.unlearning.data import Dataset, classes_of
 from app.unlearning.judging.measurements import measured_rows
 from app.unlearning.judging.measuring.closeness import margins_among
@@ -55,13 +56,12 @@ class Effect:
     """Share of the forget set that is given its true class while all its classes compete, 0..1."""
 
 
-def effect_of(
-    original: Classifier, computed: Classifier, data: Dataset, partition: Partition, device: torch.device
-) -> Effect:
-    """The effect of a method that made `computed`, with nothing struck yet, from `original`; neither is touched.
+def effect_of(case: Case, computed: Classifier, device: torch.device) -> Effect:
+    """The effect of a method that made `computed`, with nothing struck yet, from the original; neither is touched.
 
     A data set without calibration rows of these classes compares with calibration rows of all others.
     """
+    original, data, partition = case.original, case.data, case.partition
     forget, unseen = measured_rows(partition.train.forget), _unseen_rows(data, partition)
     rows = torch.cat([forget, unseen])
     labels = data.train_labels[rows]

@@ -61,21 +61,19 @@ def judge_forgetting(
     return [
         _weights_changed(original, unlearned),
         _retained_accuracy(before, after, _retained_groups(unlearned, partition), refusing.utility_budget),
-        *(_of_classes(original, unlearned, partition, before, after) if partition.forget_classes else ()),
+        *(_of_classes(case, unlearned, before, after) if partition.forget_classes else ()),
         *_refused_enough(after, partition.forget_classes, refusing.refusal),
         *_still_refused(before, after, case.parent, refusing.refusal_drift),
     ]
 
 
-def judge_method(
-    original: Classifier, unstruck: Classifier, partition: Partition, effect: Effect, *, absent: bool
-) -> list[Criterion]:
+def judge_method(case: Case, unstruck: Classifier, effect: Effect, *, absent: bool) -> list[Criterion]:
     """Judge whether a method other than `edit` did by itself something that the answers show, and not the contrary.
 
     Zeroing output rows, which is done for every method, does not count: `unstruck` is what it made before. If the
     weights were never fitted to the forget set (`absent`), the answers may move in any direction.
     """
-    found = [_method_changed_weights(original, unstruck, partition), _effect(effect, absent=absent)]
+    found = [_method_changed_weights(case, unstruck), _effect(effect, absent=absent)]
     found.append(
         _no_rise(
             "direction",
@@ -83,17 +81,17 @@ def judge_method(
             effect.direction,
         )
     )
-    if partition.forget_classes and effect.still_answered > MOST_LEFT_BY_METHOD:
+    if case.partition.forget_classes and effect.still_answered > MOST_LEFT_BY_METHOD:
         found.append(
             _no_rise("class_direction", "The method made the classes to forget no more certain", effect.forget_shift)
         )
     return found
 
 
-def _method_changed_weights(original: Classifier, unstruck: Classifier, partition: Partition) -> Criterion:
-    struck = deepcopy(original), deepcopy(unstruck)
+def _method_changed_weights(case: Case, unstruck: Classifier) -> Criterion:
+    struck = deepcopy(case.original), deepcopy(unstruck)
     for model in struck:
-        strike(model, partition)
+        strike(model, case.partition)
     changed = sum(weights_changed(*struck).values())
     return _at_least("method_changed_weights", "A weight differs beside the output rows that are struck.", changed, 1)
 
@@ -136,13 +134,12 @@ def judge_keeping(
     ]
 
 
-def _of_classes(
-    original: Classifier, unlearned: Classifier, partition: Partition, before: Answers, after: Answers
-) -> list[Criterion]:
+def _of_classes(case: Case, unlearned: Classifier, before: Answers, after: Answers) -> list[Criterion]:
     """What must hold of the classes to forget, whatever the refusal."""
-    forget_before, forget_after = (found.of_classes(partition.forget_classes) for found in (before, after))
+    classes = case.partition.forget_classes
+    forget_before, forget_after = (found.of_classes(classes) for found in (before, after))
     return [
-        _rows_replaced(original, unlearned, partition.forget_classes),
+        _rows_replaced(case.original, unlearned, classes),
         _below(
             "forget_accuracy",
             "The classes to forget are given their label less often than before, or never.",

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -186,13 +185,13 @@ def test_a_guard_that_is_deleted_while_a_job_loads_it_is_no_corruption(guarded: 
     comparing, verifying = guarded.claim(), guarded.claim()
     start = publishing.begin(comparing)
     with guarded.database.reading() as session:
-        case = verifying_run._case(session, UUID(verifying.spec["verification"]))
-    assert verifying_run._guard(verifying, case) is not None
+        case = verifying_run._case(session, verifying)
+    assert verifying_run._guard(case) is not None
     delete(guarded)
-    parent = publishing.load_parent(comparing, start)
+    parent = publishing.load_parent(start)
     assert parent is not None
     assert parent.guard is None
-    assert verifying_run._guard(verifying, case) is None
+    assert verifying_run._guard(case) is None
     assert "version.corrupted" not in events(guarded)
 
 
@@ -203,7 +202,7 @@ def test_a_version_that_is_purged_while_a_job_loads_it_is_no_corruption(guarded:
     start = publishing.begin(comparing)
     models.delete_model(guarded.database, guarded.settings, CALLER, "digits")
     with pytest.raises(VersionGone):
-        publishing.load_parent(comparing, start)
+        publishing.load_parent(start)
     assert "version.corrupted" not in events(guarded)
 
 

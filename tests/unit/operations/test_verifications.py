@@ -127,11 +127,11 @@ def test_no_more_is_sought_than_the_refusal_that_was_fitted_leaves(forgotten: Ho
         assert request.report is not None
         request.method, request.refusal, request.parameters = "retrain", "none", {}
         request.report = request.report | {"settings": request.report["settings"] | {"refusal": fitted}}
-    asked = verify(forgotten, 2, **FAST)
+    verify(forgotten, 2, **FAST)
     attempt = forgotten.claim()
     with forgotten.database.reading() as session:
-        case = replace(verifying_run._case(session, asked.id), recorded=None)
-    model = verifying_run._load(attempt, case, case.version)
+        case = replace(verifying_run._case(session, attempt), recorded=None)
+    model = verifying_run._load(case, case.version)
     assert model is not None
     data = load("mnist", forgotten.settings).dataset
     partition = case.unseen.partition(data, model.learned_classes)

@@ -23,7 +23,9 @@ from app.unlearning.judging.effect import Effect, Shift
 from app.unlearning.judging.gate import judge_method
 from app.unlearning.judging.verifying.claims import Evidence, SupportedClaim, strongest_claim
 from app.unlearning.judging.verifying.deep_verification import VerificationReport, verify
+from app.unlearning.judging.verifying.observations import draw_sets
 from app.unlearning.judging.verifying.outcome import Outcome, conclude, supported_claim
+from app.unlearning.judging.verifying.peers import Peers
 from app.unlearning.judging.verifying.verdicts import Criterion
 from app.unlearning.learning.architectures import Classifier
 from app.unlearning.learning.training import fit
@@ -59,17 +61,8 @@ def done(
 def verified(
     unlearned: Unlearned, partition: Partition, *references: Classifier, original: Classifier = MODEL
 ) -> VerificationReport:
-    return verify(
-        unlearned.model,
-        DATA,
-        partition,
-        unlearned.sought,
-        CONTEXT,
-        original=original,
-        references=dict(enumerate(references, 11)),
-        depth="fast",
-        seed=0,
-    )
+    sets, peers = draw_sets(DATA, partition, "fast", 0), Peers(original, dict(enumerate(references, 11)))
+    return verify(unlearned.model, unlearned.sought, sets, peers, CONTEXT)
 
 
 def concluded(
@@ -307,17 +300,8 @@ def ended_beside_retrained(asked_for: ForgetSpec, count: int, keeping: Refusing 
         for seed in range(11, 11 + count)
     }
     result = forget(Parent(HEART, keeping=keeping), MEMORISED, asked_for, CONTEXT)
-    report = verify(
-        result.model,
-        MEMORISED,
-        BY_HEART,
-        result.sought,
-        CONTEXT,
-        original=HEART,
-        references=references,
-        depth="fast",
-        seed=0,
-    )
+    sets = draw_sets(MEMORISED, BY_HEART, "fast", 0)
+    report = verify(result.model, result.sought, sets, Peers(HEART, references), CONTEXT)
     return conclude(result.report.gate, result.sought, report)
 
 
@@ -375,9 +359,10 @@ def test_training_on_the_samples_that_are_to_be_forgotten_fails(monkeypatch: pyt
 
 def test_what_was_never_fitted_is_judged_by_all_answers_and_what_was_by_its_own() -> None:
     """One retrained without a sample may answer that one as before by chance."""
+    case = Case(Parent(MODEL), DATA, SOME_SAMPLES)
     effect = Effect(0.001, 1.0, Shift(0.0, 1.0), Shift(0.0, 1.0), 1.0)
     judged = {
-        absent: {each.name: each.passed for each in judge_method(MODEL, MODEL, SOME_SAMPLES, effect, absent=absent)}
+        absent: {each.name: each.passed for each in judge_method(case, MODEL, effect, absent=absent)}
         for absent in (True, False)
     }
     assert (judged[True]["effect"], judged[False]["effect"]) == (True, False)

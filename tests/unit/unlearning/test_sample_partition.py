@@ -133,7 +133,7 @@ def test_gate_measurements_verification_and_metrics_go_by_the_same_retained_clas
         model.mark_forgotten([1])
     told = set(partition.retain_classes)
     assert told == ({0, 1, 2, 3} if target == "samples" else {0, 2, 3})
-    sets = draw_sets(partition, "fast", 0)
+    sets = draw_sets(DATA, partition, "fast", 0)
     assert set(DATA.test_labels[sets.test_retain].tolist()) == told
     assert set(DATA.train_labels[sets.retain].tolist()) == told
     assert {number for group in gate._retained_groups(model, partition) for number in group} == told

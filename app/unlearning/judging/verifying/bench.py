@@ -12,8 +12,9 @@ from app.unlearning.judging.measuring.closeness import jensen_shannon
 from app.unlearning.judging.measuring.intervals import Estimate, error_of_share
 from app.unlearning.judging.verifying.claims import Sought
 from app.unlearning.judging.verifying.figures import point
-from app.unlearning.judging.verifying.observations import Observation, Sets
-from app.unlearning.judging.verifying.verdicts import Measurement, Place, Side, beside_retrained, measured
+from app.unlearning.judging.verifying.observations import Observation
+from app.unlearning.judging.verifying.peers import SeenPeers
+from app.unlearning.judging.verifying.verdicts import Measurement, PeerFigures, Place, Side, beside_retrained, measured
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,8 @@ class Bench:
     """One model to be judged, and the ones to judge it by."""
 
     candidate: Observation
-    original: Observation | None
-    original_digest: str | None
-    """The `weights_digest` of the original, if it is known even though the original is purged; otherwise None."""
-    references: Mapping[int, Observation]
-    """Retrained models by seed; may be empty."""
-    sets: Sets
     sought: Sought
-    struck: Observation | None = None
-    """The original with the rows of the classes to forget struck and nothing else changed; None where samples are
-    forgotten."""
+    peers: SeenPeers
     held_out: int | None = None
     """The seed of the candidate if it is one of the references, as in the control; otherwise None."""
     figures: dict[tuple[int, ...], dict[tuple[str, Place], Estimate | float]] = field(default_factory=dict, repr=False)
@@ -41,12 +34,14 @@ class Bench:
     @property
     def others(self) -> Mapping[int, Observation]:
         """The retrained models that the candidate is held against."""
-        return {seed: seen for seed, seen in self.references.items() if seed != self.held_out}
+        return {seed: seen for seed, seen in self.peers.references.items() if seed != self.held_out}
 
-    @property
-    def untouched(self) -> Observation | None:
-        """The model from which a result must differ: the original, for classes with their rows struck."""
-        return self.struck or self.original
+    def peer_figures(
+        self, figure: Callable[[Observation], float | None], retrained: Mapping[int, float]
+    ) -> PeerFigures:
+        """A figure of the original, as it is and struck, and those of the retrained models."""
+        original, struck = (None if seen is None else figure(seen) for seen in (self.peers.original, self.peers.struck))
+        return PeerFigures(original, struck, retrained, self.held_out)
 
     def beside(
         self,
@@ -60,20 +55,12 @@ class Bench:
         def one(seen: Observation) -> Estimate | float:
             return self.once(metric, place, lambda: figure(seen), seen)
 
-        original, struck = (None if seen is None else point(one(seen)) for seen in (self.original, self.struck))
-        retrained = {seed: point(one(reference)) for seed, reference in self.references.items()}
+        value = one(self.candidate)
+        retrained = {seed: point(one(reference)) for seed, reference in self.peers.references.items()}
+        theirs = self.peer_figures(lambda seen: point(one(seen)), retrained)
         if side is None:
-            return measured(metric, place, one(self.candidate), original=original, struck=struck, retrained=retrained)
-        return beside_retrained(
-            metric,
-            place,
-            one(self.candidate),
-            original=original,
-            struck=struck,
-            retrained=retrained,
-            side=side,
-            held_out=self.held_out,
-        )
+            return measured(metric, place, value, theirs)
+        return beside_retrained(metric, place, value, theirs, side)
 
     def between(
         self,
@@ -97,19 +84,16 @@ class Bench:
         def to_others(seen: Observation) -> float:
             return fmean(two(seen, reference) for reference in self.others.values())
 
-        original, struck = (None if seen is None else to_others(seen) for seen in (self.original, self.struck))
-        value, among, count = to_others(self.candidate), self._among_references(two), len(self.references)
+        value, count = to_others(self.candidate), len(self.peers.references)
+        theirs = self.peer_figures(to_others, self._among_references(two))
         if side is None:
-            return measured(metric, place, value, original=original, struck=struck, retrained=among)
+            return measured(metric, place, value, theirs)
         return beside_retrained(
             metric,
             place,
             value,
-            original=original,
-            struck=struck,
-            retrained=among,
-            side=side,
-            held_out=self.held_out,
+            theirs,
+            side,
             standard_error=0.0 if num_inputs is None else error_of_share(value, num_inputs),
             coupling=(count - 2) / (count - 1) if count > 1 else 1.0,
         )
@@ -131,9 +115,9 @@ class Bench:
         return known[metric, place]
 
     def _among_references(self, distance: Callable[[Observation, Observation], float]) -> dict[int, float]:
-        if len(self.references) < 2:  # noqa: PLR2004  one has no other
+        if len(self.peers.references) < 2:  # noqa: PLR2004  one has no other
             return {}
         return {
-            seed: fmean(distance(model, other) for key, other in self.references.items() if key != seed)
-            for seed, model in self.references.items()
+            seed: fmean(distance(model, other) for key, other in self.peers.references.items() if key != seed)
+            for seed, model in self.peers.references.items()
         }

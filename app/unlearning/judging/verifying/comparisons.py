@@ -34,6 +34,7 @@ from app.unlearning.judging.verifying.observations import Observation, Outputs
 from app.unlearning.judging.verifying.verdicts import (
     Criterion,
     Measurement,
+    PeerFigures,
     Place,
     all_passed,
     beside_retrained,
@@ -48,7 +49,7 @@ _NOTHING = 1e-12  # bits: what is no nearer at all is not nearer
 
 def effect_criteria(bench: Bench) -> list[Criterion]:
     """What a forget request must have done, whatever retrained models are like."""
-    about_classes = bool(bench.sets.forget_classes)
+    about_classes = bool(bench.peers.sets.forget_classes)
     found = [_answered_no_more(bench)] if about_classes else []
     found.append(_retained_kept(bench))
     floor = REFUSAL_FLOOR[bench.sought.refusal]
@@ -67,7 +68,7 @@ def comparison(name: str, statement: str, measurements: tuple[Measurement, ...])
 
 def comparison_criteria(bench: Bench) -> list[Criterion]:
     """What must be as in retrained models, by the fast set; needs one retrained model at least."""
-    about_classes = bool(bench.sets.forget_classes)
+    about_classes = bool(bench.peers.sets.forget_classes)
     found = [
         _retained_accuracy(bench),
         _nearer_than_untouched(bench),
@@ -76,7 +77,7 @@ def comparison_criteria(bench: Bench) -> list[Criterion]:
     ]
     if not about_classes:
         found.append(_forget_accuracy(bench))
-    if len(bench.references) >= LEAST_REFERENCES:
+    if len(bench.peers.references) >= LEAST_REFERENCES:
         found += [_as_two_retrained(bench), _agreement(bench)]
     if about_classes:
         found += [_probe(bench), _prototypes(bench)]
@@ -94,22 +95,17 @@ def shown(bench: Bench) -> list[Measurement]:
         bench.beside("accuracy", Place("retain"), lambda seen: accuracy(seen.retain), None),
         bench.beside("refusal-rate", Place("test_retain"), lambda seen: refused(seen.test_retain), None),
     ]
-    if bench.sets.forget_classes:
+    if bench.peers.sets.forget_classes:
         found.append(bench.beside("refusal-rate", Place("test_forget"), lambda seen: refused(seen.test_forget), None))
-    if bench.references:
+    if bench.peers.references:
         found.append(bench.between("activation-distance", Place("forget"), forget_distance, None))
     return found
 
 
 def _answered_no_more(bench: Bench) -> Criterion:
     found = bench.beside("accuracy", Place("forget"), lambda seen: accuracy(seen.forget), None)
-    judged = measured(
-        "accuracy",
-        Place("forget"),
-        accuracy(bench.candidate.forget),
-        original=found.original,
-        at_most=LARGEST_FORGET_ACCURACY,
-    )
+    ours = accuracy(bench.candidate.forget)
+    judged = measured("accuracy", Place("forget"), ours, at_most=LARGEST_FORGET_ACCURACY)
     statement = "Training images of the forgotten classes are not given their label."
     return Criterion(0, "forgotten", statement, "suppressed", judged.passed, (_with_retrained(judged, found),))
 
@@ -122,12 +118,12 @@ def _retained_kept(bench: Bench) -> Criterion:
     ours = hits(bench.candidate.test_retain)
     found = bench.beside("accuracy", Place("test_retain"), lambda seen: accuracy(seen.test_retain), None)
     statement = f"Accuracy on retained test images is at most {bench.sought.utility_budget} below the original's."
-    if bench.original is not None:
-        lost = paired_difference(hits(bench.original.test_retain), ours)
-        at_least = point(share(hits(bench.original.test_retain))) - bench.sought.utility_budget
+    if bench.peers.original is not None:
+        lost = paired_difference(hits(bench.peers.original.test_retain), ours)
+        at_least = point(share(hits(bench.peers.original.test_retain))) - bench.sought.utility_budget
         at_least -= lost.value - lost.low  # what chance explains
         found = _with_retrained(measured("accuracy", found.place, share(ours), at_least=at_least), found)
-    needed_for: Claim = "suppressed" if bench.sets.forget_classes else "edited"
+    needed_for: Claim = "suppressed" if bench.peers.sets.forget_classes else "edited"
     return Criterion(0, "retained", statement, needed_for, found.passed, (found,))
 
 
@@ -141,12 +137,12 @@ def _refused(bench: Bench, floor: float) -> Criterion:
 
 
 def _weights_changed(bench: Bench) -> Criterion:
-    needed_for: Claim = "edited" if bench.sets.forget_classes else "suppressed"
+    needed_for: Claim = "edited" if bench.peers.sets.forget_classes else "suppressed"
     statement = "At least one weight differs from the original's."
-    if bench.original_digest is None:
+    if bench.peers.original_digest is None:
         return Criterion(0, "changed", statement, needed_for, None, controlled=False)
     found = measured(
-        "weights-changed", Place("weights"), float(bench.candidate.digest != bench.original_digest), at_least=1.0
+        "weights-changed", Place("weights"), float(bench.candidate.digest != bench.peers.original_digest), at_least=1.0
     )
     return Criterion(0, "changed", statement, needed_for, found.passed, (found,), controlled=False)
 
@@ -185,15 +181,15 @@ def _nearer_than_untouched(bench: Bench) -> Criterion:
     Where classes are forgotten, the untouched original has their rows struck: it would otherwise answer them, and any
     result at all would be nearer.
     """
-    beside = "the original with their rows struck" if bench.sets.forget_classes else "the original"
+    beside = "the original with their rows struck" if bench.peers.sets.forget_classes else "the original"
     statement = f"On the forget set the outputs are nearer those of retrained models than those of {beside} are."
-    untouched = bench.untouched
+    untouched = bench.peers.untouched
     if untouched is None:
         return comparison("nearer", statement, ())
     ours, theirs = (_divergence_from_others(bench, model) for model in (bench.candidate, untouched))
     found = mean_with_interval(ours - theirs)
     at_most = min(found.value - found.high, -_NOTHING)  # so that the whole interval is below 0
-    judged = measured("nearer-than-untouched", Place("forget"), found, original=0.0, at_most=at_most)
+    judged = measured("nearer-than-untouched", Place("forget"), found, PeerFigures(original=0.0), at_most=at_most)
     return comparison("nearer", statement, (judged,))
 
 
@@ -213,11 +209,8 @@ def _agreement(bench: Bench) -> Criterion:
 
 
 def _membership(bench: Bench) -> Criterion:
-    """The criterion of membership.
-
-    Two scores look at one model alone: the true label's margin, and how sure the answer is.
-    """
-    about_classes = bool(bench.sets.forget_classes)
+    """Both scores look at one model alone: the true label's margin, and how sure the answer is, whatever the label."""
+    about_classes = bool(bench.peers.sets.forget_classes)
     others = "test images of the same classes" if about_classes else "test images"
     found = [
         bench.beside("mia-auc", Place("forget", setting=name), attack(scores, about_classes=about_classes), "as")
@@ -233,20 +226,16 @@ def _calibrated_membership(bench: Bench) -> Criterion:
     A retrained model is judged by the others: from their mean it differs by n / (n - 1) times as much as from the mean
     of all n.
     """
-    retrained = {seed: point(calibrated_auc(bench, seen, without=seed)) for seed, seen in bench.references.items()}
-    count = len(bench.references)
-    original, struck = (
-        None if seen is None else point(calibrated_auc(bench, seen)) for seen in (bench.original, bench.struck)
-    )
+    retrained = {
+        seed: point(calibrated_auc(bench, seen, without=seed)) for seed, seen in bench.peers.references.items()
+    }
+    count = len(bench.peers.references)
     found = beside_retrained(
         "mia-auc",
         CALIBRATED,
         calibrated_auc(bench, bench.candidate, without=bench.held_out),
-        original=original,
-        struck=struck,
-        retrained=retrained,
-        side="as",
-        held_out=bench.held_out,
+        bench.peer_figures(lambda seen: point(calibrated_auc(bench, seen)), retrained),
+        "as",
         coupling=count / (count - 1) if count > 1 else 1.0,
     )
     statement = "An attacker who has retrained models tells forgotten training images from others as badly as with one of those."
@@ -269,14 +258,14 @@ def calibrated_scores(bench: Bench, seen: Observation, without: int | None = Non
     """
     shadows = _shadows(bench, seen, without)
     members = _calibrated(seen.forget, [other.forget for other in shadows])
-    if bench.sets.forget_classes:
+    if bench.peers.sets.forget_classes:
         return members, _calibrated(seen.test_forget, [other.test_forget for other in shadows])
     return members, _calibrated(seen.test_retain, [other.test_retain for other in shadows])
 
 
 def _shadows(bench: Bench, seen: Observation, without: int | None) -> list[Observation]:
     """The retrained models but one; where that leaves none, the model itself."""
-    return [other for seed, other in bench.references.items() if seed != without] or [seen]
+    return [other for seed, other in bench.peers.references.items() if seed != without] or [seen]
 
 
 def _calibrated(outputs: Outputs, references: list[Outputs]) -> Tensor:

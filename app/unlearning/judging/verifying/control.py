@@ -60,11 +60,11 @@ def run_control(
     It gives the criteria of the candidate back with "power" beside each figure; criteria that compare with retrained
     models pass or fail by figures with power alone.
     """
-    untouched = bench.untouched
+    untouched = bench.peers.untouched
     original = [] if untouched is None else judge(replace(bench, candidate=untouched))
     retrained: dict[int, list[Criterion]] = {}
-    if len(bench.references) >= LEAST_REFERENCES:
-        for seed, model in bench.references.items():
+    if len(bench.peers.references) >= LEAST_REFERENCES:
+        for seed, model in bench.peers.references.items():
             context.check()
             retrained[seed] = judge(replace(bench, candidate=model, held_out=seed))
     before, theirs = _outcomes(original), [_outcomes(found) for found in retrained.values()]

@@ -22,16 +22,16 @@ SIGNIFICANT = 0.05
 def deep_criteria(bench: Bench) -> list[Criterion]:
     """What must be as in retrained models, beside the fast set; needs one retrained model at least."""
     found = [_relearning(bench)]
-    if bench.sets.forget_classes:
+    if bench.peers.sets.forget_classes:
         found.append(_three_samples(bench))
-    if len(bench.references) >= LEAST_REFERENCES:
+    if len(bench.peers.references) >= LEAST_REFERENCES:
         found.append(_aligned(bench))
     return found
 
 
 def deep_shown(bench: Bench) -> list[Measurement]:
     """Figures of the deep set that decide nothing."""
-    if not bench.references:
+    if not bench.peers.references:
         return []
     layers = [name for name in bench.candidate.layers if name != "body"]
     return [
@@ -54,11 +54,8 @@ def _relearning(bench: Bench) -> Criterion:
         "relearn-steps",
         _relearnt_place(bench),
         float(_steps(ours)),
-        original=_steps_of(bench.original),
-        struck=_steps_of(bench.struck),
-        retrained=theirs,
-        side="at least",
-        held_out=bench.held_out,
+        bench.peer_figures(_steps_of, theirs),
+        "at least",
         standard_error=0.5,  # a step
     )
     return comparison("relearning", statement, (found,))
@@ -66,13 +63,13 @@ def _relearning(bench: Bench) -> Criterion:
 
 def _retrained_steps(bench: Bench) -> dict[int, float] | None:
     """Steps by seed; None where retrained models tell nothing: they were not asked, or know it from the start."""
-    runs = {seed: seen.relearning for seed, seen in bench.references.items()}
+    runs = {seed: seen.relearning for seed, seen in bench.peers.references.items()}
     steps = {seed: float(_steps(run)) for seed, run in runs.items() if run is not None}
     return steps if len(steps) == len(runs) and sum(steps.values()) > 0 else None
 
 
-def _steps_of(seen: Observation | None) -> float | None:
-    return None if seen is None or seen.relearning is None else float(_steps(seen.relearning))
+def _steps_of(seen: Observation) -> float | None:
+    return None if seen.relearning is None else float(_steps(seen.relearning))
 
 
 def _steps(run: Relearning) -> int:
@@ -81,12 +78,12 @@ def _steps(run: Relearning) -> int:
 
 
 def _relearnt_place(bench: Bench) -> Place:
-    return Place("test_forget" if bench.sets.forget_classes else "forget")
+    return Place("test_forget" if bench.peers.sets.forget_classes else "forget")
 
 
 def _anamnesis(bench: Bench) -> list[Measurement]:
     ours = bench.candidate.relearning
-    theirs = [seen.relearning for seen in bench.references.values()]
+    theirs = [seen.relearning for seen in bench.peers.references.values()]
     if ours is None:
         return []
     try:
@@ -100,7 +97,7 @@ def _attack_shown(bench: Bench) -> list[Measurement]:
     members, others = calibrated_scores(bench, bench.candidate)
     if min(len(members), len(others)) < 2:  # noqa: PLR2004  one to choose a threshold on, one to judge it on
         return []
-    attack = membership_attack(members, others, torch.Generator().manual_seed(bench.sets.seed))
+    attack = membership_attack(members, others, torch.Generator().manual_seed(bench.peers.sets.seed))
     found = [measured("mia-balanced-accuracy", CALIBRATED, attack.balanced_accuracy)]
     if attack.true_positive_rate is not None:
         found.append(measured("mia-tpr-at-1-percent-fpr", CALIBRATED, attack.true_positive_rate))
@@ -113,7 +110,7 @@ def _three_samples(bench: Bench) -> Criterion:
         "On test images of the forgotten classes the outputs are significantly nearer a retrained model than the original "
         "with their rows struck."
     )
-    untouched = bench.untouched
+    untouched = bench.peers.untouched
     if untouched is None:
         return comparison("three-samples", statement, ())
     return comparison(
@@ -124,7 +121,7 @@ def _three_samples(bench: Bench) -> Criterion:
 
 
 def _p_value(bench: Bench, untouched: Observation, seed: int, reference: Observation) -> Measurement:
-    generator = torch.Generator().manual_seed(bench.sets.seed)
+    generator = torch.Generator().manual_seed(bench.peers.sets.seed)
     ours, theirs, before = (seen.test_forget.probabilities for seen in (bench.candidate, reference, untouched))
     found = three_sample_test(ours, theirs, before, generator)
     place = Place("test_forget", setting=f"retrained with seed {seed}")
@@ -142,7 +139,8 @@ def _aligned(bench: Bench) -> Criterion:
 
 def _alignment(bench: Bench, layer: str, *, judged: bool = False) -> list[Measurement]:
     """The alignment of one layer; empty where a network gives every input the same features there."""
-    models = [bench.candidate, *bench.references.values(), *([bench.original] if bench.original else [])]
+    peers = bench.peers
+    models = [bench.candidate, *peers.references.values(), *([peers.original] if peers.original else [])]
     if any(bool((seen.layers[layer] == seen.layers[layer][0]).all()) for seen in models):
         return []
 

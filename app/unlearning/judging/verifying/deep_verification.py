@@ -6,13 +6,11 @@ constants. What is served is judged without naming a task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from app.specs.claims import EVIDENCE, LEAST_REFERENCES, Claim
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.judging.verifying.bench import Bench
 from app.unlearning.judging.verifying.claims import (
     AbsenceProof,
@@ -25,18 +23,18 @@ from app.unlearning.judging.verifying.claims import (
 from app.unlearning.judging.verifying.comparisons import comparison_criteria, effect_criteria, shown
 from app.unlearning.judging.verifying.control import Control, run_control
 from app.unlearning.judging.verifying.deep_comparisons import deep_criteria, deep_shown
-from app.unlearning.judging.verifying.kept import Shelf, observe_or_recall, observe_or_recall_all
+from app.unlearning.judging.verifying.kept import observe_or_recall, observe_or_recall_all
 from app.unlearning.judging.verifying.not_proved import does_not_prove
 from app.unlearning.judging.verifying.observations import (
     Depth,
     Observation,
     Sets,
-    draw_sets,
     observe,
     observe_all,
     observe_original,
     observe_struck,
 )
+from app.unlearning.judging.verifying.peers import Peers, SeenPeers
 from app.unlearning.judging.verifying.verdicts import Criterion, Measurement, together
 from app.unlearning.learning.architectures import Classifier
 from app.unlearning.partition import Partition
@@ -99,98 +97,54 @@ class VerificationReport:
 
 
 def verify(
-    unlearned: Classifier,
-    data: Dataset,
-    partition: Partition,
-    sought: Sought,
-    context: Context,
-    *,
-    original: Classifier | None,
-    references: Mapping[int, Classifier],
-    depth: Depth,
-    seed: int,
-    original_digest: str | None = None,
-    guard: Guard | None = None,
-    shelf: Shelf | None = None,
+    unlearned: Classifier, sought: Sought, sets: Sets, peers: Peers, context: Context, *, guard: Guard | None = None
 ) -> VerificationReport:
     """Verify `unlearned`, as served behind its guard; no model is touched.
 
-    `original` is None once it is purged; `original_digest` is then its `weights_digest`, if that was kept. `references`
-    are models retrained without the forget set, by seed; there may be none. Same models, seed, threads, torch and kind
-    of CPU: same report. This also holds where a fast verification finds on the `shelf` what the original and the
-    references were seen to do before. Raises NotApplicable where a set is empty, and what ends the context.
+    Same models, sets, threads, torch and kind of CPU: same report, also where a fast one finds on the shelf what its
+    peers were seen to do before. Raises what ends the context.
     """
-    sets = draw_sets(partition, depth, seed)
-    shelf = shelf if depth == "fast" else None  # what only a deep one looks at is not kept
-    part = context.part(0.0, 0.15)
-    before = None if original is None else _observe_original(original, data, sets, part, shelf=shelf)
+    if sets.depth == "deep":
+        peers = replace(peers, shelf=None)  # what only a deep one looks at is not kept
+    before = _observe_original(peers, sets, context.part(0.0, 0.15))
     struck = None
-    if original is not None and before is not None:
-        struck = observe_struck(original, before, data, sets, context.part(0.15, 0.2))
-    after = observe(unlearned, data, sets, context.part(0.2, 0.4), before, guard=guard)
-    part = context.part(0.4, 0.9)
-    retrained = _observe_retrained(references.values(), data, sets, part, original=before, shelf=shelf)
+    if peers.original is not None and before is not None:
+        struck = observe_struck(peers.original, before, sets, context.part(0.15, 0.2))
+    after = observe(unlearned, sets, context.part(0.2, 0.4), before, guard=guard)
+    retrained = _observe_retrained(peers, sets, context.part(0.4, 0.9), before)
     context.report(0.9, "judging", "criteria and control")
-    report = judge(
-        after,
-        partition,
-        sets,
-        sought,
-        context,
-        original=before,
-        struck=struck,
-        references=dict(zip(references, retrained, strict=True)),
-        original_digest=original_digest,
-    )
+    report = judge(after, sought, SeenPeers(sets, before, struck, retrained, peers.kept_digest), context)
     context.report(1.0, "judging", "done")
     return report
 
 
-def _observe_original(
-    model: Classifier, data: Dataset, sets: Sets, context: Context, *, shelf: Shelf | None
-) -> Observation:
-    if shelf is None:
-        return observe_original(model, data, sets, context)
-    return observe_or_recall(model, data, sets, context, shelf)
+def _observe_original(peers: Peers, sets: Sets, context: Context) -> Observation | None:
+    if peers.original is None:
+        return None
+    if peers.shelf is None:
+        return observe_original(peers.original, sets, context)
+    return observe_or_recall(peers.original, sets, context, peers.shelf)
 
 
 def _observe_retrained(
-    models: Iterable[Classifier],
-    data: Dataset,
-    sets: Sets,
-    context: Context,
-    *,
-    original: Observation | None,
-    shelf: Shelf | None,
-) -> list[Observation]:
-    if shelf is None:
-        return observe_all(models, data, sets, context, original)
-    return observe_or_recall_all(models, data, sets, context, shelf)
+    peers: Peers, sets: Sets, context: Context, original: Observation | None
+) -> dict[int, Observation]:
+    models = peers.references.values()
+    if peers.shelf is None:
+        seen = observe_all(models, sets, context, original)
+    else:
+        seen = observe_or_recall_all(models, sets, context, peers.shelf)
+    return dict(zip(peers.references, seen, strict=True))
 
 
-def judge(
-    unlearned: Observation,
-    partition: Partition,
-    sets: Sets,
-    sought: Sought,
-    context: Context,
-    *,
-    original: Observation | None,
-    struck: Observation | None,
-    references: Mapping[int, Observation],
-    original_digest: str | None = None,
-) -> VerificationReport:
-    """The report, from what the models were seen to do on the same sets; no model is run.
-
-    `struck` is what `observe_struck` gives of the original; None also where there is no original.
-    """
-    digest = original_digest if original is None else original.digest
-    bench = Bench(unlearned, original, digest, references, sets, sought, struck)
+def judge(unlearned: Observation, sought: Sought, peers: SeenPeers, context: Context) -> VerificationReport:
+    """The report, from what the models were seen to do on the same sets; runs none of them."""
+    sets, bench = peers.sets, Bench(unlearned, sought, peers)
     control, criteria = run_control(bench, _criteria(bench), _criteria, context)
-    if len(references) >= LEAST_REFERENCES:
+    if len(peers.references) >= LEAST_REFERENCES:
         criteria.append(control.criterion())
     if sought.proof is not None:
-        criteria.append(_absence(sought, sought.proof, unlearned, partition))
+        criteria.append(_absence(sought, sought.proof, unlearned, sets.partition))
     numbered = tuple(replace(criterion, number=number) for number, criterion in enumerate(criteria, 1))
     return VerificationReport(
         depth=sets.depth,
@@ -198,7 +152,7 @@ def judge(
         digest=unlearned.digest,
         forget_classes=sets.forget_classes,
         rows={name: len(getattr(sets, name)) for name in ("forget", "retain", "test_forget", "test_retain")},
-        references=tuple(references),
+        references=tuple(peers.references),
         sought=sought.claim,
         criteria=numbered,
         shown=tuple(shown(bench) + (deep_shown(bench) if sets.depth == "deep" else [])),
@@ -211,19 +165,19 @@ def judge(
 def _criteria(bench: Bench) -> list[Criterion]:
     """The criteria of any model, without numbers."""
     found = effect_criteria(bench)
-    if len(bench.references) < LEAST_REFERENCES:
+    if len(bench.peers.references) < LEAST_REFERENCES:
         found.append(_too_few_references(bench))
-    if not bench.references:
+    if not bench.peers.references:
         return found
     found += comparison_criteria(bench)
-    if bench.sets.depth == "deep":
+    if bench.peers.sets.depth == "deep":
         found += deep_criteria(bench)
     return found
 
 
 def _too_few_references(bench: Bench) -> Criterion:
     """The criterion of enough references: it takes two at least to tell how far apart retrained models are."""
-    statement = f"There are {LEAST_REFERENCES} retrained models or more to compare with; there is {len(bench.references) or 'none'}."
+    statement = f"There are {LEAST_REFERENCES} retrained models or more to compare with; there is {len(bench.peers.references) or 'none'}."
     return Criterion(0, "reference", statement, "approximate", None, controlled=False)
 
 

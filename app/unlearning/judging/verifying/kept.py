@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from app.unlearning.context import Context
-from app.unlearning.data import Dataset
 from app.unlearning.judging.verifying.observations import FAST_PROBE, FAST_SHOTS, Observation, Sets, answered, observe
 from app.unlearning.learning.architectures import Classifier
 from app.unlearning.refusing.guard import Guarded
@@ -35,26 +34,26 @@ class Shelf:
     """Everything beside model and rows that decides the bits: the data set's digest, and what computes."""
 
 
-def observe_or_recall(model: Classifier, data: Dataset, sets: Sets, context: Context, shelf: Shelf) -> Observation:
+def observe_or_recall(model: Classifier, sets: Sets, context: Context, shelf: Shelf) -> Observation:
     """Observe as `observe` does for fast sets without a guard; run only what is not on the shelf, and then keep it."""
     assert sets.depth == "fast", "what only a deep verification looks at is not kept"
     context.report(0.0, "observing", "what was seen before")
     key = _key(model, sets, shelf.about)
     tensors = shelf.read(key)
     if tensors is not None and _fit(tensors, model, sets):
-        return _recalled(tensors, model, data, sets, context)
-    seen = observe(model, data, sets, context)
+        return _recalled(tensors, model, sets, context)
+    seen = observe(model, sets, context)
     shelf.write(key, _tensors(seen))
     return seen
 
 
 def observe_or_recall_all(
-    models: Iterable[Classifier], data: Dataset, sets: Sets, context: Context, shelf: Shelf
+    models: Iterable[Classifier], sets: Sets, context: Context, shelf: Shelf
 ) -> list[Observation]:
     """Observe or recall several models, as `observe_or_recall`."""
     listed = list(models)
     parts = (context.part(place / len(listed), (place + 1) / len(listed)) for place in range(len(listed)))
-    return [observe_or_recall(model, data, sets, part, shelf) for model, part in zip(listed, parts, strict=True)]
+    return [observe_or_recall(model, sets, part, shelf) for model, part in zip(listed, parts, strict=True)]
 
 
 def _key(model: Classifier, sets: Sets, about: str) -> str:
@@ -80,10 +79,8 @@ def _tensors(seen: Observation) -> dict[str, Tensor]:
     return found
 
 
-def _recalled(
-    tensors: Mapping[str, Tensor], model: Classifier, data: Dataset, sets: Sets, context: Context
-) -> Observation:
-    seen = answered(Guarded(model), data, sets, (tensors[_TRAINING], tensors[_TEST]), context)
+def _recalled(tensors: Mapping[str, Tensor], model: Classifier, sets: Sets, context: Context) -> Observation:
+    seen = answered(Guarded(model), sets, (tensors[_TRAINING], tensors[_TEST]), context)
     probes = {FAST_PROBE: tensors[_PROBE]} if _PROBE in tensors else {}
     prototypes = {FAST_SHOTS: tensors[_PROTOTYPES]} if _PROTOTYPES in tensors else {}
     return replace(seen, probes=probes, prototypes=prototypes)

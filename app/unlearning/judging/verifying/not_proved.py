@@ -19,14 +19,15 @@ _ALWAYS = (
 
 def does_not_prove(bench: Bench, criteria: Sequence[Criterion]) -> tuple[str, ...]:
     """The sentences that apply."""
+    peers, depth = bench.peers, bench.peers.sets.depth
     applies = {
-        "How near a retrained model it is: there was none to compare with.": not bench.references,
+        "How near a retrained model it is: there was none to compare with.": not peers.references,
         "How far two retrained models are apart, and so how near is near enough: there were fewer than three.": (
-            0 < len(bench.references) < LEAST_REFERENCES
+            0 < len(peers.references) < LEAST_REFERENCES
         ),
-        "That anything moved from the original: it is gone, and no control could be run on it.": bench.original is None,
-        f"What a larger sample would show: at most {MOST_ROWS[bench.sets.depth]} rows of a set were looked at.": True,
-        "What lower layers hold, and how fast it is relearned: only the fast set was run.": bench.sets.depth == "fast",
+        "That anything moved from the original: it is gone, and no control could be run on it.": peers.original is None,
+        f"What a larger sample would show: at most {MOST_ROWS[depth]} rows of a set were looked at.": True,
+        "What lower layers hold, and how fast it is relearned: only the fast set was run.": depth == "fast",
         "That the features know nothing of the classes: refusing them was learned from their images.": (
             bench.sought.refusal == "push"
         ),

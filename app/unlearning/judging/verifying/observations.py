@@ -38,10 +38,10 @@ FAST_SHOTS = PROTOTYPE_IMAGES[1]
 
 @dataclass(frozen=True)
 class Sets:
-    """The rows that are looked at, each int64 [N]; the shares of classes are as they come."""
+    """The rows of a data set that are looked at, all int64; those of a class are balanced as they come."""
 
-    forget_classes: tuple[int, ...]
-    """The classes to forget; empty where samples are forgotten."""
+    data: Dataset
+    partition: Partition
     forget: Tensor
     """Rows of the training file that are forgotten."""
     retain: Tensor
@@ -52,6 +52,11 @@ class Sets:
     """Rows of the test file, of retained classes."""
     depth: Depth
     seed: int
+
+    @property
+    def forget_classes(self) -> tuple[int, ...]:
+        """Empty where samples are forgotten."""
+        return self.partition.forget_classes
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,8 @@ class Observation:
     """The relearning of a deep verification; None where no original says what there is to relearn."""
 
 
-def draw_sets(partition: Partition, depth: Depth, seed: int) -> Sets:
-    """Draw at most MOST_ROWS of each set, by depth, from `seed`.
+def draw_sets(data: Dataset, partition: Partition, depth: Depth, seed: int) -> Sets:
+    """Draw at most MOST_ROWS of each set, by depth, from `seed`; the partition is one of the data set.
 
     Raises NotApplicable where a set that is judged by is empty.
     """
@@ -123,12 +128,11 @@ def draw_sets(partition: Partition, depth: Depth, seed: int) -> Sets:
         raise NotApplicable("Verification needs forgotten training rows, and retained training and test rows.")
     if partition.forget_classes and len(test_forget) == 0:
         raise NotApplicable("The classes to forget have no test images, so what is left of them cannot be measured.")
-    return Sets(partition.forget_classes, forget, retain, test_forget, test_retain, depth, seed)
+    return Sets(data, partition, forget, retain, test_forget, test_retain, depth, seed)
 
 
 def observe(
     model: Classifier,
-    data: Dataset,
     sets: Sets,
     context: Context,
     original: Observation | None = None,
@@ -144,33 +148,31 @@ def observe(
     """
     context.report(0.0, "observing", "outputs on every set")
     guarded = Guarded(model, guard)
-    training, test = _training_rows(sets), _test_rows(sets)
+    data, training, test = sets.data, _training_rows(sets), _test_rows(sets)
     fitted = layer_features(model, data.train_images, training, ("body", "head"), context.device)
     asked = layer_features(model, data.test_images, test, ("body", "head"), context.device)
-    seen = answered(guarded, data, sets, (fitted["head"], asked["head"]), context)
+    seen = answered(guarded, sets, (fitted["head"], asked["head"]), context)
     if sets.forget_classes:
         context.report(0.2, "observing", "probes and prototypes")
         on = _Features(
             fitted["body"], data.train_labels[training], asked["body"][: len(sets.test_forget)], seen.test_forget.labels
         )
-        probes = _deep_probes(model, data, sets, context) if sets.depth == "deep" else _fast_probes(on, sets)
+        probes = _deep_probes(model, sets, context) if sets.depth == "deep" else _fast_probes(on, sets)
         seen = replace(seen, probes=probes, prototypes=_prototypes(on, sets))
     if sets.depth == "fast":
         return seen
     context.report(0.6, "observing", "layers and relearning")
     layers = layer_features(model, data.train_images, sets.forget[:ALIGNED_ROWS], layer_names(model), context.device)
-    relearning = None if original is None else _relearn(model, original, data, sets, context.part(0.7, 1.0))
+    relearning = None if original is None else _relearn(model, original, sets, context.part(0.7, 1.0))
     return replace(seen, layers=layers, relearning=relearning)
 
 
-def answered(
-    guarded: Guarded, data: Dataset, sets: Sets, logits: tuple[Tensor, Tensor], context: Context
-) -> Observation:
+def answered(guarded: Guarded, sets: Sets, logits: tuple[Tensor, Tensor], context: Context) -> Observation:
     """The observation that follows from raw logits, float32 [N, C], of training and test rows; rows to forget first.
 
     It has no probes, no prototypes and nothing else that needs features.
     """
-    rows, test_rows = _training_rows(sets), _test_rows(sets)
+    data, rows, test_rows = sets.data, _training_rows(sets), _test_rows(sets)
     guarding, test_guarding = (
         margins_of_rows(guarded.guard, images, some, context.device)
         for images, some in ((data.train_images, rows), (data.test_images, test_rows))
@@ -182,17 +184,15 @@ def answered(
     return Observation(weights_digest(guarded.classifier), forget, retain, test_forget, test_retain)
 
 
-def observe_original(model: Classifier, data: Dataset, sets: Sets, context: Context) -> Observation:
+def observe_original(model: Classifier, sets: Sets, context: Context) -> Observation:
     """Observe the original, as `observe`; it relearns what it knows in no step."""
-    seen = observe(model, data, sets, context)
+    seen = observe(model, sets, context)
     if sets.depth == "fast" or _known(seen, sets) == 0:
         return seen
     return replace(seen, relearning=Relearning(0, (_known(seen, sets),)))
 
 
-def observe_struck(
-    model: Classifier, original: Observation, data: Dataset, sets: Sets, context: Context
-) -> Observation | None:
+def observe_struck(model: Classifier, original: Observation, sets: Sets, context: Context) -> Observation | None:
     """The original, observed before, with the rows of the classes to forget struck; None for samples.
 
     Nothing else is done to it: what the features hold stays as it was; relearning alone is run.
@@ -213,7 +213,7 @@ def observe_struck(
         copy.head.weight[rows] = 0.0
         copy.head.bias[rows] = 0.0
     copy.mark_forgotten(rows)
-    return replace(seen, relearning=_relearn(copy, original, data, sets, context))
+    return replace(seen, relearning=_relearn(copy, original, sets, context))
 
 
 def _struck(outputs: Outputs, classes: tuple[int, ...]) -> Outputs:
@@ -276,10 +276,10 @@ def _fast_probes(on: _Features, sets: Sets) -> dict[ProbePlace, Tensor]:
     return {FAST_PROBE: hits}
 
 
-def _deep_probes(model: Classifier, data: Dataset, sets: Sets, context: Context) -> dict[ProbePlace, Tensor]:
+def _deep_probes(model: Classifier, sets: Sets, context: Context) -> dict[ProbePlace, Tensor]:
     """The hits of a probe, bool [M], for every layer and every number of images."""
     found: dict[ProbePlace, Tensor] = {}
-    training = torch.cat([sets.forget, sets.retain])
+    data, training = sets.data, _training_rows(sets)
     most = training[_drawn(data.train_labels[training], max(PROBE_IMAGES), sets.seed)]
     labels, asked = data.train_labels[most], data.test_labels[sets.test_forget]
     layers = layer_names(model)
@@ -321,19 +321,17 @@ def _drawn(labels: Tensor, images: int, seed: int) -> Tensor:
     return rows_per_class(labels, min(images, smallest), torch.Generator().manual_seed(seed))
 
 
-def _relearn(
-    model: Classifier, original: Observation, data: Dataset, sets: Sets, context: Context
-) -> Relearning | None:
+def _relearn(model: Classifier, original: Observation, sets: Sets, context: Context) -> Relearning | None:
     """Steps until the model knows its target as the original did."""
-    judged = _images(data, sets.test_forget, training=False) if sets.forget_classes else None
+    judged = _images(sets.data, sets.test_forget, training=False) if sets.forget_classes else None
     accuracy = _known(original, sets)
     if accuracy == 0:
         return None
-    forget = _images(data, sets.forget, training=True)
+    forget = _images(sets.data, sets.forget, training=True)
     return relearn(
         model,
         forget,
-        _images(data, sets.retain, training=True),
+        _images(sets.data, sets.retain, training=True),
         judged or forget,
         original_accuracy=accuracy,
         seed=sets.seed,
@@ -354,11 +352,11 @@ def _images(data: Dataset, rows: Tensor, *, training: bool) -> Images:
 
 
 def observe_all(
-    models: Iterable[Classifier], data: Dataset, sets: Sets, context: Context, original: Observation | None
+    models: Iterable[Classifier], sets: Sets, context: Context, original: Observation | None
 ) -> list[Observation]:
     """Observe several models, as `observe`."""
     listed = list(models)
     return [
-        observe(model, data, sets, context.part(index / len(listed), (index + 1) / len(listed)), original)
+        observe(model, sets, context.part(index / len(listed), (index + 1) / len(listed)), original)
         for index, model in enumerate(listed)
     ]

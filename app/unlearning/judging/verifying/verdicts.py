@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, variance
 from typing import Literal
 
@@ -122,14 +122,28 @@ class Criterion:
     nothing and prevents nothing. None where that could not be tried."""
 
 
+@dataclass(frozen=True)
+class PeerFigures:
+    """One figure of the models that a result is held against; None of a model that is not there."""
+
+    original: float | None = None
+    struck: float | None = None
+    """As in `Measurement`."""
+    retrained: Mapping[int, float] = field(default_factory=dict)
+    """By seed."""
+    held_out: int | None = None
+    """The seed of the model that is judged, where it is one of the retrained: it is held against the others."""
+
+
+_ALONE = PeerFigures()
+
+
 def measured(
     metric: str,
     place: Place,
     value: Estimate | float,
+    peers: PeerFigures = _ALONE,
     *,
-    original: float | None = None,
-    struck: float | None = None,
-    retrained: Mapping[int, float] | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Measurement:
@@ -144,9 +158,9 @@ def measured(
         point,
         low,
         high,
-        original,
-        {str(seed): figure for seed, figure in (retrained or {}).items()},
-        struck,
+        peers.original,
+        {str(seed): figure for seed, figure in peers.retrained.items()},
+        peers.struck,
         at_least,
         at_most,
         within if judged else None,
@@ -157,41 +171,29 @@ def beside_retrained(
     metric: str,
     place: Place,
     value: Estimate | float,
-    *,
-    original: float | None,
-    struck: float | None,
-    retrained: Mapping[int, float],
+    peers: PeerFigures,
     side: Side,
-    held_out: int | None = None,
+    *,
     standard_error: float | None = None,
     coupling: float = 1.0,
 ) -> Measurement:
     """A figure judged by how far it is from retrained models, beside how far these are from each other.
 
-    `held_out` is the seed of the model that is judged, where it is one of them; it is held against the others.
-    `standard_error` says by how much the choice of inputs moves the figure; if it is not given, the interval of the
-    figure says it. `coupling` is what `tolerance` takes.
+    `standard_error` is by how much the choice of inputs moves the figure: that of its interval, unless it is given.
+    `coupling` is as of `tolerance`.
     """
     at_least = at_most = None
     if standard_error is None:
         standard_error = (value.high - value.low) / (2 * Z) if isinstance(value, Estimate) else 0.0
+    held_out = peers.held_out
     allowed = tolerance(
-        list(retrained.values()), standard_error, side, held_out=held_out is not None, coupling=coupling
+        list(peers.retrained.values()), standard_error, side, held_out=held_out is not None, coupling=coupling
     )
     if allowed is not None:
-        centre = fmean(figure for seed, figure in retrained.items() if seed != held_out)
+        centre = fmean(figure for seed, figure in peers.retrained.items() if seed != held_out)
         at_least = max(centre - allowed, METRICS[metric].low) if side in ("at least", "as") else None
         at_most = min(centre + allowed, METRICS[metric].high) if side in ("at most", "as") else None
-    return measured(
-        metric,
-        place,
-        value,
-        original=original,
-        struck=struck,
-        retrained=retrained,
-        at_least=at_least,
-        at_most=at_most,
-    )
+    return measured(metric, place, value, peers, at_least=at_least, at_most=at_most)
 
 
 def tolerance(

@@ -32,6 +32,7 @@ from app.unlearning.judging.verifying.observations import (
     observe_original,
     observe_struck,
 )
+from app.unlearning.judging.verifying.peers import Peers, SeenPeers
 from app.unlearning.judging.verifying.verdicts import EFFECTS, Criterion
 from app.unlearning.learning.architectures import Classifier
 from app.unlearning.learning.training import fit
@@ -75,18 +76,13 @@ class World:
         context: Context | None = None,
         original_digest: str | None = None,
     ) -> VerificationReport:
-        return verify(
-            model,
-            self.data,
-            self.partition,
-            Sought(claim, refusal, 0.05, proof),
-            context or Context(),
-            original=self.original if has_original else None,
-            references=self.references if references is None else references,
-            depth=depth,
-            seed=5,
-            original_digest=original_digest,
+        peers = Peers(
+            self.original if has_original else None,
+            self.references if references is None else references,
+            original_digest,
         )
+        sets, sought = draw_sets(self.data, self.partition, depth, 5), Sought(claim, refusal, 0.05, proof)
+        return verify(model, sought, sets, peers, context or Context())
 
 
 @pytest.fixture(scope="module")
@@ -221,8 +217,8 @@ def test_figures_that_are_computed_once_are_those_of_each_model_beside_the_other
 ) -> None:
     found: World = request.getfixturevalue(target)
     report = found.verified(found.retrained(21))
-    sets = draw_sets(found.partition, "fast", 5)
-    seen = {seed: observe(model, found.data, sets, Context()) for seed, model in found.references.items()}
+    sets = draw_sets(found.data, found.partition, "fast", 5)
+    seen = {seed: observe(model, sets, Context()) for seed, model in found.references.items()}
     calibrated = named(report, "calibrated-membership").measurements[0].retrained
     divergence = named(report, "as-two-retrained").measurements[0].retrained
     for seed, model in seen.items():
@@ -307,18 +303,15 @@ def test_the_report_is_json_and_the_same_every_time(world: World, another: Class
 
 
 def test_kept_observations_give_the_same_report_as_the_models(world: World, another: Classifier) -> None:
-    context, sets = Context(), draw_sets(world.partition, "fast", 5)
-    before = observe_original(world.original, world.data, sets, context)
-    report = judge(
-        observe(another, world.data, sets, context),
-        world.partition,
+    context, sets = Context(), draw_sets(world.data, world.partition, "fast", 5)
+    before = observe_original(world.original, sets, context)
+    peers = SeenPeers(
         sets,
-        Sought("approximate", "calibrate", 0.05),
-        context,
-        original=before,
-        struck=observe_struck(world.original, before, world.data, sets, context),
-        references={seed: observe(model, world.data, sets, context) for seed, model in world.references.items()},
+        before,
+        observe_struck(world.original, before, sets, context),
+        {seed: observe(model, sets, context) for seed, model in world.references.items()},
     )
+    report = judge(observe(another, sets, context), Sought("approximate", "calibrate", 0.05), peers, context)
     assert report.as_json() == world.verified(another).as_json()
 
 
@@ -413,7 +406,7 @@ def test_a_method_that_is_told_from_retrained_models_is_edited_and_what_tells_it
 def test_sets_without_rows_are_refused(world: World) -> None:
     nothing = replace(world.partition, train=replace(world.partition.train, forget=torch.empty(0, dtype=torch.int64)))
     with pytest.raises(NotApplicable, match="rows"):
-        draw_sets(nothing, "fast", 0)
+        draw_sets(world.data, nothing, "fast", 0)
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -18,6 +18,7 @@ from app.unlearning.judging.verifying.claims import Sought
 from app.unlearning.judging.verifying.deep_verification import verify
 from app.unlearning.judging.verifying.kept import Shelf, observe_or_recall
 from app.unlearning.judging.verifying.observations import Depth, Observation, draw_sets, observe
+from app.unlearning.judging.verifying.peers import Peers
 from app.unlearning.learning.architectures import Classifier, build
 from app.unlearning.learning.training import fit
 from app.unlearning.methods import METHODS
@@ -64,7 +65,7 @@ class World:
         self.original = build(ARCHITECTURES[architecture], self.data.input_shape, self.data.num_classes, 0)
         fit(self.original, self.data, self.data.train_rows, RECIPE, Context())
         self.references = {seed: self.retrained(seed) for seed in (1, 2, 3)}
-        self.sets = draw_sets(self.partition, "fast", 5)
+        self.sets = draw_sets(self.data, self.partition, "fast", 5)
 
     def retrained(self, seed: int) -> Classifier:
         recipe = RetrainParameters(training=replace(RECIPE, seed=seed))
@@ -75,22 +76,12 @@ class World:
         )
 
     def report(self, unlearned: Classifier, shelf: Shelf | None, depth: Depth = "fast") -> str:
-        found = verify(
-            unlearned,
-            self.data,
-            self.partition,
-            Sought("approximate", "calibrate", 0.05),
-            Context(),
-            original=self.original,
-            references=self.references,
-            depth=depth,
-            seed=5,
-            shelf=shelf,
-        )
+        sets, peers = draw_sets(self.data, self.partition, depth, 5), Peers(self.original, self.references, shelf=shelf)
+        found = verify(unlearned, Sought("approximate", "calibrate", 0.05), sets, peers, Context())
         return json.dumps(found.as_json())
 
     def recalled(self, model: Classifier, shelf: Shelf) -> Observation:
-        return observe_or_recall(model, self.data, self.sets, Context(), shelf)
+        return observe_or_recall(model, self.sets, Context(), shelf)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +109,7 @@ def test_every_tensor_of_an_observation_comes_back_to_the_bit(world: World) -> N
     kept = Kept()
     world.recalled(world.original, kept.shelf())
     recalled = world.recalled(world.original, kept.shelf())
-    seen = observe(world.original, world.data, world.sets, Context())
+    seen = observe(world.original, world.sets, Context())
     for name in ("forget", "retain", "test_forget", "test_retain"):
         for part in ("labels", "logits", "probabilities", "served"):
             assert torch.equal(getattr(getattr(seen, name), part), getattr(getattr(recalled, name), part))
@@ -145,7 +136,7 @@ def test_other_weights_buffers_rows_seeds_data_or_machines_are_measured_anew(wor
         replace(world.sets, seed=6),
     ]
     for sets in others:
-        observe_or_recall(world.original, world.data, sets, Context(), kept.shelf())
+        observe_or_recall(world.original, sets, Context(), kept.shelf())
     world.recalled(world.original, kept.shelf("another data set"))
     assert (kept.found, kept.missed) == (0, 7)
 
