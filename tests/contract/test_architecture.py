@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +22,7 @@ LIGHT = [
     "app.specs",
     "app.errors",
 ]
+MOST_PARAMETERS = 8
 SERVER = {"fastapi", "starlette", "sqlalchemy", "alembic", "uvicorn", "numpy", "PIL"}
 
 
@@ -83,3 +85,22 @@ def test_every_module_says_what_it_is_and_postpones_annotations() -> None:
 def test_no_file_is_named_for_being_left_over() -> None:
     names = {path.stem for path in (ROOT / "app").rglob("*.py")}
     assert not names & {"utils", "helpers", "common", "base", "manager"}
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """The names of all parameters but `self` and `cls`."""
+    told = function.args
+    named = [*told.posonlyargs, *told.args, *told.kwonlyargs, *filter(None, [told.vararg, told.kwarg])]
+    return [parameter.arg for parameter in named if parameter.arg not in {"self", "cls"}]
+
+
+def test_parameters_that_travel_together_are_one_value() -> None:
+    """The options of a command are exempt: they are the parameters of its function."""
+    modules = [path for path in sorted((ROOT / "app").rglob("*.py")) if ROOT / "app/cli" not in path.parents]
+    too_many = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in modules
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and len(parameters(node)) > MOST_PARAMETERS
+    ]
+    assert too_many == []
