@@ -12,6 +12,7 @@ from app.specs.architectures import Mlp
 from app.specs.learning import Sisa
 from app.specs.sharding import expected_share
 from app.specs.training import Training
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.judging.measurements import version_metrics
@@ -65,7 +66,7 @@ def forgetting(data: Dataset, trained: Trained, num_samples: int) -> list[str]:
     for draw in range(DRAWS[num_samples]):
         generator = torch.Generator().manual_seed(1000 + draw)
         samples = rows[torch.randperm(len(rows), generator=generator)[:num_samples]].tolist()
-        shares.append(forget_samples(trained.model, data, of_samples(data, samples), Context()).work)
+        shares.append(forget_samples(Case(Parent(trained.model), data, of_samples(data, samples)), Context()).work)
     expected = expected_share(LEARNING, TRAINING.epochs, num_samples)
     return [str(num_samples), f"{expected:.1%}", f"{mean(shares):.1%}", f"{min(shares):.1%} to {max(shares):.1%}"]
 

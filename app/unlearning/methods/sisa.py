@@ -19,9 +19,8 @@ def compute(
     seed: int,  # noqa: ARG001  that of the model's own training draws what is drawn
 ) -> Computed:
     """Forget the samples; the null unit stays that of the original. Raises NotApplicable as `forget_samples` does."""
-    original, data, partition = case.original, case.data, case.partition
-    done = forget_samples(original, data, partition, context)
-    done.model.null_bias.copy_(original.null_bias)
+    done = forget_samples(case, context)
+    done.model.null_bias.copy_(case.original.null_bias)
     provenance = provenance_of(done.model)
     settings = {
         "training": asdict(provenance.training),

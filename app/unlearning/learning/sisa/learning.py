@@ -15,6 +15,7 @@ from app.specs.architectures import Architecture
 from app.specs.learning import Sisa
 from app.specs.sharding import epochs_of_slices
 from app.specs.training import Training
+from app.unlearning.case import Case
 from app.unlearning.context import Context
 from app.unlearning.data import Dataset
 from app.unlearning.learning.architectures import Classifier, build
@@ -22,7 +23,6 @@ from app.unlearning.learning.sisa.ensemble import assemble
 from app.unlearning.learning.sisa.placement import Placement
 from app.unlearning.learning.sisa.shards import Checkpoints, Provenance
 from app.unlearning.learning.training import fit
-from app.unlearning.partition import Partition
 
 MOST_BYTES = 2 * 2**30
 """The most bytes of all checkpoints of a model together; they are held in memory and stored with every version."""
@@ -66,26 +66,26 @@ def train_sharded(recipe: Recipe, data: Dataset, rows: Tensor, context: Context)
     return _learn(recipe, data, rows, {}, dict.fromkeys(range(recipe.learning.shards), 0), context=context)
 
 
-def forget_samples(original: Classifier, data: Dataset, partition: Partition, context: Context) -> Retrained:
-    """`original` without the samples of `partition`, bit for bit as `train_sharded` makes it without them.
+def forget_samples(case: Case, context: Context) -> Retrained:
+    """The original without the samples of the partition, bit for bit as `train_sharded` makes it without them.
 
     A hit shard goes on from its last checkpoint before any of them; the others keep every bit. Neither images nor
-    labels of the samples are read, and no checkpoint that they had a part in is kept. `original` is not touched. Raises
+    labels of the samples are read, and no checkpoint that they had a part in is kept. The original is not touched. Raises
     NotApplicable for classes, for samples that had no part, and where the model learned rows that the partition does not
     know.
     """
     start = time.perf_counter()
-    forgotten = partition.train.forget
-    provenance = provenance_of(original)
-    _check_forgettable(original, provenance, partition)
-    recipe = recipe_of(original)
-    placement = _placement(recipe, data)
+    forgotten = case.partition.train.forget
+    provenance = provenance_of(case.original)
+    _check_forgettable(case, provenance)
+    recipe = recipe_of(case.original)
+    placement = _placement(recipe, case.data)
     hits = placement.first_hits(forgotten)
     kept = {
         place: state for place, state in provenance.checkpoints.items() if place[1] < hits.get(place[0], place[1] + 1)
     }
     rows = provenance.rows[~torch.isin(provenance.rows, forgotten)]
-    model = _learn(recipe, data, rows, kept, hits, context=context)
+    model = _learn(recipe, case.data, rows, kept, hits, context=context)
     every_shard = dict.fromkeys(range(recipe.learning.shards), 0)
     again, anew = (sum(_images(recipe, placement, rows, from_).values()) for from_ in (hits, every_shard))
     return Retrained(model, hits, again / anew, time.perf_counter() - start)
@@ -214,13 +214,14 @@ def _bytes(recipe: Recipe, data: Dataset) -> int:
     return one * recipe.learning.shards * recipe.learning.slices
 
 
-def _check_forgettable(original: Classifier, provenance: Provenance, partition: Partition) -> None:
+def _check_forgettable(case: Case, provenance: Provenance) -> None:
     """Raise NotApplicable, with every reason, unless shards can forget this."""
+    partition = case.partition
     forget, known = partition.train.forget, torch.cat([partition.train.forget, partition.train.retain])
     found = []
     if partition.forget_classes:
         found.append(FieldError("/target", "Shards forget samples exactly, not classes; retrain for these."))
-    if partition.earlier_classes != original.forgotten_classes:
+    if partition.earlier_classes != case.original.forgotten_classes:
         found.append(FieldError("/target", "The partition does not know which classes the model forgot earlier."))
     if len(forget) == 0:
         detail = "No training row is to be forgotten, so there is nothing to unlearn; name rows that the model learned."

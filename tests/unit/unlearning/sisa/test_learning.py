@@ -13,6 +13,7 @@ from app.errors import NotApplicable
 from app.specs.architectures import Architecture, Cnn, Mlp, Torchvision
 from app.specs.learning import Sisa
 from app.specs.training import Training
+from app.unlearning.case import Case, Parent
 from app.unlearning.context import Cancelled, Context
 from app.unlearning.data import images_as_float
 from app.unlearning.judging.measurements import answers, measure, weights_changed
@@ -78,7 +79,7 @@ def test_the_shards_together_answer_right() -> None:
 @settings(max_examples=6, deadline=None)
 @given(st.lists(st.sampled_from(DATA.train_rows.tolist()), min_size=1, max_size=4, unique=True))
 def test_forgetting_gives_the_bits_of_training_without_the_samples_from_the_start(samples: list[int]) -> None:
-    forgotten = forget_samples(SHARDED, DATA, of_samples(DATA, samples), CONTEXT)
+    forgotten = forget_samples(Case(Parent(SHARDED), DATA, of_samples(DATA, samples)), CONTEXT)
     assert same(forgotten.model, without(SHARDED, samples))
 
 
@@ -91,20 +92,20 @@ def test_other_networks_forget_as_exactly(architecture: Architecture) -> None:
     sample = int(rows[0])
     others = DATA.train_rows[60:].tolist()
     partition = of_samples(DATA, [sample], earlier_samples=others)
-    forgotten = forget_samples(sharded, DATA, partition, CONTEXT).model
+    forgotten = forget_samples(Case(Parent(sharded), DATA, partition), CONTEXT).model
     assert same(forgotten, without(sharded, [sample]))
     assert not same_bits(forgotten, sharded)
 
 
 def test_forgetting_in_two_steps_gives_the_bits_of_one() -> None:
     first, second = rows_in(0, 1)[:2], rows_in(2, 0)[:1] + rows_in(0, 2)[:1]
-    once = forget_samples(SHARDED, DATA, of_samples(DATA, first), CONTEXT).model
-    twice = forget_samples(once, DATA, of_samples(DATA, second, earlier_samples=first), CONTEXT).model
+    once = forget_samples(Case(Parent(SHARDED), DATA, of_samples(DATA, first)), CONTEXT).model
+    twice = forget_samples(Case(Parent(once), DATA, of_samples(DATA, second, earlier_samples=first)), CONTEXT).model
     assert same(twice, without(SHARDED, first + second))
 
 
 def test_only_hit_shards_are_trained_again_and_from_the_slice_that_was_hit() -> None:
-    done = forget_samples(SHARDED, DATA, of_samples(DATA, rows_in(1, 2)[:1]), CONTEXT)
+    done = forget_samples(Case(Parent(SHARDED), DATA, of_samples(DATA, rows_in(1, 2)[:1])), CONTEXT)
     assert done.first_slices == {1: 2}
     assert 0.1 < done.work < 0.25  # a third of the shards, a half of their images
     changed = weights_changed(SHARDED, done.model)
@@ -124,14 +125,14 @@ def test_neither_forgotten_nor_held_out_rows_are_read_and_nothing_is_changed_in_
     samples = rows_in(0, 0)[:1] + rows_in(2, 1)[:2]
     partition = of_samples(DATA, samples)
     before = train_sharded(RECIPE, DATA, DATA.train_rows.flip(0), CONTEXT)
-    blind = forget_samples(SHARDED, poisoned(DATA, partition.train.retain), partition, CONTEXT).model
+    blind = forget_samples(Case(Parent(SHARDED), poisoned(DATA, partition.train.retain), partition), CONTEXT).model
     assert same(blind, without(SHARDED, samples))
     assert same(SHARDED, before)  # untouched, and the order in which rows are named says nothing
 
 
 def test_a_shard_that_lost_every_row_has_no_say() -> None:
     samples = [row for number in range(3) for row in rows_in(1, number)]
-    left = forget_samples(SHARDED, DATA, of_samples(DATA, samples), CONTEXT).model
+    left = forget_samples(Case(Parent(SHARDED), DATA, of_samples(DATA, samples)), CONTEXT).model
     assert {shard for shard, _ in provenance(left).checkpoints} == {0, 2}
     assert not left.head.weight[:, 16:32].any()
     found = answers(left, DATA.test_images, DATA.test_labels, torch.arange(len(DATA.test_labels)))
@@ -167,19 +168,19 @@ def test_what_would_not_be_exact_is_refused_with_every_reason() -> None:
 
 def test_what_cannot_be_forgotten_is_refused() -> None:
     with pytest.raises(NotApplicable, match="not classes"):
-        forget_samples(SHARDED, DATA, Partition.of(DATA, [1]), CONTEXT)
+        forget_samples(Case(Parent(SHARDED), DATA, Partition.of(DATA, [1])), CONTEXT)
     with pytest.raises(NotApplicable, match="nothing to unlearn"):
-        forget_samples(SHARDED, DATA, of_samples(DATA, DATA.calibration_rows[:2].tolist()), CONTEXT)
+        forget_samples(Case(Parent(SHARDED), DATA, of_samples(DATA, DATA.calibration_rows[:2].tolist())), CONTEXT)
     first = DATA.train_rows[:2].tolist()
     smaller = without(SHARDED, first)
     with pytest.raises(NotApplicable, match="had no part"):
-        forget_samples(smaller, DATA, of_samples(DATA, first), CONTEXT)
+        forget_samples(Case(Parent(smaller), DATA, of_samples(DATA, first)), CONTEXT)
     some = of_samples(DATA, [int(DATA.train_rows[5])], earlier_samples=first)
     with pytest.raises(NotApplicable, match="leaves out"):
-        forget_samples(SHARDED, DATA, some, CONTEXT)
+        forget_samples(Case(Parent(SHARDED), DATA, some), CONTEXT)
     served_alone = build(RECIPE.architecture, DATA.input_shape, DATA.num_classes, 1, LEARNING)
     with pytest.raises(NotApplicable, match="checkpoints"):
-        forget_samples(served_alone, DATA, of_samples(DATA, first), CONTEXT)
+        forget_samples(Case(Parent(served_alone), DATA, of_samples(DATA, first)), CONTEXT)
 
 
 def test_checkpoints_that_would_fill_the_memory_are_refused() -> None:
@@ -192,7 +193,7 @@ def test_forgetting_ends_when_it_is_cancelled_and_tells_how_far_it_is() -> None:
     fractions: list[float] = []
     partition = of_samples(DATA, rows_in(0, 0)[:1] + rows_in(1, 2)[:1])
     told = Context(progress=lambda fraction, _stage, _message: fractions.append(fraction))
-    forget_samples(SHARDED, DATA, partition, told)
+    forget_samples(Case(Parent(SHARDED), DATA, partition), told)
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
 
@@ -200,4 +201,4 @@ def test_forgetting_ends_when_it_is_cancelled_and_tells_how_far_it_is() -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        forget_samples(SHARDED, DATA, partition, Context(check=check))
+        forget_samples(Case(Parent(SHARDED), DATA, partition), Context(check=check))
