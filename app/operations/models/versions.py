@@ -253,14 +253,7 @@ def _destroy(database: Database, settings: Settings, model_id: UUID, number: int
             .returning(VersionRow.digest)
         ).scalar_one_or_none()
         if purged is not None:
-            log.append(
-                session,
-                "version.purged",
-                by=by,
-                model=model.name,
-                version=number,
-                details={"digest": purged},
-            )
+            log.append(session, "version.purged", by=by, model=model.name, version=number, details={"digest": purged})
 
 
 def look_again(database: Database, version: VersionRow) -> VersionRow:

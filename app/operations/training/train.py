@@ -276,10 +276,4 @@ def _claim(kept: Unlearned, inherited: publishing.Inherited) -> SupportedClaim:
 def ended(session: Session, job: JobRow) -> None:
     """Log that a training job failed or was cancelled."""
     model = session.get_one(ModelRow, job.model_id)
-    log.append(
-        session,
-        f"training.{job.status}",
-        by=job.by,
-        model=model.name,
-        details=publishing.ending(job),
-    )
+    log.append(session, f"training.{job.status}", by=job.by, model=model.name, details=publishing.ending(job))

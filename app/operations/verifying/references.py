@@ -59,14 +59,7 @@ def submit_for(session: Session, caller: Caller, model: ModelRow, request: Forge
     if request.reference != "wait":
         return []
     before = [job.id for job in waiting_jobs(session, model.id)]
-    return submit(
-        session,
-        model,
-        request.id,
-        request.num_references,
-        by=caller.by,
-        waits_for=before,
-    )
+    return submit(session, model, request.id, request.num_references, by=caller.by, waits_for=before)
 
 
 def submit(
