@@ -47,7 +47,7 @@ def list_events(
 
 @client_command(app)
 def keys(call: Call) -> None:
-    """Print the public keys of the log as JSON, to be kept for `forgettery verify --keys`."""
+    """Print the public keys of the log as JSON, to be kept for `forgettery verify certificate --keys`."""
     with call.connect() as client:
         print_json(client.audit_keys().model_dump(mode="json"))
 

@@ -299,7 +299,7 @@ class Client:
         return self._connection.pages(AuditEvent, "/v1/audit/events", query)
 
     def audit_keys(self) -> AuditKeys:
-        """The public keys of the log, as `forgettery verify --keys` reads them; raises SigningKeysMissing."""
+        """The public keys of the log, as `forgettery verify certificate --keys` reads them; raises SigningKeysMissing."""
         return self._connection.read(AuditKeys, "/v1/audit/keys")
 
     def verify_audit_log(self) -> AuditVerification:

@@ -20,9 +20,9 @@ from app.unlearning.judging.verifying.claims import (
     held,
     strongest_claim,
 )
-from app.unlearning.judging.verifying.comparisons import comparison_criteria, effect_criteria, shown
 from app.unlearning.judging.verifying.control import Control, run_control
-from app.unlearning.judging.verifying.deep_comparisons import deep_criteria, deep_shown
+from app.unlearning.judging.verifying.criteria import comparison_criteria, effect_criteria, shown
+from app.unlearning.judging.verifying.deep_criteria import deep_criteria, deep_shown
 from app.unlearning.judging.verifying.kept import observe_or_recall, observe_or_recall_all
 from app.unlearning.judging.verifying.not_proved import does_not_prove
 from app.unlearning.judging.verifying.observations import (

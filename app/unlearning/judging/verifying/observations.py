@@ -55,7 +55,7 @@ class Sets:
 
     @property
     def forget_classes(self) -> tuple[int, ...]:
-        """Empty where samples are forgotten."""
+        """The classes to forget now; empty where samples are forgotten."""
         return self.partition.forget_classes
 
 

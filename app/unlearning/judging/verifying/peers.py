@@ -15,7 +15,7 @@ class Peers:
     """The networks that a result is held against."""
 
     original: Classifier | None
-    """None once it is purged."""
+    """The version before; None once it is purged."""
     references: Mapping[int, Classifier]
     """Models retrained without the forget set, by seed; there may be none."""
     kept_digest: str | None = None
@@ -35,7 +35,7 @@ class SeenPeers:
     None where samples are forgotten, and where there is no original."""
     references: Mapping[int, Observation]
     kept_digest: str | None = None
-    """As in `Peers`."""
+    """The `kept_digest` of `Peers`."""
 
     @property
     def original_digest(self) -> str | None:

@@ -124,13 +124,13 @@ class Criterion:
 
 @dataclass(frozen=True)
 class PeerFigures:
-    """One figure of the models that a result is held against; None of a model that is not there."""
+    """One figure of the models that a result is held against; a model that is not there has None."""
 
     original: float | None = None
     struck: float | None = None
-    """As in `Measurement`."""
+    """The figure of the original with the rows of the classes to forget struck, see `Measurement`."""
     retrained: Mapping[int, float] = field(default_factory=dict)
-    """By seed."""
+    """The figure of each retrained model, by seed."""
     held_out: int | None = None
     """The seed of the model that is judged, where it is one of the retrained: it is held against the others."""
 
@@ -179,8 +179,8 @@ def beside_retrained(
 ) -> Measurement:
     """A figure judged by how far it is from retrained models, beside how far these are from each other.
 
-    `standard_error` is by how much the choice of inputs moves the figure: that of its interval, unless it is given.
-    `coupling` is as of `tolerance`.
+    `standard_error` is by how much the choice of inputs moves the figure; unless it is given, the interval says it.
+    `coupling` is the one of `tolerance`.
     """
     at_least = at_most = None
     if standard_error is None:

@@ -11,7 +11,7 @@ from app.unlearning.judging.measuring.features import layer_similarity
 from app.unlearning.judging.measuring.membership import membership_attack
 from app.unlearning.judging.measuring.relearning import Relearning, anamnesis_index
 from app.unlearning.judging.verifying.bench import Bench
-from app.unlearning.judging.verifying.comparisons import CALIBRATED, calibrated_scores, comparison
+from app.unlearning.judging.verifying.criteria import CALIBRATED, calibrated_scores, comparison
 from app.unlearning.judging.verifying.observations import Observation
 from app.unlearning.judging.verifying.verdicts import Criterion, Measurement, Place, beside_retrained, measured
 
