@@ -186,6 +186,10 @@ class JobNotFound(NotFound):
     """There is no job of this id."""
 
 
+class CheckpointNotFound(NotFound):
+    """There is no such checkpoint of the audit log."""
+
+
 class ForgetRequestNotFound(NotFound):
     """There is no forget request of this id."""
 

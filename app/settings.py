@@ -38,6 +38,14 @@ class Settings(BaseSettings):
         description="The name of the audit log, as its checkpoints carry it, for example example.org/forgettery; it is fixed "
         "with the first signing key. Empty: a random name.",
     )
+    checkpoint_url: str = Field(
+        "",
+        description="Where checkpoints of the audit log are published: a folder or an fsspec URL, such as s3://bucket/folder, "
+        "that the owner of the database cannot write; empty: `checkpoints` in the home, which holds nobody to account.",
+    )
+    checkpoint_hours: float = Field(
+        1, gt=0, description="Hours after which a checkpoint is signed, where the log has grown."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; other than loopback needs an API key.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     admin_key: SecretStr | None = Field(None, description="The first API key, with the admin scope.")
@@ -122,6 +130,11 @@ class Settings(BaseSettings):
     def resolved_signing_keys(self) -> Path:
         """The folder of the signing keys: the one set, or `signing-keys` in the home."""
         return self.signing_keys or self.home / "signing-keys"
+
+    @property
+    def resolved_checkpoint_url(self) -> str:
+        """Where checkpoints are published: the place that is set, or `checkpoints` in the home."""
+        return self.checkpoint_url or str(self.home / "checkpoints")
 
     @property
     def allowed_origins(self) -> list[str]:

@@ -6,18 +6,30 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from starlette.responses import PlainTextResponse, Response
 
 from app.api import examples
 from app.api.authentication import Auditor
-from app.api.openapi import answers
+from app.api.openapi import Responses, answers
 from app.api.parameters import ModelFilter
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
+from app.audit import checkpoints
 from app.contract.audit import AuditEvent, AuditKeys, AuditVerification
 from app.contract.lists import Page
-from app.errors import InvalidPageToken, SigningKeysMissing
+from app.errors import CheckpointNotFound, InvalidPageToken, SigningKeysMissing
 from app.operations.administration import audit, signing_keys
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
+
+_NOTE: Responses = {
+    200: {
+        "content": {
+            "text/plain": {
+                "example": "example.org/forgettery\n5\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u2014 example.org/forgettery Az3…\n"
+            }
+        }
+    }
+}
 
 
 @router.get(
@@ -35,6 +47,17 @@ def list_audit_events(
 ) -> Page[AuditEvent]:
     """Everything that changed, in the order in which it did."""
     return audit.list_events(session, page, model=model, event=event, forget_request=forget_request)
+
+
+@router.get(
+    "/checkpoint",
+    summary="The newest checkpoint of the log",
+    response_class=PlainTextResponse,
+    responses=answers(200, None, CheckpointNotFound) | _NOTE,
+)
+def get_audit_checkpoint(_: Auditor, session: ReadingSession) -> Response:
+    """Size and root of the log, signed (a C2SP tlog-checkpoint): keep it, and nobody can shorten or rewrite the log unseen."""
+    return Response(checkpoints.newest(session).note, media_type="text/plain; charset=utf-8")
 
 
 @router.get(

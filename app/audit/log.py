@@ -1,9 +1,9 @@
 """Append to the log, and verify all of it.
 
-Without anything kept outside the database, verification finds an entry, leaf hash or search column that was changed by
-itself, a gap, entries that changed places, and an entry that `append` would have refused. It cannot find a cut tail
-(the shorter log is a valid log) or a rewrite that makes the whole log anew. Both show only against a size and root that
-somebody else has kept.
+Without anything kept outside the database, verification finds an entry, leaf hash, search column, tile or checkpoint that
+was changed by itself, a gap, entries that changed places, an entry that `append` would have refused, and a tail that was cut
+below a signed checkpoint. It cannot find a cut or a rewrite that takes tiles and checkpoints along: it shows only against a
+checkpoint that somebody else has kept.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 from uuid import UUID
 
 import rfc8785
-from sqlalchemy import Row, func, insert, select, text
+from sqlalchemy import Row, insert, select, text
 from sqlalchemy.orm import Session
 
-from app.audit import events, tiles
+from app.audit import checkpoints, events, tiles
+from app.audit.locking import lock
 from app.contract.audit import AuditProblem, AuditVerification
 from app.database.engine import database_now, is_writing
 from app.database.tables import AuditEntryRow
@@ -30,7 +31,6 @@ FORMAT = 1
 """Version of the entry's layout, in every entry."""
 MAX_PROBLEMS = 100
 
-_LOCK = 0x666F7267_61756469  # "forgaudi": any fixed number, apart from that of migrations
 _BATCH = 1000
 _FIELDS = frozenset(
     ["format", "index", "at", "event", "actor", "request_id", "model", "version", "forget_request", "details"]
@@ -95,7 +95,7 @@ def verify(session: Session, hear: Callable[[dict[str, Any]], None] = lambda _: 
 
     `hear` is told the content of each entry that holds, as long as fewer than MAX_PROBLEMS were found.
     """
-    tree, stored_tiles = CompactRange(), tiles.TileCheck(session)
+    tree, stored_tiles, signed = CompactRange(), tiles.TileCheck(session), checkpoints.CheckpointCheck(session)
     problems, expected, latest, in_order = list[AuditProblem](), 0, "", True
     on_sqlite = session.get_bind().dialect.name == "sqlite"
     for row in _rows(session, on_sqlite=on_sqlite):
@@ -106,9 +106,12 @@ def verify(session: Session, hear: Callable[[dict[str, Any]], None] = lambda _: 
             found, latest = _look(row, expected, latest, hear, on_sqlite=on_sqlite)
             problems += found
             problems += stored_tiles.add(leaf) if in_order else ()
+            problems += signed.look(tree)
         expected = max(expected, row.leaf_index + 1)
     if in_order and len(problems) < MAX_PROBLEMS:
         problems += stored_tiles.surplus()
+    if len(problems) < MAX_PROBLEMS:
+        problems += signed.rest()
     return AuditVerification(ok=not problems, size=tree.size, root=tree.root().hex(), problems=problems[:MAX_PROBLEMS])
 
 
@@ -116,9 +119,7 @@ def _next_place(session: Session) -> tuple[int, datetime]:
     """The index of the next entry, and the time of the last one."""
     if not is_writing(session):
         raise RuntimeError("the audit log is written in the transaction of the change; use Database.writing()")
-    if session.get_bind().dialect.name == "postgresql":
-        # On SQLite the transaction has held the write lock since it began.
-        session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    lock(session)
     columns = select(AuditEntryRow.leaf_index, AuditEntryRow.at)
     last = session.execute(columns.order_by(AuditEntryRow.leaf_index.desc()).limit(1)).one_or_none()
     return (last.leaf_index + 1, last.at) if last else (0, _BEFORE_ALL)

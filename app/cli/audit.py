@@ -46,6 +46,17 @@ def list_events(
 
 
 @client_command(app)
+def checkpoint(call: Call) -> None:
+    """Print the newest checkpoint of the log, a signed note, to be kept for `forgettery verify log --since`."""
+    with call.connect() as client:
+        note = client.audit_checkpoint()
+    if call.as_json:
+        print_json({"checkpoint": note})
+    else:
+        typer.echo(note, nl=False)
+
+
+@client_command(app)
 def keys(call: Call) -> None:
     """Print the public keys of the log as JSON, to be kept for `forgettery verify certificate --keys`."""
     with call.connect() as client:

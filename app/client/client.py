@@ -298,6 +298,10 @@ class Client:
         query = {"model": model, "event": event, "forget_request": str(forget_request) if forget_request else None}
         return self._connection.pages(AuditEvent, "/v1/audit/events", query)
 
+    def audit_checkpoint(self) -> str:
+        """The newest checkpoint of the log, a signed note; raises CheckpointNotFound."""
+        return self._connection.request("GET", "/v1/audit/checkpoint").text
+
     def audit_keys(self) -> AuditKeys:
         """The public keys of the log, as `forgettery verify certificate --keys` reads them; raises SigningKeysMissing."""
         return self._connection.read(AuditKeys, "/v1/audit/keys")

@@ -30,12 +30,12 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{encode_base64(self.root)}\n"
 
 
-def sign(size: int, root: bytes, signer: NoteSigner) -> bytes:
-    """The signed note of a checkpoint whose origin is the signer's name.
+def sign(size: int, root: bytes, signer: NoteSigner, *others: NoteSigner) -> bytes:
+    """The signed note of a checkpoint whose origin is the signer's name; `others` are older keys of the same log.
 
     The caller must have made sure that the log extends every checkpoint signed before (`check_extends`).
     """
-    return signer.sign(Checkpoint(signer.name, size, root).text)
+    return signer.sign(Checkpoint(signer.name, size, root).text, *others)
 
 
 def verified(note: bytes, keys: Collection[NoteKey]) -> Checkpoint:

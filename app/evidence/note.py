@@ -72,12 +72,16 @@ class NoteSigner:
         """The public half."""
         return NoteKey(self.name, self.private.public_key().public_bytes_raw())
 
-    def sign(self, text: str) -> bytes:
-        """The signed note of a text; raises ValueError where the text cannot be a note's."""
+    def sign(self, text: str, *others: NoteSigner) -> bytes:
+        """The note of a text, signed by this key and then by others; raises ValueError for a text that cannot be a note's."""
         if not text.endswith("\n") or not _is_printable(text):
             raise ValueError("a note's text ends with a newline and has no other control character")
+        return "".join([text, "\n", *(signer.signature_line(text) for signer in (self, *others))]).encode()
+
+    def signature_line(self, text: str) -> str:
+        """The line that a note of this text has for this key."""
         signature = self.key.id + self.private.sign(text.encode())
-        return f"{text}\n{_DASH}{self.name} {encode_base64(signature)}\n".encode()
+        return f"{_DASH}{self.name} {encode_base64(signature)}\n"
 
 
 def verified_text(note: bytes, keys: Collection[NoteKey]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from app.database import migrate
 from app.database.engine import Database
 from app.errors import StorageUnavailable, Unauthenticated
-from app.operations.administration import signing_keys
+from app.operations.administration import checkpoints, signing_keys
 from app.operations.administration.api_keys import any_key
 from app.settings import Settings
 
@@ -36,7 +36,8 @@ def open_home(settings: Settings) -> Iterator[Database]:
     """The database, fit to be served from, for as long as the block runs.
 
     Raises `StorageUnavailable` when the home cannot be written or another server holds it, `NotReady` for a
-    PostgreSQL database at another revision, `Unauthenticated` when the server would listen beyond loopback without
+    PostgreSQL database at another revision, `IntegrityViolation` for a database older than a published checkpoint of
+    its log, `Unauthenticated` when the server would listen beyond loopback without
     any API key.
     """
     with _held(settings):
@@ -48,6 +49,7 @@ def open_home(settings: Settings) -> Iterator[Database]:
         database = Database(url)
         try:
             _refuse_without_key(settings, database)
+            checkpoints.check_start(database, settings)
             signing_keys.ensure(settings, database)
             yield database
         finally:

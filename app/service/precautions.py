@@ -19,6 +19,11 @@ def doubts(settings: Settings, environment: Mapping[str, str] = os.environ) -> I
     yield from _unknown_variables(environment)
     yield from _short_key(settings)
     yield from _open_home(settings)
+    if not settings.checkpoint_url:
+        yield (
+            f"checkpoints of the audit log are published to {settings.resolved_checkpoint_url}, which holds nobody to account: "
+            "set FORGETTERY_CHECKPOINT_URL to a folder or URL that the owner of the database cannot write"
+        )
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:

@@ -7,7 +7,9 @@ from sqlalchemy import text
 from app.audit import signing_keys
 from app.contract.audit import AuditEvent, AuditVerification
 from app.database.engine import Database
+from app.evidence.checkpoint import verified
 from app.evidence.keys import PublicKeys
+from app.operations.administration import checkpoints
 from app.settings import Settings
 from tests.real_server import assert_problem
 
@@ -78,3 +80,16 @@ def test_the_public_keys_are_what_the_verifier_reads(client: httpx.Client, setti
     assert PublicKeys.from_json(answer.text).log == made.public.log
     assert answer.json()["origin"] == "example.org/forgettery"
     assert "PRIVATE" not in answer.text
+
+
+def test_the_newest_checkpoint_is_a_note_that_its_keys_have_signed(
+    history: httpx.Client, settings: Settings, database: Database
+) -> None:
+    assert_problem(history.get("/v1/audit/checkpoint"), 404, "checkpoint-not-found")
+    signing_keys.make(settings.resolved_signing_keys)
+    checkpoints.sign_if_due(database, settings)
+    answer = history.get("/v1/audit/checkpoint")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    signed = verified(answer.content, PublicKeys.from_json(history.get("/v1/audit/keys").text).log)
+    verification = AuditVerification.model_validate(history.get("/v1/audit/verify").json())
+    assert (signed.size, signed.root.hex()) == (verification.size, verification.root)

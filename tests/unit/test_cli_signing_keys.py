@@ -57,3 +57,9 @@ def test_audit_keys_prints_what_verify_reads(recorder: Recorder) -> None:
     answer = {"origin": "example.org/forgettery", "certificate_keys": ["PEM"], "log_keys": ["key"], "generations": []}
     recorder.answers["GET /v1/audit/keys"] = answer
     assert json.loads(run(recorder, "audit", "keys").stdout) == answer
+
+
+def test_audit_checkpoint_prints_the_note_as_it_is(recorder: Recorder) -> None:
+    note = "example.org/forgettery\n3\nroot\n\n\u2014 example.org/forgettery signature\n"
+    recorder.answers["GET /v1/audit/checkpoint"] = note.encode()
+    assert run(recorder, "audit", "checkpoint").stdout == note

@@ -9,8 +9,9 @@ from sqlalchemy import delete, select
 
 from app.database.engine import Database, database_now
 from app.database.tables import IdempotencyRow, JobRow, ModelRow, ReferenceRow, VersionRow
-from app.errors import DatabaseUnavailable, StorageUnavailable
+from app.errors import DatabaseUnavailable, IntegrityViolation, StorageUnavailable
 from app.jobs import queue
+from app.operations.administration import checkpoints
 from app.operations.models import guards, versions
 from app.operations.verifying import observation_files, reference_files
 from app.settings import Settings
@@ -29,10 +30,11 @@ def keep_house(database: Database, settings: Settings) -> None:
         observation_files.destroy_outdated,
         _sweep_store,
         _drop_idempotency_keys,
+        checkpoints.sign_if_due,
     ):
         try:
             part(database, settings)
-        except (StorageUnavailable, DatabaseUnavailable) as error:
+        except (StorageUnavailable, DatabaseUnavailable, IntegrityViolation) as error:
             _logger.error("housekeeping_failed", part=part.__name__, detail=error.detail)  # noqa: TRY400  a named fault
 
 

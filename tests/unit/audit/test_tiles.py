@@ -16,6 +16,7 @@ from app.contract.audit import AuditProblem
 from app.database import migrate
 from app.database.engine import Database
 from app.database.tables import AuditEntryRow, AuditTileRow
+from app.evidence.encoding import encode_base64
 from app.evidence.merkle import (
     consistency_holds,
     consistency_proof,
@@ -160,8 +161,10 @@ def test_behind_a_gap_no_tile_is_blamed(six_hundred: Database, outsider: Outside
 def test_no_statement_changes_removes_or_skips_a_tile_or_a_checkpoint(
     six_hundred: Database, outsider: Outsider, statement: str
 ) -> None:
-    kept = "INSERT INTO audit_checkpoint (size, root, note, at) VALUES (600, :hash, :hash, '2026-12-01 00:00:00')"
-    outsider.execute(kept, hash=b"\x00" * 32)
+    kept = "INSERT INTO audit_checkpoint (size, root, note, at) VALUES (600, :root, :note, '2026-12-01 00:00:00')"
+    with six_hundred.reading() as session:
+        root = root_of(leaves(session))
+    outsider.execute(kept, root=root, note=f"log\n600\n{encode_base64(root)}\n".encode())
     with pytest.raises(DBAPIError, match="append-only"):
         outsider.execute(statement)
     assert problems(six_hundred) == []
