@@ -314,6 +314,7 @@ def _settings(case: Case, model: Classifier, refusing: Refusing, guard: Guard | 
         "classes": list(case.partition.forget_classes),
         "refusal": refusing.refusal,
         "seed": refusing.seed,
+        "collapse_weight": refusing.collapse_weight,
         "pushed": list(case.parent.pushed),
         "parameters": _settings_of_push(refusing),
         "guard": _settings_of_guard(guard),
@@ -336,7 +337,8 @@ def _settings_of_method(spec: ForgetSpec, result: MethodResult, refusing: Refusi
     beside: dict[str, Any] = {name: parameters.pop(name) for name in ("strategy", "scope") if name in parameters}
     if "collapse_weight" in parameters:
         parameters["collapse_weight"] = refusing.collapse_weight
-    return {"method": spec.method, "parameters": parameters, "chosen": result.settings, **beside, **result.told}
+    chosen = {"chosen": result.settings} if result.settings else {}
+    return {"method": spec.method, "parameters": parameters, **chosen, **beside, **result.told}
 
 
 def _settings_of_guard(guard: Guard | None) -> dict[str, Any] | None:

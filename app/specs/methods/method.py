@@ -77,7 +77,8 @@ class MethodSpec:
     """The ranks that take the place of `ranks` for networks without convolutions."""
     tuned: Tuned | None = None
     settings: type[Budgets] | None = None
-    """The type of its parameters together with what a request names beside them; None where a request names nothing."""
+    """The type of its parameters together with the `strategy` and the `scope` that a request names beside them; None where
+    it names neither."""
     default_refusal: Refusal = "calibrate"
     """The refusal of classes where a request says nothing."""
     stage: str = "unlearning"
@@ -125,7 +126,12 @@ def reasons_against(
     """Everything that speaks against using a method here, each with a pointer into a forget request; none if it applies."""
     found = []
     if target not in spec.targets:
-        found.append(FieldError("/target", f"This method forgets {' and '.join(spec.targets)}, not {target}."))
+        found.append(
+            FieldError(
+                "/target",
+                f"The method {spec.name} forgets {' and '.join(spec.targets)}; take another one for {target}.",
+            )
+        )
     if mode not in spec.modes:
         plain = f"This method is for the learning mode {', '.join(spec.modes)}, not {mode}."
         found.append(FieldError("/method", spec.against_modes.get(mode, plain)))

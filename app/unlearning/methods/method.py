@@ -27,7 +27,7 @@ class Computed:
 
     model: Classifier
     settings: dict[str, Any]
-    """What it chose or was told beside its parameters; JSON values."""
+    """What it chose or was told beside its parameters; JSON values; empty where it chooses nothing."""
     importance: Importance = field(default_factory=dict)
     """Importance by task, as in `Learned.importance`; empty unless the network learns with Synaptic Intelligence."""
     trained_on: Tensor | None = None
@@ -95,11 +95,11 @@ class Method:
         if unstruck is not None:
             strike(model, case.partition)
         given = {entry.name: getattr(parameters, entry.name) for entry in fields(parameters)}
-        context.report(1.0, "unlearning", "done")
+        context.report(1.0, self.spec.stage, "done")
         return MethodResult(
             model,
             unstruck,
-            {**given, **computed.settings, "seed": seed},
+            {**given, **computed.settings, "seed": seed} if computed.settings else {},
             stopwatch.spent(),
             computed.importance,
             computed.trained_on,
@@ -131,8 +131,9 @@ def _check(spec: MethodSpec, case: Case, parameters: Budgets) -> None:
         architecture=original.architecture,
         refusal="none",
     )
-    if not isinstance(parameters, spec.parameters):
-        found.append(FieldError("/parameters", f"Parameters must be {spec.parameters.__name__}."))
+    kind = spec.settings or spec.parameters
+    if type(parameters) is not kind:
+        found.append(FieldError("/parameters", f"Parameters must be {kind.__name__}."))
     if len(partition.train.forget) == 0:
         detail = "No training row is to be forgotten, so there is nothing to unlearn; name rows that the model learned."
         found.append(FieldError("/target", detail))

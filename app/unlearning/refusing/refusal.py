@@ -142,7 +142,7 @@ def push(model: Classifier, data: Dataset, partition: Partition, refusing: Refus
     comes from few classes. The output rows of forgotten classes keep their values, and connections that do not exist
     stay zero. No task is named. For rows of tasks of which a part is forgotten, the loss with the task named is added.
     Where two or more classes are forgotten, the spread of their features times the `collapse_weight` is added, too: see
-    `collapse`.
+    `feature_collapse`.
     """
     struck = model.forgotten.nonzero().flatten()
     rows_before, biases_before = model.head.weight[struck].detach(), model.head.bias[struck].detach()

@@ -16,7 +16,7 @@ from app.unlearning.judging.measuring.features import layer_features
 from app.unlearning.learning.architectures import Classifier
 from app.unlearning.methods.method import strike
 from app.unlearning.partition import Partition
-from app.unlearning.refusing.feature_collapse import COLLAPSE_WEIGHT, spread_of_forgotten
+from app.unlearning.refusing.feature_collapse import spread_of_forgotten
 from app.unlearning.refusing.refusal import calibrate, push
 from tests.unit.unlearning.blobs import CPU, blobs, fitted, same_bits
 
@@ -69,7 +69,7 @@ def test_collapse_hides_which_forgotten_class_it_was_and_keeps_what_push_does() 
     struck = fitted(DATA)
     strike(struck, PARTITION)
     found = []
-    for weight in (0.0, COLLAPSE_WEIGHT):
+    for weight in (0.0, 0.3):
         model = deepcopy(struck)
         push(model, DATA, PARTITION, Refusing(push_steps=200, collapse_weight=weight), Context())
         calibrate(model, DATA, PARTITION.calibration.retain, 0.01, CPU)

@@ -17,7 +17,7 @@ def test_every_metric_says_its_range_and_names_a_function_that_exists_and_a_pape
     assert metric.unit
     assert re.fullmatch(r"arXiv \d{4}\.\d{5}|doi:10\.\d{4,}/\S+", metric.paper)
     module, function = metric.meaning.removesuffix(".").split("; ")[-1].rsplit(".", 1)
-    assert callable(getattr(importlib.import_module(f"app.unlearning.{module}"), function))
+    assert callable(getattr(importlib.import_module(f"app.unlearning.judging.{module}"), function))
 
 
 def test_the_table_is_read_without_torch() -> None:
