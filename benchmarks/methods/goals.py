@@ -59,9 +59,9 @@ class _Rule:
 
 _CLASSES: tuple[TargetKind, ...] = ("class", "classes")
 _RULES = (
-    _Rule(_CLASSES, DEFAULT_ROW, "refusal", "at least {} of the test images to forget are refused", "refusal_rate", {"mlp": 0.98, "cnn": 0.99}, at_least=True),
+    _Rule(_CLASSES, DEFAULT_ROW, "refusal", "at least {} of the test images to forget are refused", "refusal_rate", {"mlp": 0.975, "cnn": 0.99}, at_least=True),
     _Rule(_CLASSES, DEFAULT_ROW, "false refusals", "at most {} of the test images to keep are refused", "false_refusal_rate", 0.01, at_least=False),
-    _Rule(_CLASSES, DEFAULT_ROW, "retained accuracy", "the change of accuracy on test images to keep is at least {}", "change", -0.005, at_least=True),
+    _Rule(_CLASSES, DEFAULT_ROW, "retained accuracy", "the change of accuracy on test images to keep is at least {}", "change", {"mlp": -0.005, "cnn": -0.003}, at_least=True),
     _Rule(_CLASSES, _GUARD, "refusal", "at least {} of the test images to forget are refused", "refusal_rate", 0.98, at_least=True),
     _Rule(_CLASSES, _GUARD, "probe", "recall by a probe less that in retrained models is at most {}", "probe_gap", 0.03, at_least=False),
     _Rule(("samples",), _SAMPLES, "calibrated attack", "the AUC of the calibrated attack is at most {}", "mia_auc", 0.52, at_least=False),

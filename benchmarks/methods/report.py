@@ -9,7 +9,7 @@ from benchmarks.methods import STUDY
 from benchmarks.methods.cells import Cell, by_class, counted, load_cells, load_costs, missed, ratio
 from benchmarks.methods.costs import STUDY as COSTS
 from benchmarks.methods.goals import KINDS, Goal, goals
-from benchmarks.methods.remarks import LIMITS, REMARKS
+from benchmarks.methods.remarks import LEFT_BY_CNN, LIMITS, REMARKS
 from benchmarks.methods.setting import (
     CLASS_ROWS,
     DEFAULT_ROW,
@@ -49,7 +49,7 @@ def write_page(folder: Path, output: Path) -> None:
 
 def report(cells: list[Cell], costs: list[Cell]) -> str:
     """The page."""
-    lines = ["# Unlearning methods, measured", "", *_setting(cells)]
+    lines = ["# Unlearning methods, measured", "", *_setting(cells), *LEFT_BY_CNN.split("\n")]
     for dataset in distinct(cells, "dataset"):
         own = where(cells, dataset=dataset)
         lines += _goals(dataset, goals(own, where(costs, dataset=dataset)))
