@@ -186,6 +186,10 @@ class JobNotFound(NotFound):
     """There is no job of this id."""
 
 
+class AuditEntryNotFound(NotFound):
+    """The audit log has no such entry."""
+
+
 class CheckpointNotFound(NotFound):
     """There is no such checkpoint of the audit log."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import PlainTextResponse, Response
 
 from app.api import examples
@@ -14,10 +14,10 @@ from app.api.openapi import Responses, answers
 from app.api.parameters import ModelFilter
 from app.api.resources import PageParameters, ReadingSession, ResourcesDependency
 from app.audit import checkpoints
-from app.contract.audit import AuditEvent, AuditKeys, AuditVerification
+from app.contract.audit import AuditConsistency, AuditEvent, AuditKeys, AuditProof, AuditVerification
 from app.contract.lists import Page
-from app.errors import CheckpointNotFound, InvalidPageToken, SigningKeysMissing
-from app.operations.administration import audit, signing_keys
+from app.errors import AuditEntryNotFound, CheckpointNotFound, InvalidInput, InvalidPageToken, SigningKeysMissing
+from app.operations.administration import audit, log_proofs, signing_keys
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -47,6 +47,33 @@ def list_audit_events(
 ) -> Page[AuditEvent]:
     """Everything that changed, in the order in which it did."""
     return audit.list_events(session, page, model=model, event=event, forget_request=forget_request)
+
+
+@router.get(
+    "/events/{index}/proof",
+    summary="Prove that an entry is in the log",
+    responses=answers(200, examples.AUDIT_PROOF, AuditEntryNotFound, CheckpointNotFound),
+)
+def get_audit_proof(
+    _: Auditor, session: ReadingSession, index: Annotated[int, Path(ge=0, lt=2**53, description="Index of the entry.")]
+) -> AuditProof:
+    """The hashes that lead from the entry to the root of the newest checkpoint, the checkpoint, and the entry's bytes."""
+    return log_proofs.inclusion(session, index)
+
+
+@router.get(
+    "/consistency",
+    summary="Prove that the log begins with an earlier state",
+    responses=answers(200, examples.AUDIT_CONSISTENCY, InvalidInput),
+)
+def get_audit_consistency(
+    _: Auditor,
+    session: ReadingSession,
+    old_size: Annotated[int, Query(alias="from", ge=1, lt=2**53, description="Size of the earlier state.")],
+    size: Annotated[int, Query(alias="to", ge=1, lt=2**53, description="Size of the later state.")],
+) -> AuditConsistency:
+    """The hashes that show that nothing was changed below the earlier size."""
+    return log_proofs.consistency(session, old_size, size)
 
 
 @router.get(

@@ -102,7 +102,7 @@ def newest(session: Session) -> AuditCheckpointRow:
 def due(session: Session, every: timedelta) -> bool:
     """Whether the log has another size than the newest checkpoint states, which is as old as this, or none was signed."""
     last = _newest(session)
-    size = _size(session)
+    size = size_of_log(session)
     return size > 0 if last is None else size != last.size and database_now(session) - last.at >= every
 
 
@@ -115,7 +115,7 @@ def sign(session: Session, folder_of_keys: Path, publication: Publication) -> Au
     """
     signer, *others = signing_keys.log_signers(folder_of_keys)
     lock(session)
-    last, size = _newest(session), _size(session)
+    last, size = _newest(session), size_of_log(session)
     check_begins_with_published(session, folder_of_keys, publication)
     if last is not None:
         _check_begins_with(session, Checkpoint(signer.name, last.size, last.root))
@@ -151,12 +151,12 @@ def check_begins_with_published(session: Session, folder_of_keys: Path, publicat
 
 def root_at(session: Session, size: int) -> bytes:
     """The root over the first entries, this many; the log must have them."""
-    return tree_root(size, TileHashes(_size(session), tiles.reader(session)))
+    return tree_root(size, TileHashes(size_of_log(session), tiles.reader(session)))
 
 
 def _check_begins_with(session: Session, kept: Checkpoint) -> None:
     """Raise IntegrityViolation unless the log begins with what a checkpoint of it states."""
-    size = _size(session)
+    size = size_of_log(session)
     hashes = TileHashes(size, tiles.reader(session))
     try:
         now = Checkpoint(kept.origin, size, tree_root(size, hashes))
@@ -201,6 +201,7 @@ def _newest(session: Session) -> AuditCheckpointRow | None:
     return session.scalar(select(AuditCheckpointRow).order_by(AuditCheckpointRow.size.desc()).limit(1))
 
 
-def _size(session: Session) -> int:
+def size_of_log(session: Session) -> int:
+    """How many entries the log has."""
     last = session.scalar(select(func.max(AuditEntryRow.leaf_index)))
     return 0 if last is None else last + 1

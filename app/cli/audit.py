@@ -46,6 +46,24 @@ def list_events(
 
 
 @client_command(app)
+def prove(
+    call: Call, index: Annotated[int, typer.Argument(help="Index of the entry.", min=0, show_default=False)]
+) -> None:
+    """Print the proof that an entry is in the log: a C2SP tlog-proof, which holds the entry and the checkpoint."""
+    with call.connect() as client:
+        found = client.audit_proof(index)
+    if call.as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    from app.evidence.encoding import decode_base64  # noqa: PLC0415  see Call.connect
+    from app.evidence.proof import Proof  # noqa: PLC0415  see Call.connect
+
+    hashes = tuple(bytes.fromhex(each) for each in found.hashes)
+    proof = Proof(found.log_index, hashes, found.checkpoint.encode(), decode_base64(found.entry))
+    typer.echo(proof.to_bytes().decode(), nl=False)
+
+
+@client_command(app)
 def checkpoint(call: Call) -> None:
     """Print the newest checkpoint of the log, a signed note, to be kept for `forgettery verify log --since`."""
     with call.connect() as client:

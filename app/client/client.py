@@ -16,7 +16,7 @@ from app.client import inputs as encoding
 from app.client import jobs as following
 from app.client.connection import Connection
 from app.client.problems import error_from_problem
-from app.contract.audit import AuditEvent, AuditKeys, AuditVerification
+from app.contract.audit import AuditConsistency, AuditEvent, AuditKeys, AuditProof, AuditVerification
 from app.contract.catalogue import ArchitectureInfo, Dataset, MethodInfo
 from app.contract.comparing import CompareCreate, Comparison
 from app.contract.forgetting import ForgetCreate, ForgetPlan, ForgetRequest
@@ -297,6 +297,14 @@ class Client:
         """The entries of the audit log, oldest first."""
         query = {"model": model, "event": event, "forget_request": str(forget_request) if forget_request else None}
         return self._connection.pages(AuditEvent, "/v1/audit/events", query)
+
+    def audit_proof(self, index: int) -> AuditProof:
+        """The proof that an entry is under the newest checkpoint; raises AuditEntryNotFound and CheckpointNotFound."""
+        return self._connection.read(AuditProof, f"/v1/audit/events/{index}/proof")
+
+    def audit_consistency(self, old_size: int, size: int) -> AuditConsistency:
+        """The proof that the log of `size` entries begins with that of `old_size`; raises InvalidInput for other sizes."""
+        return self._connection.read(AuditConsistency, "/v1/audit/consistency", {"from": old_size, "to": size})
 
     def audit_checkpoint(self) -> str:
         """The newest checkpoint of the log, a signed note; raises CheckpointNotFound."""

@@ -47,6 +47,27 @@ class AuditKeys(Answered):
     generations: list[SigningKeys]
 
 
+class AuditProof(Answered):
+    """The proof that an entry is in the log of a checkpoint (RFC 6962, section 2.1.1)."""
+
+    log_index: int
+    tree_size: int = Field(description="The size of the checkpoint.")
+    root_hash: str = Field(description="The root of the checkpoint, in hex.")
+    hashes: list[str] = Field(description="From the entry's sibling to the root's child, in hex.")
+    checkpoint: str = Field(description="The checkpoint, a signed note.")
+    entry: str = Field(description="The exact bytes of the entry, in base64.")
+
+
+class AuditConsistency(Answered):
+    """The proof that a log begins with an earlier state of itself (RFC 6962, section 2.1.2)."""
+
+    old_size: int
+    old_root: str = Field(description="In hex.")
+    size: int
+    root: str = Field(description="In hex.")
+    hashes: list[str] = Field(description="The proof's hashes, in hex.")
+
+
 class AuditProblem(Answered):
     """What does not hold: one entry, what is to guard all of them, or a row of another table that contradicts them."""
 

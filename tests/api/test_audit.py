@@ -5,10 +5,13 @@ import pytest
 from sqlalchemy import text
 
 from app.audit import signing_keys
-from app.contract.audit import AuditEvent, AuditVerification
+from app.contract.audit import AuditConsistency, AuditEvent, AuditProof, AuditVerification
 from app.database.engine import Database
 from app.evidence.checkpoint import verified
+from app.evidence.encoding import decode_base64
 from app.evidence.keys import PublicKeys
+from app.evidence.merkle import consistency_holds
+from app.evidence.proof import Proof
 from app.operations.administration import checkpoints
 from app.settings import Settings
 from tests.real_server import assert_problem
@@ -93,3 +96,43 @@ def test_the_newest_checkpoint_is_a_note_that_its_keys_have_signed(
     signed = verified(answer.content, PublicKeys.from_json(history.get("/v1/audit/keys").text).log)
     verification = AuditVerification.model_validate(history.get("/v1/audit/verify").json())
     assert (signed.size, signed.root.hex()) == (verification.size, verification.root)
+
+
+@pytest.fixture
+def signed(history: httpx.Client, settings: Settings, database: Database) -> httpx.Client:
+    """The history, with a checkpoint of its five entries, and one more entry behind it."""
+    signing_keys.make(settings.resolved_signing_keys)
+    checkpoints.sign_if_due(database, settings)
+    assert history.post("/v1/models", json={"name": "more", "dataset": "mnist"}).status_code == 202
+    return history
+
+
+def test_an_entry_is_proved_to_be_under_the_newest_checkpoint(signed: httpx.Client) -> None:
+    keys = PublicKeys.from_json(signed.get("/v1/audit/keys").text)
+    for index in range(5):
+        proof = AuditProof.model_validate(signed.get(f"/v1/audit/events/{index}/proof").json())
+        stated = verified(proof.checkpoint.encode(), keys.log)
+        assert (stated.size, stated.root.hex()) == (proof.tree_size, proof.root_hash) == (5, proof.root_hash)
+        file = Proof(
+            index, tuple(map(bytes.fromhex, proof.hashes)), proof.checkpoint.encode(), decode_base64(proof.entry)
+        )
+        Proof.parse(file.to_bytes()).check_included(decode_base64(proof.entry), stated)
+
+
+def test_what_no_checkpoint_covers_is_not_proved(signed: httpx.Client) -> None:
+    problem = assert_problem(signed.get("/v1/audit/events/5/proof"), 404, "checkpoint-not-found")
+    assert "not under the newest checkpoint, of 5 entries" in problem["detail"]
+    assert_problem(signed.get("/v1/audit/events/99/proof"), 404, "audit-entry-not-found")
+
+
+def test_a_later_log_is_proved_to_begin_with_an_earlier_one(signed: httpx.Client) -> None:
+    now = AuditVerification.model_validate(signed.get("/v1/audit/verify").json())
+    found = AuditConsistency.model_validate(signed.get("/v1/audit/consistency", params={"from": 5, "to": 7}).json())
+    assert (found.size, found.root) == (now.size, now.root) == (7, now.root)
+    hashes = [bytes.fromhex(each) for each in found.hashes]
+    assert consistency_holds(5, 7, bytes.fromhex(found.old_root), bytes.fromhex(found.root), hashes)
+
+
+@pytest.mark.parametrize("sizes", [{"from": 5, "to": 3}, {"from": 1, "to": 8}, {"from": 0, "to": 3}, {"from": 1}])
+def test_sizes_that_the_log_has_not_are_refused(signed: httpx.Client, sizes: dict[str, int]) -> None:
+    assert_problem(signed.get("/v1/audit/consistency", params=sizes), 422, "invalid-input")

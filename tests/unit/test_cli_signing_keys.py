@@ -12,6 +12,8 @@ from app.audit import signing_keys
 from app.cli import app
 from app.database import migrate
 from app.errors import Conflict, NotReady
+from app.evidence.encoding import encode_base64
+from app.evidence.proof import Proof
 from tests.unit.recorder import Recorder, run
 
 
@@ -63,3 +65,18 @@ def test_audit_checkpoint_prints_the_note_as_it_is(recorder: Recorder) -> None:
     note = "example.org/forgettery\n3\nroot\n\n\u2014 example.org/forgettery signature\n"
     recorder.answers["GET /v1/audit/checkpoint"] = note.encode()
     assert run(recorder, "audit", "checkpoint").stdout == note
+
+
+def test_audit_prove_prints_a_proof_file_that_the_verifier_reads(recorder: Recorder) -> None:
+    note = "example.org/forgettery\n1\nroot\n\n\u2014 example.org/forgettery signature\n"
+    recorder.answers["GET /v1/audit/events/3/proof"] = {
+        "log_index": 3,
+        "tree_size": 9,
+        "root_hash": "ab" * 32,
+        "hashes": ["cd" * 32],
+        "checkpoint": note,
+        "entry": encode_base64(b"the entry"),
+    }
+    proof = Proof.parse(run(recorder, "audit", "prove", "3").stdout.encode())
+    assert (proof.index, proof.hashes, proof.extra) == (3, (bytes.fromhex("cd" * 32),), b"the entry")
+    assert proof.checkpoint == note.encode()
