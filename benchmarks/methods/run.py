@@ -19,7 +19,7 @@ from benchmarks.methods.figures import figures
 from benchmarks.methods.models import original, reference
 from benchmarks.methods.report import write_page
 from benchmarks.methods.requests import run, sharded
-from benchmarks.methods.setting import FIRST_SEED, Case, Row, cases, data_of, partition_of
+from benchmarks.methods.setting import FIRST_SEED, Case, Row, cases, data_of, drawn, partition_of
 from benchmarks.study import add_architectures, dataset, machine, prepare
 from benchmarks.writing import write
 
@@ -91,6 +91,9 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the cells and of trained networks")
     parser.add_argument("--dataset", default="mnist")
     add_architectures(parser, "mlp", "cnn")
+    parser.add_argument(
+        "--slice", type=int, metavar="ROWS", help="number of training rows to draw at random; without, all of them"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--rows", nargs="+", help="these rows alone, such as euk-guard")
     parser.add_argument("--targets", nargs="+", help="these targets alone, such as class-2 classes-2-5 samples")
@@ -106,6 +109,8 @@ def main() -> None:
         return
     prepare(threads=1)  # so that process CPU time is the time of the method
     data = dataset(asked.dataset)
+    if asked.slice is not None:
+        data = drawn(data, FIRST_SEED, asked.slice)
     seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
     for case in cases(asked.dataset, data.num_classes, asked.architecture, seeds):
         if asked.targets is None or case.target.name in asked.targets:

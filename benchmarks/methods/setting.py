@@ -131,10 +131,10 @@ def compared_classes(num_classes: int) -> tuple[int, ...]:
 
 def data_of(case: Case, data: Dataset) -> Dataset:
     """All of the data; for samples, so few training rows that a network learns them by heart."""
-    return memorable(data, case.seed) if case.target.kind == "samples" else data
+    return drawn(data, case.seed, MEMORISED_ROWS) if case.target.kind == "samples" else data
 
 
-def memorable(data: Dataset, seed: int, most: int = MEMORISED_ROWS) -> Dataset:
+def drawn(data: Dataset, seed: int, most: int) -> Dataset:
     """The data set of `most` random training rows at most, renumbered, and of all calibration and test rows."""
     order = torch.randperm(len(data.train_rows), generator=torch.Generator().manual_seed(seed))
     kept = data.train_rows[order[:most]]

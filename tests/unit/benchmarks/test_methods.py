@@ -11,7 +11,7 @@ from benchmarks.methods.cells import Cell, by_class, counted, load_cells, missed
 from benchmarks.methods.goals import goals
 from benchmarks.methods.report import write_page
 from benchmarks.methods.run import run_case
-from benchmarks.methods.setting import Case, Target, cases, compared_classes, memorable, partition_of
+from benchmarks.methods.setting import Case, Target, cases, compared_classes, drawn, partition_of
 from benchmarks.writing import mean, where
 from tests.unit.unlearning.blobs import blobs
 
@@ -98,17 +98,17 @@ def test_a_run_cut_short_has_every_target_of_the_first_seed() -> None:
     assert compared_classes(3) == (0, 1)
 
 
-def test_what_is_memorised_are_training_rows_with_their_labels(data: Dataset) -> None:
-    few = memorable(data, seed=1, most=50)
+def test_drawn_rows_are_training_rows_with_their_labels(data: Dataset) -> None:
+    few = drawn(data, seed=1, most=50)
     assert len(few.train_rows) == 50
     assert len(few.calibration_rows) == len(data.calibration_rows)
     assert torch.equal(few.train_labels[few.calibration_rows], data.train_labels[data.calibration_rows])
-    again = memorable(data, seed=1, most=50)
+    again = drawn(data, seed=1, most=50)
     assert torch.equal(few.train_images, again.train_images)
 
 
 def test_samples_to_forget_are_at_most_half_of_the_training_rows(data: Dataset) -> None:
-    few = memorable(data, seed=1, most=50)
+    few = drawn(data, seed=1, most=50)
     partition = partition_of(Case("blobs", "mlp", Target("samples"), seed=1), few)
     assert len(partition.train.forget) == 25
 
