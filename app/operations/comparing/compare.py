@@ -22,7 +22,7 @@ from app.operations.forgetting import choosing, forgetting_run, targets
 from app.operations.lookups import find_model
 from app.operations.training import publishing
 from app.operations.verifying import references
-from app.operations.verifying.forgotten_so_far import Unseen
+from app.operations.verifying.forgotten_so_far import ForgottenSoFar
 from app.operations.verifying.reference_files import store_of
 from app.operations.views import job_view
 from app.specs.methods import METHOD_SPECS
@@ -150,14 +150,14 @@ def _known_references(start: publishing.Start) -> dict[int, comparing.Reference]
     assert start.parent is not None
     attempt = start.attempt
     target = Target.of(attempt.spec["target"])
-    unseen = Unseen(
+    forgotten = ForgottenSoFar(
         classes=target.classes,
         samples=target.samples,
         other_classes=tuple(start.forgotten),
         other_samples=tuple(start.forgotten_samples),
         forget_requests=(),
     )
-    key = unseen.key(start.parent.manifest, start.model.training)
+    key = forgotten.key(start.parent.manifest, start.model.training)
     kept = references.load_recorded(attempt, start.model, key, _seeds(start))
     store = store_of(attempt.settings)
     return {

@@ -37,7 +37,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Fitting:
+class TrainingRun:
     """What one training job asks for. Nothing is kept of a fit that ends between two tasks: the job starts again."""
 
     start: publishing.Start

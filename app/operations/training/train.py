@@ -21,7 +21,7 @@ from app.operations.caller import Caller
 from app.operations.forgetting import sample_targets, targets
 from app.operations.lookups import find_model, lock_model, some
 from app.operations.training import publishing, tasks
-from app.operations.training.learning_run import Fitted, Fitting
+from app.operations.training.learning_run import Fitted, TrainingRun
 from app.operations.views import forgotten_classes, job_view, model_view
 from app.specs.training import Training
 
@@ -179,7 +179,7 @@ def run(attempt: Attempt) -> None:
     parent = publishing.load_parent(start) if start.forgotten or not attempt.spec["from_scratch"] else None
     begun = None if attempt.spec["from_scratch"] else parent
     context = Context(progress=publishing.progress_between(attempt, 0.05, 0.85))
-    fitting = Fitting(start, begun, loaded.dataset, training, context)
+    fitting = TrainingRun(start, begun, loaded.dataset, training, context)
     further = attempt.spec["tasks"]
     fitted = fitting.learn_further(further) if further else fitting.learn_classes(attempt.spec["classes"])
     model, recipe, guard = fitted.model, fitted.recipe, None

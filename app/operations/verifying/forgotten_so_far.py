@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Unseen:
+class ForgottenSoFar:
     """Classes and training-row ids, ascending: those of one request, and apart from them the others forgotten."""
 
     classes: tuple[int, ...]
@@ -70,8 +70,8 @@ class Unseen:
         return Partition.of(kept, self.classes, self.other_classes, learned)
 
 
-def unseen_of(session: Session, request: ForgetRequestRow, version: VersionRow | None = None) -> Unseen:
-    """What is unseen beside a version that forgot this among other things; None: by the time the request is carried out."""
+def forgotten_by_then(session: Session, request: ForgetRequestRow, version: VersionRow | None = None) -> ForgottenSoFar:
+    """What is forgotten in a version that forgot this among other things; None: by the time the request is carried out."""
     statement = (
         select(TombstoneRow.kind, TombstoneRow.item, TombstoneRow.forget_request_id)
         .join(ForgetRequestRow, ForgetRequestRow.id == TombstoneRow.forget_request_id)
@@ -85,7 +85,7 @@ def unseen_of(session: Session, request: ForgetRequestRow, version: VersionRow |
         requests.add(forget_request)
         if forget_request != request.id:
             gone[kind].add(item)
-    return Unseen(
+    return ForgottenSoFar(
         classes=tuple(sorted(set(request.target.classes) - gone["class"])),
         samples=tuple(sorted(set(request.target.samples) - gone["sample"])),
         other_classes=tuple(sorted(gone["class"])),

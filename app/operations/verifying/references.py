@@ -33,7 +33,7 @@ from app.operations.caller import Caller
 from app.operations.lookups import waiting_jobs
 from app.operations.training import publishing
 from app.operations.verifying import observation_files
-from app.operations.verifying.forgotten_so_far import Unseen, unseen_of
+from app.operations.verifying.forgotten_so_far import ForgottenSoFar, forgotten_by_then
 from app.operations.verifying.reference_files import purge, store_of
 from app.specs.originator import Originator
 from app.store.manifest import MANIFEST, WEIGHTS, Manifest
@@ -105,9 +105,9 @@ def of(start: publishing.Start, request: ForgetRequestRow) -> dict[int, Classifi
     if request.reference == "none" or start.parent is None:
         return {}
     with start.attempt.database.reading() as session:
-        unseen = unseen_of(session, request)
+        forgotten = forgotten_by_then(session, request)
     seeds = seeds_of(start.model, request.num_references)
-    return load(start.attempt, start.model, unseen.key(start.parent.manifest, start.model.training), seeds)
+    return load(start.attempt, start.model, forgotten.key(start.parent.manifest, start.model.training), seeds)
 
 
 def load(attempt: Attempt, model: ModelRow, key: str, seeds: Sequence[int]) -> dict[int, Classifier]:
@@ -153,7 +153,7 @@ def _available(session: Session, model_id: UUID, key: str, seeds: Iterable[int])
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _ReferenceJob:
     """What one reference job is about."""
 
     start: publishing.Start
@@ -161,7 +161,7 @@ class _Asked:
     request: ForgetRequestRow
     like: VersionRow
     """The version whose architecture and learning it has."""
-    unseen: Unseen
+    forgotten: ForgottenSoFar
     seed: int
     key: str
 
@@ -177,12 +177,12 @@ def run(attempt: Attempt) -> None:
         with attempt.succeeding({"cached": True, "number": known.number, "seed": asked.seed}) as session:
             row = session.get_one(ReferenceRow, (known.model_id, known.number))
             # What a request that asked for the same is about is no more news to it than what the first one was.
-            row.forget_requests = sorted({*row.forget_requests, *map(str, asked.unseen.forget_requests)})
+            row.forget_requests = sorted({*row.forget_requests, *map(str, asked.forgotten.forget_requests)})
         return
     _train(asked)
 
 
-def _asked(attempt: Attempt) -> _Asked:
+def _asked(attempt: Attempt) -> _ReferenceJob:
     start = publishing.begin(attempt)
     if start.model.deleted_at is not None:
         raise ModelGone("the model was deleted; nothing is trained for it any more")
@@ -195,13 +195,13 @@ def _asked(attempt: Attempt) -> _Asked:
         if like.state != "available":
             # A model like it would learn what the model has forgotten since.
             raise VersionGone(f"version {like.number} is {like.state}; verify one that is available")
-        unseen = unseen_of(session, request, like if named else None)
+        forgotten = forgotten_by_then(session, request, like if named else None)
         number = session.scalars(select(JobRow.sequence).where(JobRow.id == attempt.job_id)).one()
-    key = unseen.key(like.manifest, start.model.training)
-    return _Asked(replace(start, number=number), request, like, unseen, attempt.spec["seed"], key)
+    key = forgotten.key(like.manifest, start.model.training)
+    return _ReferenceJob(replace(start, number=number), request, like, forgotten, attempt.spec["seed"], key)
 
 
-def _intact(asked: _Asked) -> ReferenceRow | None:
+def _intact(asked: _ReferenceJob) -> ReferenceRow | None:
     """The reference that was trained before for the same; None without one. One with damaged files is purged first."""
     attempt, model = asked.start.attempt, asked.start.model
     with attempt.database.reading() as session:
@@ -217,7 +217,7 @@ def _intact(asked: _Asked) -> ReferenceRow | None:
     return None
 
 
-def _train(asked: _Asked) -> None:
+def _train(asked: _ReferenceJob) -> None:
     from app.datasets.loading import load as load_dataset
 
     start, attempt = asked.start, asked.start.attempt
@@ -230,10 +230,10 @@ def _train(asked: _Asked) -> None:
     new = publishing.NewVersion(
         origin="trained",
         parent=None,
-        forgotten=asked.unseen.every_class,
-        num_samples=len(asked.unseen.every_sample),
+        forgotten=asked.forgotten.every_class,
+        num_samples=len(asked.forgotten.every_sample),
         claim=publishing.Inherited(None),
-        metrics=_metrics(result, loaded.dataset.without(asked.unseen.every_sample)),
+        metrics=_metrics(result, loaded.dataset.without(asked.forgotten.every_sample)),
         recipe={"reference": result.settings, "key": asked.key},
         seed=asked.seed,
         importance=result.importance,
@@ -246,7 +246,7 @@ def _train(asked: _Asked) -> None:
         store_of(attempt.settings).publish(staged.folder, start.model.name, start.number)
 
 
-def _retrained(asked: _Asked, data: Dataset) -> MethodResult:
+def _retrained(asked: _ReferenceJob, data: Dataset) -> MethodResult:
     from app.specs.methods.retrain import RetrainParameters
     from app.unlearning.case import Case, Parent
     from app.unlearning.context import Context
@@ -256,14 +256,14 @@ def _retrained(asked: _Asked, data: Dataset) -> MethodResult:
     manifest = Manifest.model_validate(asked.like.manifest)
     # Only what it is like is read of it, so no version need be there any more.
     like = build(manifest.architecture, data.input_shape, data.num_classes, asked.seed, manifest.learning)
-    partition = asked.unseen.partition(data, like.learned_classes)
+    partition = asked.forgotten.partition(data, like.learned_classes)
     like.mark_forgotten(partition.earlier_classes)
     parameters = RetrainParameters(training=asked.start.model.training)
     context = Context(progress=publishing.progress_between(asked.start.attempt, 0.05, 0.95))
     return METHODS["retrain"].run(Case(Parent(like), data, partition), parameters, context, seed=asked.seed)
 
 
-def _observe(asked: _Asked, reference: Classifier, loaded: LoadedDataset) -> None:
+def _observe(asked: _ReferenceJob, reference: Classifier, loaded: LoadedDataset) -> None:
     """Keep what the reference and the original do on the rows of the request, which then need not run them."""
     from app.store import weights
     from app.unlearning.context import Context
@@ -275,7 +275,7 @@ def _observe(asked: _Asked, reference: Classifier, loaded: LoadedDataset) -> Non
         return
     folder = VersionStore(asked.start.attempt.settings.home).folder(asked.start.model.name, original.number)
     with suppress(NotApplicable, VersionCorrupted):  # which the request itself will say
-        partition = asked.unseen.partition(loaded.dataset, reference.learned_classes)
+        partition = asked.forgotten.partition(loaded.dataset, reference.learned_classes)
         sets = draw_sets(loaded.dataset, partition, "fast", asked.request.seed)
         for model in (reference, weights.load(folder, original.digest, original.manifest_digest)):
             observe_or_recall(model, sets, Context(), shelf)
@@ -293,14 +293,14 @@ def _metrics(result: MethodResult, data: Dataset) -> VersionMetrics:
     )
 
 
-def _row(session: Session, asked: _Asked, staged: publishing.Staged, seconds: float) -> ReferenceRow:
+def _row(session: Session, asked: _ReferenceJob, staged: publishing.Staged, seconds: float) -> ReferenceRow:
     return ReferenceRow(
         model_id=asked.start.model.id,
         number=asked.start.number,
         key=asked.key,
         seed=asked.seed,
         target=asked.request.target,
-        forget_requests=[str(found) for found in asked.unseen.forget_requests],
+        forget_requests=[str(found) for found in asked.forgotten.forget_requests],
         state="available",
         digest=staged.manifest.weights_digest,
         manifest_digest=staged.manifest.digest,

@@ -13,7 +13,7 @@ from app.store.manifest import Manifest
 if TYPE_CHECKING:
     from app.database.tables import ForgetRequestRow, VersionRow
     from app.datasets.loading import LoadedDataset
-    from app.operations.verifying.forgotten_so_far import Unseen
+    from app.operations.verifying.forgotten_so_far import ForgottenSoFar
     from app.unlearning.context import Context
     from app.unlearning.data import Dataset
     from app.unlearning.judging.verifying.claims import AbsenceProof, Repetition
@@ -28,7 +28,7 @@ class Record:
 
     version: VersionRow
     request: ForgetRequestRow
-    unseen: Unseen
+    forgotten: ForgottenSoFar
     refusal: str
     """The refusal that was fitted, which may differ from the one asked for."""
     proof: AbsenceProof | None
@@ -51,7 +51,7 @@ def repeat(
 
     try:
         proof, manifest = _repeatable(record), _manifest(record.version, loaded)
-        result = _carried_out(manifest, record.unseen, original, loaded.dataset, partition, context=context)
+        result = _carried_out(manifest, record.forgotten, original, loaded.dataset, partition, context=context)
     except _NotRepeatable as reason:
         return Repetition(None, why_not=str(reason)), record.proof
     except NotApplicable as fault:
@@ -105,7 +105,7 @@ def _manifest(version: VersionRow, loaded: LoadedDataset) -> Manifest:
 
 def _carried_out(
     manifest: Manifest,
-    unseen: Unseen,
+    forgotten: ForgottenSoFar,
     original: Classifier | None,
     data: Dataset,
     partition: Partition,
@@ -125,7 +125,7 @@ def _carried_out(
             f"The version that the request started from is purged, and {method} needs it: "
             "of sisa its checkpoints, of euk how well it knew what it never saw."
         )
-    rest = data.without(unseen.every_sample)
+    rest = data.without(forgotten.every_sample)
     return METHODS[method].run(Case(Parent(original), rest, partition), parameters, context, seed=manifest.seed)
 
 

@@ -15,7 +15,7 @@ from app.errors import VersionCorrupted, VersionGone
 from app.operations.models import versions
 from app.operations.training import publishing
 from app.operations.verifying import references, repeating, verifications
-from app.operations.verifying.forgotten_so_far import Unseen, unseen_of
+from app.operations.verifying.forgotten_so_far import ForgottenSoFar, forgotten_by_then
 from app.specs.claims import Claim, weakest
 from app.specs.refusing import Refusal
 from app.store.manifest import WEIGHTS
@@ -46,7 +46,7 @@ class _Case:
     """The version that the request started from; None once it is purged."""
     parent_claim: Claim | None
     request: ForgetRequestRow
-    unseen: Unseen
+    forgotten: ForgottenSoFar
     recorded: VerificationRow | None
     """What the request found of its own result."""
 
@@ -83,7 +83,7 @@ def _case(session: Session, attempt: Attempt) -> _Case:
         original=before if before is not None and before.state != "purged" else None,
         parent_claim=publishing.claim_of(before),
         request=request,
-        unseen=unseen_of(session, request, version),
+        forgotten=forgotten_by_then(session, request, version),
         recorded=session.scalars(recorded).one_or_none(),
     )
 
@@ -98,7 +98,7 @@ def _verified(case: _Case, loaded: LoadedDataset) -> VerificationReport:
     if unlearned is None:
         raise VersionGone(f"version {case.version.number} was purged before it could be verified")
     data, context = loaded.dataset, Context(progress=publishing.progress_between(case.attempt, 0.05, 0.95))
-    partition, guard = case.unseen.partition(data, unlearned.learned_classes), _guard(case)
+    partition, guard = case.forgotten.partition(data, unlearned.learned_classes), _guard(case)
     sought, repetition = _sought(case, unlearned, partition, guard), None
     if case.attempt.spec.get("repeat"):
         sought, repetition = _repeated(case, sought, loaded, partition, context=context.part(0.0, 0.5))
@@ -122,7 +122,7 @@ def _repeated(
 ) -> tuple[Sought, Repetition]:
     """What is sought, with the proof as it is after the method of the request was carried out once more."""
     original = _load(case, case.original, with_checkpoints=True) if case.original else None
-    record = repeating.Record(case.version, case.request, case.unseen, sought.refusal, sought.proof)
+    record = repeating.Record(case.version, case.request, case.forgotten, sought.refusal, sought.proof)
     repetition, proof = repeating.repeat(record, original, loaded, partition, context)
     return replace(sought, proof=proof), repetition
 
@@ -179,7 +179,7 @@ def _report_corrupted(attempt: Attempt, version: VersionRow) -> None:
 def _references(case: _Case) -> dict[int, Classifier]:
     if case.attempt.spec["reference"] == "none":
         return {}
-    key = case.unseen.key(case.version.manifest, case.model.training)
+    key = case.forgotten.key(case.version.manifest, case.model.training)
     return references.load(
         case.attempt, case.model, key, references.seeds_of(case.model, case.attempt.spec["num_references"])
     )

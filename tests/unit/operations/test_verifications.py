@@ -134,7 +134,7 @@ def test_no_more_is_sought_than_the_refusal_that_was_fitted_leaves(forgotten: Ho
     model = verifying_run._load(case, case.version)
     assert model is not None
     data = load("mnist", forgotten.settings).dataset
-    partition = case.unseen.partition(data, model.learned_classes)
+    partition = case.forgotten.partition(data, model.learned_classes)
     assert verifying_run._sought(case, model, partition, None).claim == sought
 
 
