@@ -19,7 +19,7 @@ from benchmarks.methods.figures import figures
 from benchmarks.methods.models import original, reference
 from benchmarks.methods.report import write_page
 from benchmarks.methods.requests import run, sharded
-from benchmarks.methods.setting import FIRST_SEED, Case, Row, cases, data_of, drawn, partition_of
+from benchmarks.methods.setting import FIRST_SEED, Case, Row, cases, data_of, partition_of, sliced
 from benchmarks.study import add_architectures, dataset, machine, prepare
 from benchmarks.writing import write
 
@@ -92,7 +92,10 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--dataset", default="mnist")
     add_architectures(parser, "mlp", "cnn")
     parser.add_argument(
-        "--slice", type=int, metavar="ROWS", help="number of training rows to draw at random; without, all of them"
+        "--slice",
+        type=int,
+        metavar="ROWS",
+        help="rows of each kind at most, drawn at random: to train, calibrate and test on",
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--rows", nargs="+", help="these rows alone, such as euk-guard")
@@ -110,7 +113,7 @@ def main() -> None:
     prepare(threads=1)  # so that process CPU time is the time of the method
     data = dataset(asked.dataset)
     if asked.slice is not None:
-        data = drawn(data, FIRST_SEED, asked.slice)
+        data = sliced(data, FIRST_SEED, asked.slice)
     seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
     for case in cases(asked.dataset, data.num_classes, asked.architecture, seeds):
         if asked.targets is None or case.target.name in asked.targets:

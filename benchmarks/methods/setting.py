@@ -136,15 +136,29 @@ def data_of(case: Case, data: Dataset) -> Dataset:
 
 def drawn(data: Dataset, seed: int, most: int) -> Dataset:
     """The data set of `most` random training rows at most, renumbered, and of all calibration and test rows."""
-    order = torch.randperm(len(data.train_rows), generator=torch.Generator().manual_seed(seed))
-    kept = data.train_rows[order[:most]]
-    rows = torch.cat([kept, data.calibration_rows])
+    return _of_rows(data, _some(data.train_rows, most, seed), data.calibration_rows)
+
+
+def sliced(data: Dataset, seed: int, most: int) -> Dataset:
+    """The data set of `most` rows of each kind at most: to train on, to calibrate on, and to test on."""
+    test = _some(torch.arange(len(data.test_labels)), most, seed)
+    few = replace(data, test_images=data.test_images[test], test_labels=data.test_labels[test])
+    return _of_rows(few, _some(data.train_rows, most, seed), _some(data.calibration_rows, most, seed))
+
+
+def _some(rows: Tensor, most: int, seed: int) -> Tensor:
+    """At most so many of the rows [N], drawn at random: int64 [most]."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:most]]
+
+
+def _of_rows(data: Dataset, train: Tensor, calibration: Tensor) -> Dataset:
+    rows = torch.cat([train, calibration])
     return replace(
         data,
         train_images=data.train_images[rows],
         train_labels=data.train_labels[rows],
-        train_rows=torch.arange(len(kept)),
-        calibration_rows=torch.arange(len(kept), len(rows)),
+        train_rows=torch.arange(len(train)),
+        calibration_rows=torch.arange(len(train), len(rows)),
     )
 
 

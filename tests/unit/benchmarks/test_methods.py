@@ -11,7 +11,7 @@ from benchmarks.methods.cells import Cell, by_class, counted, load_cells, missed
 from benchmarks.methods.goals import goals
 from benchmarks.methods.report import write_page
 from benchmarks.methods.run import run_case
-from benchmarks.methods.setting import Case, Target, cases, compared_classes, drawn, partition_of
+from benchmarks.methods.setting import Case, Target, cases, compared_classes, drawn, partition_of, sliced
 from benchmarks.writing import mean, where
 from tests.unit.unlearning.blobs import blobs
 
@@ -105,6 +105,18 @@ def test_drawn_rows_are_training_rows_with_their_labels(data: Dataset) -> None:
     assert torch.equal(few.train_labels[few.calibration_rows], data.train_labels[data.calibration_rows])
     again = drawn(data, seed=1, most=50)
     assert torch.equal(few.train_images, again.train_images)
+
+
+def test_a_slice_has_at_most_so_many_rows_of_each_kind_with_their_labels(data: Dataset) -> None:
+    few = sliced(data, seed=1, most=20)
+    assert [len(rows) for rows in (few.train_rows, few.calibration_rows, few.test_labels)] == [20, 20, 20]
+    for images, labels, all_images, all_labels in (
+        (few.train_images, few.train_labels, data.train_images, data.train_labels),
+        (few.test_images, few.test_labels, data.test_images, data.test_labels),
+    ):
+        for image, label in zip(images, labels, strict=True):
+            places = (all_images == image).flatten(1).all(dim=1)
+            assert label in all_labels[places]
 
 
 def test_samples_to_forget_are_at_most_half_of_the_training_rows(data: Dataset) -> None:
