@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
@@ -22,6 +23,10 @@ from app.settings import Settings
 
 # Two test processes on two cores: threads of torch would only wait for each other. Read when torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine makes an example slow, not wrong.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 DIALECTS = ["sqlite", "postgresql"]
 TEMPLATE = "migrated_template"

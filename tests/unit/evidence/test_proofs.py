@@ -133,7 +133,7 @@ def edge_roots() -> dict[int, bytes]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(EDGES), st.data())
 def test_proofs_across_the_edges_of_tiles_hold_and_are_short(size: int, data: st.DataObject) -> None:
     read, roots = tile_reader(MOST), edge_roots()
@@ -148,7 +148,6 @@ def test_proofs_across_the_edges_of_tiles_hold_and_are_short(size: int, data: st
     assert consistency_holds(old_size, size, roots[old_size], roots[size], consistency)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 300), st.data())
 def test_any_flipped_bit_of_an_inclusion_proof_fails(size: int, data: st.DataObject) -> None:
     leaves = leaves_to(300)
@@ -167,7 +166,6 @@ def test_any_flipped_bit_of_an_inclusion_proof_fails(size: int, data: st.DataObj
         assert not inclusion_holds(index, size, leaves[index], wrong, root)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 300), st.data())
 def test_any_flipped_bit_of_a_consistency_proof_fails(size: int, data: st.DataObject) -> None:
     leaves = leaves_to(300)

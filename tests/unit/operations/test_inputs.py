@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -596,7 +596,6 @@ def test_a_truncated_picture_is_refused_unless_all_its_pixels_are_there(kind: st
         assert length > len(content) - 24  # checksum of the last data, and the end chunk
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["PNG", "JPEG"]), st.sampled_from(["L", "P", "RGB", "RGBA", "1", "I;16"]), st.data())
 def test_any_picture_however_damaged_is_decoded_or_refused(kind: str, mode: str, data: st.DataObject) -> None:
     image = grey(size=(9, 8)).convert("RGB")

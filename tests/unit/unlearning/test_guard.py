@@ -141,7 +141,7 @@ def test_a_null_unit_that_wins_by_itself_still_does() -> None:
     assert bool((Guarded(model, GUARD).probabilities(IMAGES).argmax(dim=1) == 4).all())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0, 0.5))
 def test_a_guard_never_costs_more_right_answers_than_the_budget(budget: float) -> None:
     rows, guard = PARTITION.calibration.retain, deepcopy(GUARD)

@@ -92,7 +92,7 @@ def test_what_costs_as_much_and_refuses_more_is_preferred() -> None:
     assert threshold == pytest.approx(5.0, abs=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0, 0.5))
 def test_refusals_never_cost_more_right_answers_than_the_budget(budget: float) -> None:
     model = struck()
@@ -186,7 +186,7 @@ def test_push_is_deterministic_by_seed() -> None:
 
 
 @given(st.integers(1, 5), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_forgotten_class_is_drawn_equally_often(num_forgotten: int, seed: int) -> None:
     data = blobs(num_classes=6, rows=120, size=2)
     partition = Partition.of(data, [0], range(1, num_forgotten))

@@ -51,7 +51,7 @@ def own_share(task: int, *forgotten: int) -> torch.Tensor:
     return STATIC.importance[task][LAYER] / sum(STATIC.importance[number][LAYER] for number in counted)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2), st.floats(0, 1), st.floats(0, 1), st.sampled_from(get_args(Selection)))
 def test_of_a_task_in_a_static_network_only_weights_mostly_its_own_are_chosen(
     task: int, share: float, threshold: float, selection: Selection
@@ -97,7 +97,7 @@ def test_for_a_part_of_a_task_the_ratio_of_its_classes_ranks_not_the_importance_
     assert len({frozenset(found) for found in (whole, first, second)}) == 3
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2), st.floats(0, 1), st.booleans())
 def test_of_a_task_in_a_growing_network_only_its_own_block_is_chosen(task: int, share: float, part: bool) -> None:  # noqa: FBT001  drawn
     classes = TASKS[task][:1] if part else TASKS[task]

@@ -174,7 +174,7 @@ def test_nonsense_is_refused_with_every_reason_at_once(name: MethodName) -> None
     expected = ["Parameters must be", "nothing to unlearn", "forgot earlier"]
     expected += [] if name == "retrain" else ["learning mode"]
     expected += [] if METHOD_SPECS[name].recurrent else ["recurrent"]
-    expected += [] if name in SAMPLE_METHODS else ["not samples"]
+    expected += [] if name in SAMPLE_METHODS else ["take another one for samples"]
     assert all(reason in details for reason in expected)
     assert len(refused.value.errors) == len(expected)
 

@@ -76,7 +76,7 @@ def test_the_shards_together_answer_right() -> None:
     assert torch.allclose(probabilities.sum(dim=1), torch.ones(len(DATA.test_labels)))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.lists(st.sampled_from(DATA.train_rows.tolist()), min_size=1, max_size=4, unique=True))
 def test_forgetting_gives_the_bits_of_training_without_the_samples_from_the_start(samples: list[int]) -> None:
     forgotten = forget_samples(Case(Parent(SHARDED), DATA, of_samples(DATA, samples)), CONTEXT)
