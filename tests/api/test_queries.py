@@ -27,7 +27,7 @@ def test_no_route_with_a_key_ignores_a_parameter(client: httpx.Client, model: No
         if path in OPEN:
             continue
         for method in operations:
-            address = path.format(model="digits", number=1, name="mnist", **ids)
+            address = path.format(model="digits", number=1, index=0, name="mnist", **ids)
             answer = client.request(method, address, params={"modle": "digits"})
             problem = assert_problem(answer, 422, "invalid-input")
             assert problem["errors"][0]["detail"].startswith("query parameter modle: "), (method, path)
