@@ -16,7 +16,7 @@ from app.api.resources import PageParameters, ReadingSession, ResourcesDependenc
 from app.audit import checkpoints
 from app.contract.audit import AuditConsistency, AuditEvent, AuditKeys, AuditProof, AuditVerification
 from app.contract.lists import Page
-from app.errors import AuditEntryNotFound, CheckpointNotFound, InvalidInput, InvalidPageToken, SigningKeysMissing
+from app.errors import AuditEntryNotFound, CheckpointNotFound, IntegrityViolation, InvalidPageToken, SigningKeysMissing
 from app.operations.administration import audit, log_proofs, signing_keys
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
@@ -52,7 +52,7 @@ def list_audit_events(
 @router.get(
     "/events/{index}/proof",
     summary="Prove that an entry is in the log",
-    responses=answers(200, examples.AUDIT_PROOF, AuditEntryNotFound, CheckpointNotFound),
+    responses=answers(200, examples.AUDIT_PROOF, AuditEntryNotFound, CheckpointNotFound, IntegrityViolation),
 )
 def get_audit_proof(
     _: Auditor, session: ReadingSession, index: Annotated[int, Path(ge=0, lt=2**53, description="Index of the entry.")]
@@ -64,7 +64,7 @@ def get_audit_proof(
 @router.get(
     "/consistency",
     summary="Prove that the log begins with an earlier state",
-    responses=answers(200, examples.AUDIT_CONSISTENCY, InvalidInput),
+    responses=answers(200, examples.AUDIT_CONSISTENCY, IntegrityViolation),
 )
 def get_audit_consistency(
     _: Auditor,

@@ -28,7 +28,6 @@ from app.evidence.encoding import encode_base64
 from app.evidence.findings import DoesNotHold
 from app.evidence.keys import PublicKeys
 from app.evidence.merkle import CompactRange, consistency_proof, tree_root
-from app.evidence.tiles import TileHashes
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -106,22 +105,22 @@ def due(session: Session, every: timedelta) -> bool:
     return size > 0 if last is None else size != last.size and database_now(session) - last.at >= every
 
 
-def sign(session: Session, folder_of_keys: Path, publication: Publication) -> AuditCheckpointRow:
+def sign(session: Session, folder_of_keys: Path, published: Checkpoint | None) -> AuditCheckpointRow:
     """Sign the log as it is, in a writing session; the caller publishes the result after the commit.
 
-    A log that has not grown since keeps its checkpoint.
-    Raises SigningKeysMissing, StorageUnavailable, and IntegrityViolation where the log does not begin with what was
-    signed or published before.
+    `published` is the newest one, read before the session began: nobody can write while that place is slow to answer.
+    A log that has not grown since keeps its checkpoint. Raises SigningKeysMissing, and IntegrityViolation where the log
+    does not begin with what was signed or published before.
     """
     signer, *others = signing_keys.log_signers(folder_of_keys)
     lock(session)
     last, size = _newest(session), size_of_log(session)
-    check_begins_with_published(session, folder_of_keys, publication)
+    check_begins_with_published(session, published)
     if last is not None:
         _check_begins_with(session, Checkpoint(signer.name, last.size, last.root))
         if last.size == size:
             return last
-    root = root_at(session, size)
+    root = tree_root(size, tiles.hashes_of_log(session, size))
     note = format_of.sign(size, root, signer, *others)
     row = AuditCheckpointRow(size=size, root=root, note=note, at=database_now(session))
     session.add(row)
@@ -129,14 +128,18 @@ def sign(session: Session, folder_of_keys: Path, publication: Publication) -> Au
     return row
 
 
-def check_begins_with_published(session: Session, folder_of_keys: Path, publication: Publication) -> None:
-    """Raise IntegrityViolation unless the log begins with the newest published checkpoint; without keys there is none.
+def newest_published(folder_of_keys: Path, publication: Publication) -> Checkpoint | None:
+    """The newest published checkpoint; None where there is none, or no key that could have signed it.
 
-    Raises StorageUnavailable where the publication cannot be read.
+    Raises what `Publication.newest` raises.
     """
     if not signing_keys.generations(folder_of_keys):
-        return
-    published = publication.newest(signing_keys.public_keys(folder_of_keys))
+        return None
+    return publication.newest(signing_keys.public_keys(folder_of_keys))
+
+
+def check_begins_with_published(session: Session, published: Checkpoint | None) -> None:
+    """Raise IntegrityViolation unless the log begins with the newest published checkpoint, if there is one."""
     if published is None:
         return
     try:
@@ -145,24 +148,19 @@ def check_begins_with_published(session: Session, folder_of_keys: Path, publicat
         raise IntegrityViolation(
             f"{error.detail}: an older state of the database was restored, or the log was changed. Restore the newer state. If "
             "it is lost, say so to those who hold checkpoints, and set FORGETTERY_CHECKPOINT_URL to a place where none is "
-            f"published; the one at {publication.url} stays as the proof"
+            "published; the checkpoint that is published now stays as the proof"
         ) from error
-
-
-def root_at(session: Session, size: int) -> bytes:
-    """The root over the first entries, this many; the log must have them."""
-    return tree_root(size, TileHashes(size_of_log(session), tiles.reader(session)))
 
 
 def _check_begins_with(session: Session, kept: Checkpoint) -> None:
     """Raise IntegrityViolation unless the log begins with what a checkpoint of it states."""
     size = size_of_log(session)
-    hashes = TileHashes(size, tiles.reader(session))
+    hashes = tiles.hashes_of_log(session, size)
+    now = Checkpoint(kept.origin, size, tree_root(size, hashes))
+    proof = consistency_proof(kept.size, size, hashes) if 0 < kept.size <= size else []
     try:
-        now = Checkpoint(kept.origin, size, tree_root(size, hashes))
-        proof = consistency_proof(kept.size, size, hashes) if 0 < kept.size <= size else []
         format_of.check_extends(kept, now, proof)
-    except (DoesNotHold, ValueError) as fault:
+    except DoesNotHold as fault:
         raise IntegrityViolation(
             f"the audit log does not begin with the checkpoint of {kept.size} entries ({fault})"
         ) from fault

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 
 from app.contract.audit import AuditProblem
 from app.database.tables import AuditEntryRow, AuditTileRow
-from app.evidence.tiles import HEIGHT, WIDTH, Tile, TileReader, completed_by, tile_root
+from app.errors import IntegrityViolation
+from app.evidence.merkle import HashReader
+from app.evidence.tiles import HEIGHT, WIDTH, Tile, TileHashes, completed_by, tile_root
 
 
 def write_completed(session: Session, size: int) -> None:
@@ -23,16 +25,29 @@ def write_completed(session: Session, size: int) -> None:
         session.execute(insert(AuditTileRow), row)
 
 
-def reader(session: Session) -> TileReader:
-    """Reads complete tiles from their rows, and open ones from what they are made of; raises ValueError where that is not there."""
+def hashes_of_log(session: Session, size: int) -> HashReader:
+    """Reads the hashes of the tree over the first entries, this many: complete tiles from their rows, open ones from their parts.
 
-    def read(tile: Tile) -> bytes:
+    What it returns raises IntegrityViolation where an entry or a tile is missing or too short.
+    """
+
+    def read_tile(tile: Tile) -> bytes:
         if tile.width < WIDTH:
             return _hashes(session, tile)
         found = session.scalar(_row(tile))
         if found is None:
-            raise ValueError(f"the log has no {tile.path}; verify the log")
+            raise ValueError(f"there is no {tile.path}")
         return found
+
+    stored = TileHashes(size, read_tile)
+
+    def read(height: int, index: int) -> bytes:
+        try:
+            return stored(height, index)
+        except ValueError as fault:
+            raise IntegrityViolation(
+                f"the audit log cannot be proven ({fault}); `forgettery audit verify` names what was changed"
+            ) from fault
 
     return read
 

@@ -299,11 +299,11 @@ class Client:
         return self._connection.pages(AuditEvent, "/v1/audit/events", query)
 
     def audit_proof(self, index: int) -> AuditProof:
-        """The proof that an entry is under the newest checkpoint; raises AuditEntryNotFound and CheckpointNotFound."""
+        """The proof that an entry is under the newest checkpoint; raises AuditEntryNotFound, CheckpointNotFound and IntegrityViolation."""
         return self._connection.read(AuditProof, f"/v1/audit/events/{index}/proof")
 
     def audit_consistency(self, old_size: int, size: int) -> AuditConsistency:
-        """The proof that the log of `size` entries begins with that of `old_size`; raises InvalidInput for other sizes."""
+        """The proof that the log of `size` entries begins with that of `old_size`; raises InvalidInput and IntegrityViolation."""
         return self._connection.read(AuditConsistency, "/v1/audit/consistency", {"from": old_size, "to": size})
 
     def audit_checkpoint(self) -> str:

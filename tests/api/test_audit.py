@@ -63,14 +63,18 @@ def test_an_untouched_log_verifies(history: httpx.Client) -> None:
     assert verification.problems == []
 
 
-def test_a_changed_entry_is_named(history: httpx.Client, database: Database) -> None:
+def tamper(database: Database, statement: str) -> None:
     with database.writing() as session:
         if database.is_sqlite:
             for name in session.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
                 session.execute(text(f"DROP TRIGGER {name}"))
         else:
             session.execute(text("ALTER TABLE audit_entry DISABLE TRIGGER ALL"))
-        session.execute(text("UPDATE audit_entry SET actor = 'somebody' WHERE leaf_index = 3"))
+        session.execute(text(statement))
+
+
+def test_a_changed_entry_is_named(history: httpx.Client, database: Database) -> None:
+    tamper(database, "UPDATE audit_entry SET actor = 'somebody' WHERE leaf_index = 3")
     verification = AuditVerification.model_validate(history.get("/v1/audit/verify").json())
     assert not verification.ok
     assert (verification.problems[0].index, verification.problems[0].column) == (3, "actor")
@@ -136,3 +140,9 @@ def test_a_later_log_is_proved_to_begin_with_an_earlier_one(signed: httpx.Client
 @pytest.mark.parametrize("sizes", [{"from": 5, "to": 3}, {"from": 1, "to": 8}, {"from": 0, "to": 3}, {"from": 1}])
 def test_sizes_that_the_log_has_not_are_refused(signed: httpx.Client, sizes: dict[str, int]) -> None:
     assert_problem(signed.get("/v1/audit/consistency", params=sizes), 422, "invalid-input")
+
+
+def test_a_log_that_lost_an_entry_proves_nothing_and_says_so(signed: httpx.Client, database: Database) -> None:
+    tamper(database, "DELETE FROM audit_entry WHERE leaf_index = 1")
+    for address in ("/v1/audit/events/3/proof", "/v1/audit/consistency?from=5&to=7"):
+        assert "audit verify" in assert_problem(signed.get(address), 500, "integrity-violation")["detail"]

@@ -31,8 +31,9 @@ def sign_if_due(database: Database, settings: Settings) -> None:
     with database.reading() as session:
         due = checkpoints.due(session, timedelta(hours=settings.checkpoint_hours))
     if due:
+        published = checkpoints.newest_published(settings.resolved_signing_keys, publication_of(settings))
         with database.writing() as session:
-            checkpoints.sign(session, settings.resolved_signing_keys, publication_of(settings))
+            checkpoints.sign(session, settings.resolved_signing_keys, published)
     try:
         with database.reading() as session:
             newest = checkpoints.newest(session)
@@ -43,8 +44,10 @@ def sign_if_due(database: Database, settings: Settings) -> None:
 
 def check_start(database: Database, settings: Settings) -> None:
     """Raise IntegrityViolation where the log is behind, or beside, what was published; what cannot be read is told."""
+    try:
+        published = checkpoints.newest_published(settings.resolved_signing_keys, publication_of(settings))
+    except StorageUnavailable as error:
+        _logger.warning("published_checkpoints_not_read", detail=error.detail)
+        return
     with database.reading() as session:
-        try:
-            checkpoints.check_begins_with_published(session, settings.resolved_signing_keys, publication_of(settings))
-        except StorageUnavailable as error:
-            _logger.warning("published_checkpoints_not_read", detail=error.detail)
+        checkpoints.check_begins_with_published(session, published)

@@ -16,6 +16,7 @@ from app.database.engine import Database
 from app.database.tables import AuditCheckpointRow
 from app.errors import CheckpointNotFound, IntegrityViolation, SigningKeysMissing, StorageUnavailable
 from app.evidence.checkpoint import verified
+from app.evidence.keys import PublicKeys
 from app.evidence.merkle import leaf_hash
 from app.operations.administration import checkpoints as operations
 from app.settings import Settings
@@ -88,7 +89,7 @@ def test_without_keys_or_entries_nothing_is_signed(database: Database, settings:
     with database.reading() as session, pytest.raises(CheckpointNotFound):
         checkpoints.newest(session)
     with database.writing() as session, pytest.raises(SigningKeysMissing):
-        checkpoints.sign(session, settings.resolved_signing_keys, operations.publication_of(settings))
+        checkpoints.sign(session, settings.resolved_signing_keys, None)
     signing_keys.make(settings.resolved_signing_keys)
     operations.sign_if_due(database, settings)
     assert sizes(database) == []
@@ -96,7 +97,7 @@ def test_without_keys_or_entries_nothing_is_signed(database: Database, settings:
 
 def test_one_that_a_crash_left_unpublished_is_published_the_next_time(database: Database, keyed: Settings) -> None:
     with database.writing() as session:
-        checkpoints.sign(session, keyed.resolved_signing_keys, operations.publication_of(keyed))
+        checkpoints.sign(session, keyed.resolved_signing_keys, None)
     assert published(keyed) == []
     operations.sign_if_due(database, keyed)
     assert published(keyed) == [f"{3:020d}.checkpoint"]
@@ -198,10 +199,21 @@ def test_a_publication_that_cannot_be_reached_keeps_no_server_from_starting_but_
     assert sizes(database) == []
 
 
+def test_a_published_place_that_is_slow_to_answer_keeps_nobody_from_writing(
+    database: Database, keyed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(self: Publication, keys: PublicKeys) -> None:
+        grow(database, 1)
+
+    monkeypatch.setattr(Publication, "newest", meanwhile)
+    operations.sign_if_due(database, keyed)
+    assert sizes(database) == [4]
+
+
 def test_any_fsspec_url_will_do(database: Database, keyed: Settings) -> None:
     publication = Publication(f"memory://{uuid4()}/log")
     with database.writing() as session:
-        row = checkpoints.sign(session, keyed.resolved_signing_keys, publication)
+        row = checkpoints.sign(session, keyed.resolved_signing_keys, None)
         publication.publish(row)
     newest = publication.newest(signing_keys.public_keys(keyed.resolved_signing_keys))
     assert newest is not None

@@ -16,6 +16,7 @@ from app.contract.audit import AuditProblem
 from app.database import migrate
 from app.database.engine import Database
 from app.database.tables import AuditEntryRow, AuditTileRow
+from app.errors import IntegrityViolation
 from app.evidence.encoding import encode_base64
 from app.evidence.merkle import (
     consistency_holds,
@@ -26,7 +27,7 @@ from app.evidence.merkle import (
     root_of,
     tree_root,
 )
-from app.evidence.tiles import TileHashes, tile_root
+from app.evidence.tiles import tile_root
 from app.specs.originator import Originator
 from tests.unit.audit.conftest import Outsider
 
@@ -90,13 +91,26 @@ def test_a_tile_is_written_in_the_transaction_of_its_last_entry(database: Databa
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 512, 600])
 def test_proofs_from_tiles_are_those_of_the_whole_tree(six_hundred: Database, size: int) -> None:
     with six_hundred.reading() as session:
-        hashes, all_leaves = TileHashes(600, tiles.reader(session)), leaves(session)
+        hashes, all_leaves = tiles.hashes_of_log(session, 600), leaves(session)
         root = tree_root(size, hashes)
         assert root == root_of(all_leaves[:size])
         for index in {0, size // 2, size - 1}:
             assert inclusion_holds(index, size, all_leaves[index], inclusion_proof(index, size, hashes), root)
         proof = consistency_proof(size, 600, hashes)
         assert consistency_holds(size, 600, root, root_of(all_leaves), proof)
+
+
+@pytest.mark.parametrize(
+    "gone", ["DELETE FROM audit_tile WHERE number = 1", "DELETE FROM audit_entry WHERE leaf_index = 520"]
+)
+def test_nothing_is_proved_of_a_log_that_lost_a_tile_or_an_entry(
+    six_hundred: Database, outsider: Outsider, gone: str
+) -> None:
+    for table in ("audit_tile", "audit_entry"):
+        outsider.drop_guards(table)
+    outsider.execute(gone)
+    with six_hundred.reading() as session, pytest.raises(IntegrityViolation, match="audit verify"):
+        tree_root(600, tiles.hashes_of_log(session, 600))
 
 
 @contextmanager
